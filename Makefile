@@ -8,6 +8,9 @@ SITE := target/demo/site
 PLUGINS := target/plugins
 STOCK := broadcast chat secured sync
 SHOWN := demo greeting
+# The address of the demo, and further options of its server.
+LISTEN ?= 127.0.0.1:8080
+FLAGS ?=
 COMMANDS := --package jackfield --package jackfield-bench
 
 .DEFAULT_GOAL := help
@@ -17,15 +20,15 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: demo-plan build plugins ## Build everything, and serve a demo site: http://127.0.0.1:8080/demo/
-	@cat docs/demo.txt
-	@target/release/jackfield serve --demo $(SITE)
+demo: demo-plan build plugins ## Build everything, and serve a demo site: http://127.0.0.1:8080/demo/ (LISTEN=127.0.0.1:8081)
+	@sed 's|127\.0\.0\.1:8080|$(LISTEN)|g' docs/demo.txt
+	@target/release/jackfield serve --demo --listen $(LISTEN) $(FLAGS) $(SITE)
 
 .PHONY: demo-plan
 demo-plan:
 	@echo "1. build the server and the load generator: $$(test -x target/release/jackfield && echo 'seconds, as only changed parts are compiled' || echo 'five to seven minutes on two cores, the first time only')"
 	@echo "2. build the example plugins: $$(test -d $(PLUGINS) && echo 'seconds' || echo 'about a minute, the first time only')"
-	@echo "3. serve the demo on http://127.0.0.1:8080/demo/ until Ctrl-C"
+	@echo "3. serve the demo on http://$(LISTEN)/demo/ until Ctrl-C"
 
 .PHONY: build
 build: toolchain ## Build the server and the load generator
@@ -66,6 +69,7 @@ greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Goo
 ifeq ($(SHADOW),)
 	@printf '%s' "$$JACKFIELD_GREETING" > '$(GREETING_TEXT)'
 	@printf '%s' "$$JACKFIELD_GREETING_BUILT" > '$(GREETING_BUILT)'
+	@rm -f $(SITE)/greeting/greeting.shadow.wasm
 	$(call place,greeting)
 	@echo "the greeting in $(SITE) is replaced; a running server loads it automatically"
 else
@@ -77,7 +81,7 @@ endif
 # Cargo compiles dependencies once for each set of packages, because each set may need other features
 # of them. There are two sets: the commands alone, and the workspace with its tests.
 .PHONY: test
-test: toolchain peers languages-test chromium $(CHARTS)/stamp ## Install what the tests need, and run all of them
+test: toolchain peers languages-test chromium systemd $(CHARTS)/stamp ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked $(COMMANDS)
@@ -126,6 +130,16 @@ isolation: toolchain $(CHARTS)/stamp ## Measure a healthy topic while plugins sp
 	$${CARGO_TARGET_DIR:-target}/release/isolation $(or $(LENGTH),5) $(or $(ROUNDS),5) target/bench/isolation.json
 	$(CHARTS)/bin/python tests/bench --draw target/bench/isolation.json $(if $(LENGTH)$(ROUNDS),--out target/bench/isolation)
 
+.PHONY: package
+package: toolchain ## Build the Debian package for production: target/package/jackfield_*.deb (about ten minutes)
+	cargo build --profile dist --locked $(COMMANDS)
+	packaging/debian/build.sh target/dist target/package
+
+.PHONY: sbom
+sbom: toolchain ## List all parts of the package and of the plugins: target/sbom/*.cdx.json (CycloneDX)
+	$(PYTHON) packaging/sbom.py server target/sbom/jackfield.cdx.json
+	$(PYTHON) packaging/sbom.py plugins target/sbom/plugins.cdx.json
+
 # ONLY=text runs the benchmarks with this text in their names.
 .PHONY: micro
 micro: toolchain ## Measure single parts: codecs, routing, fan-out, a hook's call (ONLY=text)
@@ -160,6 +174,27 @@ lint: toolchain ## Check format, lints and rustdoc, as CI does
 	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --locked --workspace --no-deps --document-private-items
 
+# Nothing is compiled. A stale exception of deny.toml is an error in the workspace alone: the other two
+# have fewer dependencies.
+DENY = target/deny/bin/cargo-deny --locked --config deny.toml --manifest-path
+FEWER = -A unmatched-skip -A unnecessary-skip -A license-not-encountered -A license-exception-not-encountered
+OTHERS = plugins tests/guests
+
+.PHONY: deny
+deny: toolchain target/deny/stamp ## Check licences, sources, duplicates and build scripts of all dependencies (deny.toml)
+	$(DENY) Cargo.toml check -D unmatched-skip -D unnecessary-skip bans licenses sources
+	for workspace in $(OTHERS); do \
+		$(DENY) $$workspace/Cargo.toml --target wasm32-wasip2 check $(FEWER) bans licenses sources || exit 1; \
+	done
+
+# RustSec's database is a Git repository, which CI cannot reach.
+.PHONY: advisories
+advisories: toolchain target/deny/stamp ## Compare all dependencies with the advisories of RustSec, which it downloads
+	for workspace in . $(OTHERS); do $(DENY) $$workspace/Cargo.toml check advisories || exit 1; done
+
+target/deny/stamp: .ci/requirements.txt | venv
+	$(call install-python,$(@D))
+
 # The Rust toolchain is rustup's; missing parts of it are added once.
 .PHONY: toolchain
 toolchain:
@@ -167,6 +202,13 @@ toolchain:
 	@command -v rustup >/dev/null || { echo "rustup is missing: it installs Rust, see rustup.rs"; exit 1; }
 	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+
+.PHONY: systemd
+systemd:
+	@command -v systemd-analyze >/dev/null || { \
+		test "$$(id -u)" = 0 || { echo "systemd-analyze is missing: apt-get install systemd"; exit 1; }; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends systemd; \
+	}
 
 .PHONY: valgrind
 valgrind:

@@ -18,14 +18,37 @@ const socket = new WebSocket(url, 'wamp.2.json');
 const send = (...message) => socket.send(JSON.stringify(message));
 const say = (event) => send(16, 3, { acknowledge: true, exclude_me: false }, topic, [event]);
 
+// An event of the room as a line.
+function shown({ type, from, to, who, you, text, messages }) {
+  switch (type) {
+    case 'history':
+      return [...messages.map(shownMessage), `(you are ${you})`].join('\n');
+    case 'message':
+      return shownMessage({ from, text });
+    case 'joined':
+    case 'left':
+      return `(${who} has ${type})`;
+    case 'renamed':
+      return `(${from} is ${to} now)`;
+    default:
+      return `(an event of another kind: ${type})`;
+  }
+}
+
+function shownMessage({ from, text }) {
+  return `${from}: ${text}`;
+}
+
 socket.onopen = () => send(1, 'realm1', { roles: { publisher: {}, subscriber: {} } });
-socket.onerror = () => console.error(`no connection to ${url}`);
+socket.onerror = () => console.error(`no connection to ${url}; the log of the server has the reason (a server with access.origins rejects programs without a ticket)`);
 socket.onclose = ({ code, reason }) => {
   console.log(`(closed: ${code} ${reason})`);
   process.exit();
 };
 socket.onmessage = ({ data }) => {
-  const [kind, ...rest] = JSON.parse(data);
+  // Texts of others must not drive the terminal.
+  const plain = (_key, value) => (typeof value === 'string' ? value.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ') : value);
+  const [kind, ...rest] = JSON.parse(data, plain);
   switch (kind) {
     case 2: // WELCOME
       send(32, 1, {}, topic);
@@ -38,7 +61,7 @@ socket.onmessage = ({ data }) => {
         .on('close', () => socket.close());
       break;
     case 36: // EVENT
-      console.log(...(rest[3] ?? []));
+      console.log(shown(rest[3]?.[0] ?? {}));
       break;
     case 8: // ERROR
       console.log(`(refused: ${rest[4]})`);

@@ -1,6 +1,6 @@
 """mkdocs hooks: pages of the site that are no files of docs/, and links between the two layouts.
 
-README, CONTRIBUTING and CHANGELOG become pages. So do the list of decisions, the references of
+README, CONTRIBUTING, CHANGELOG and SECURITY become pages. So do the list of decisions, the references of
 the settings and of WIT, and each source file that a page links to; rustdoc's files are copied. Links in Markdown are relative to
 the repository; they are rewritten to the site, where mkdocs checks them.
 """
@@ -32,6 +32,7 @@ COPIED = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
 }
 # Repository paths whose pages have another place in the site.
 MOVED = {

@@ -83,6 +83,8 @@ class Sync extends EventTarget {
   /** Attempts since the last stable connection. */
   #failures = 0;
   #opened = 0;
+  /** The window in milliseconds in which the server wants its clients to reconnect after an outage. */
+  #window = 0;
   /** Time of the last message, in milliseconds of a monotonic clock. */
   #received = 0;
   /** The ticket of this attempt. */
@@ -204,7 +206,7 @@ class Sync extends EventTarget {
       socket.onmessage = ({ data }) => this.#receive(data);
       // Browsers report neither the reason of a failed connection nor the HTTP response.
       socket.onclose = ({ code, reason }) => this.#lose(unreachable(
-        `the connection ${this.session === null ? 'was refused' : 'was lost'} (${code}${reason && ' '}${reason})`));
+        `connection ${this.session === null ? 'refused' : 'lost'} (${code}${reason && ' '}${reason})`));
     } catch (error) {
       if (current()) this.#lose(error instanceof Error ? error : unreachable(`could not connect: ${error}`));
     }
@@ -222,7 +224,7 @@ class Sync extends EventTarget {
       return this.#lose(new SyncError('wamp.error.protocol_violation', 'the server sent an invalid message'));
     }
     switch (message[0]) {
-      case WELCOME: return this.#welcome(message[1]);
+      case WELCOME: return this.#welcome(message[1], message[2]);
       case CHALLENGE:
         if (this.#ticket != null && message[1] === 'ticket') return this.#send([AUTHENTICATE, this.#ticket, {}]);
         return this.#lose(new SyncError('wamp.error.authentication_required',
@@ -245,8 +247,9 @@ class Sync extends EventTarget {
     this.#answer(message[1], null, message);
   }
 
-  #welcome(session) {
+  #welcome(session, details) {
     if (this.session !== null) return;
+    this.#window = Number(details?._retry?.max_ms) || 0;
     this.#stop('opening');
     this.session = session;
     this.state = 'connected';
@@ -274,7 +277,7 @@ class Sync extends EventTarget {
     this.#drop(error);
     this.#failures = held ? 1 : this.#failures + 1;
     const { retry: { most }, onRefused } = this.#options;
-    const delay = refused ? Math.min(most, MAX_DELAY) * (1 + Math.random()) / 2 : this.#delay(this.#failures - 1);
+    const delay = refused ? Math.min(most, MAX_DELAY) * (1 + Math.random()) / 2 : this.#delay(this.#failures - 1, this.#window);
     this.state = 'waiting';
     this.#start('retry', delay, () => this.#open());
     const attempt = this.#attempt;
@@ -282,10 +285,10 @@ class Sync extends EventTarget {
     if (attempt === this.#attempt && this.#lost(error)) this.#tell('retrying', { attempt: this.#failures, delay, error, refused });
   }
 
-  /** Exponential backoff with full jitter. */
-  #delay(failures) {
+  /** Exponential backoff with full jitter, over at least `window` milliseconds. */
+  #delay(failures, window = 0) {
     const { first, most } = this.#options.retry;
-    return Math.random() * Math.min(most, first * 2 ** failures, MAX_DELAY);
+    return Math.random() * Math.min(most, Math.max(window, first * 2 ** failures), MAX_DELAY);
   }
 
   /** Fires `disconnected` once per outage. False if a listener has closed or reconnected. */
@@ -412,7 +415,7 @@ class Sync extends EventTarget {
 
   #request(message, timeout = this.#options.timeout) {
     return new Promise((resolve, reject) => {
-      if (this.session === null) return reject(unreachable('the connection was lost'));
+      if (this.session === null) return reject(unreachable('connection lost'));
       const id = this.#expect((error, answer) => {
         clearTimeout(timer);
         error ? reject(error) : resolve(answer);

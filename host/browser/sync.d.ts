@@ -21,7 +21,8 @@ export interface SyncOptions {
   timeout?: number;
   /**
    * Exponential backoff with full jitter: the delay before the n-th attempt is random, between 0 and
-   * `first * 2^(n-1)` milliseconds, and at most `most`. Default: 1 000 and 60 000.
+   * `first * 2^(n-1)` milliseconds, and at most `most`. Default: 1 000 and 60 000. A server with many
+   * sessions names a longer window than `first`, so that they do not all return at once.
    */
   retry?: { first?: number; most?: number };
   /**

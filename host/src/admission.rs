@@ -43,6 +43,23 @@ pub(crate) struct Admitted {
 pub(crate) struct Rejection {
     pub(crate) refusal: Refusal,
     pub(crate) reason: String,
+    /// The rule that rejects it.
+    pub(crate) rule: Rule,
+}
+
+/// An access rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Blocked addresses.
+    Address,
+    /// Encryption.
+    Transport,
+    /// The path of WebSockets.
+    Path,
+    /// Pages that may connect.
+    Origin,
+    /// Tickets and tokens.
+    Credential,
 }
 
 impl Admission {
@@ -90,6 +107,11 @@ impl Admission {
     /// if the proxy does not know it.
     pub(crate) fn client(&self, forwarded: &Forwarded, peer: IpAddr) -> Option<IpAddr> {
         self.rules.proxies.client(peer, &forwarded.addresses)
+    }
+
+    /// Returns the client of a connection before its request; `None` behind a configured proxy.
+    pub(crate) fn direct_client(&self, peer: IpAddr) -> Option<IpAddr> {
+        (!self.rules.proxies.contain(peer)).then_some(peer)
     }
 
     fn takes(&self, proof: &Credential) -> bool {
@@ -154,10 +176,11 @@ impl Admission {
             let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
             let asked = shown(&visitor.path);
             let reason = format!("`{asked}` was asked for, which is not below `{path}`");
-            return Err(Rejection { refusal, reason });
+            return Err(Rejection { refusal, reason, rule: Rule::Path });
         }
         if let (Some(origins), Some(origin)) = (origins, &visitor.origin) {
-            origins.check(origin).map_err(Rejection::forbidden)?;
+            let checked = origins.check(origin);
+            checked.map_err(|reason| Rejection::forbidden(Rule::Origin, reason))?;
         }
         Ok(())
     }
@@ -171,13 +194,14 @@ impl Admission {
         let blocked = &self.rules.blocked;
         match self.client(forwarded, peer) {
             Some(client) if blocked.contain(client) => {
-                Err(Rejection::forbidden(format!("the address {client} is blocked")))
+                let reason = format!("the address {client} is blocked");
+                Err(Rejection::forbidden(Rule::Address, reason))
             }
             // The unknown address may be a blocked one.
             None if !blocked.is_empty() => {
                 let named = forwarded.addresses.last().map_or("", String::as_str);
                 let reason = format!("the proxy {peer} forwards for `{}`", shown(named));
-                Err(Rejection::forbidden(format!("{reason}, which is no address")))
+                Err(Rejection::forbidden(Rule::Address, format!("{reason}, which is no address")))
             }
             Some(_) | None => Ok(()),
         }
@@ -192,13 +216,16 @@ impl Admission {
         let through_proxy = self.rules.proxies.contain(peer);
         let is_secure = forwarded.proto.as_deref().is_some_and(is_https);
         if self.rules.https && !(through_proxy && is_secure) {
-            let refusal = Refusal::new("403 Forbidden", "connect through HTTPS");
+            let refusal = Refusal::new("403 Forbidden", HTTPS_REQUIRED);
             let reason = format!("{peer} did not come through HTTPS, as `https` demands");
-            return Err(Rejection { refusal, reason });
+            return Err(Rejection { refusal, reason, rule: Rule::Transport });
         }
         Ok(())
     }
 }
+
+/// The answer to a client that `access.https` rejects.
+pub(crate) const HTTPS_REQUIRED: &str = "connect through HTTPS";
 
 /// The HTTP status of a temporary rejection.
 const UNAVAILABLE: &str = "503 Service Unavailable";
@@ -209,19 +236,23 @@ impl Rejection {
         self.refusal.status == UNAVAILABLE
     }
 
-    fn forbidden(reason: impl Into<String>) -> Self {
-        let refusal = Refusal::new("403 Forbidden", "you may not connect from there");
-        Self { refusal, reason: reason.into() }
+    fn forbidden(rule: Rule, reason: impl Into<String>) -> Self {
+        let refusal = Refusal::new("403 Forbidden", "connections from this place are not allowed");
+        Self { refusal, reason: reason.into(), rule }
     }
 
     fn proof(reason: impl Into<String>) -> Self {
         let refusal = Refusal::new("403 Forbidden", "the ticket or token is not accepted");
-        Self { refusal, reason: reason.into() }
+        Self { refusal, reason: reason.into(), rule: Rule::Credential }
     }
 
     fn for_now(reason: String) -> Self {
         let refusal = Refusal::new(UNAVAILABLE, "try again in a moment");
-        Self { refusal: Refusal { header: "Retry-After: 2\r\n", ..refusal }, reason }
+        Self {
+            refusal: Refusal { header: "Retry-After: 2\r\n", ..refusal },
+            reason,
+            rule: Rule::Credential,
+        }
     }
 
     /// Rejects a program that is not a browser and has no credentials, if only certain pages may
@@ -229,13 +260,14 @@ impl Rejection {
     fn nameless() -> Self {
         let reason = "the Origin header is missing, `origins` are configured, and there is neither \
                       a ticket nor a token";
-        Self::forbidden(reason)
+        Self::forbidden(Rule::Origin, reason)
     }
 
     /// Rejects a client without credentials, which are required.
     fn unproven() -> Self {
         let refusal = Refusal::new("403 Forbidden", "connect with a ticket or a token");
-        Self { refusal, reason: "there is neither a ticket nor a token".to_owned() }
+        let reason = "there is neither a ticket nor a token".to_owned();
+        Self { refusal, reason, rule: Rule::Credential }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Method, Request};
 use jackfield_config::{Config, Limits, OpenToken};
 use jackfield_text::Untrusted;
@@ -36,6 +36,7 @@ mod tokens;
 
 use idempotency::{Claim, Repeats};
 use problem::Problem;
+pub(crate) use tokens::session_without_connection;
 use tokens::{Token, Tokens};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -133,7 +134,7 @@ impl Api {
         if request.method() != Method::POST {
             return Err(Problem::method_not_allowed());
         }
-        let token = self.tokens.find(request.headers().get(AUTHORIZATION));
+        let token = self.tokens.find(request.headers());
         let token = token.inspect_err(|problem| tell(problem, request.headers()))?;
         check_kind(request.headers())?;
         let key = repeat_key(request.headers())?;
@@ -231,7 +232,7 @@ fn tell(problem: &Problem, headers: &HeaderMap) {
         let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
         let forwarded = forwarded.map_or_else(|| "none".to_owned(), |it| format!("{it:?}"));
         let forwarded_for = Untrusted::new(forwarded).at_most(MAX_LOGGED_BYTES);
-        warn!(%forwarded_for, "a request to the HTTP API is refused: its token is unknown");
+        warn!(name: "api.unknown_token", %forwarded_for, "a request to the HTTP API is refused: its token is unknown");
     }
 }
 

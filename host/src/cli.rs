@@ -6,14 +6,18 @@
 //!   their common part, and [`config_args`] their options for the configuration.
 //! - [`sign`] signs plugins for a server that verifies them.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
-//! - [`status`], [`reload`], [`history`], [`rollback`], [`canary`], [`shadow`] and [`mod@store`] ask a running server over its control
+//! - [`status`], [`top`], [`sessions`], [`session`], [`trace`], [`reload`], [`history`], [`rollback`], [`canary`], [`shadow`] and [`mod@store`] ask a running server over its control
 //!   socket; [`control`] is their common part.
+//! - [`mod@doctor`] examines an installation, and [`health`] the port of a server; [`http_exchange`] is
+//!   their common part.
 //! - [`record`] writes the hook calls of a running server to a file, and [`replay`] runs them against
 //!   another version of the plugin.
 //! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
-//!   [`remote`] is their common part, and [`stdin`] reads events from standard input.
+//!   [`remote`] is their common part, [`closed_output`] ends those that wait for lines, and [`stdin`] reads events from standard input.
 //! - [`mod@ticket`] makes a ticket for these clients.
 //! - [`mod@bench`] measures a running server.
+//! - [`help`] lists the commands in groups.
+//! - [`manuals`] writes manual pages and completions, for packages.
 //! - [`compile`] is the child process in which a server compiles a component.
 
 pub(crate) mod bench;
@@ -21,14 +25,21 @@ pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod canary;
 pub(crate) mod check;
+mod closed_output;
 mod compile;
 mod config_args;
 mod control;
+mod count;
 pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod health;
+mod help;
 pub(crate) mod history;
+mod http_exchange;
 mod inspect;
 mod json_payload;
 pub(crate) mod maintenance;
+pub(crate) mod manuals;
 pub(crate) mod match_topic;
 pub(crate) mod new;
 pub(crate) mod publish;
@@ -39,6 +50,8 @@ pub(crate) mod replay;
 pub(crate) mod rollback;
 pub(crate) mod routes;
 pub(crate) mod serve;
+pub(crate) mod session;
+pub(crate) mod sessions;
 pub(crate) mod shadow;
 pub(crate) mod sign;
 pub(crate) mod status;
@@ -48,12 +61,14 @@ pub(crate) mod subscribe;
 mod table;
 pub(crate) mod test;
 pub(crate) mod ticket;
+pub(crate) mod top;
+pub(crate) mod trace;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use jackfield_text::Terminal;
 
 /// WAMP broker with hot-reloaded WebAssembly components as topic handlers.
@@ -72,7 +87,7 @@ enum Command {
     Check(check::Args),
     /// Make the folder of a new bundle: a plugin that builds at once, its routes and its tests.
     New(new::Args),
-    /// Compile the plugin of a bundle, and report what it has and needs.
+    /// Compile the plugin of a bundle, and report its handlers and needs.
     Build(build::Args),
     /// Sign the plugins of a bundle, or make a key to sign with.
     Sign(sign::Args),
@@ -80,28 +95,46 @@ enum Command {
     Dev(dev::Args),
     /// List the routes of a site in matching order.
     Routes(routes::Args),
-    /// Show the route that matches a topic, and why the other routes do not.
+    /// Show the route that matches a topic; --all shows why the other routes do not.
     Match(match_topic::Args),
     /// Test a bundle with dialogue scripts, without a server.
     Test(test::Args),
     /// Show the state of a running server: generation, plugins, sessions, memory, last reloads.
     Status(status::Args),
+    /// Check the health of a server at its port, as the health check of a container.
+    Health(health::Args),
+    /// Examine an installation, and print problems with their fixes.
+    Doctor(doctor::Args),
+    /// Show the state of a running server at an interval, with the rates of messages.
+    Top(top::Args),
+    /// Print the steps of messages of a running server, live.
+    Trace(trace::Args),
+    /// List the open sessions of a running server.
+    Sessions(sessions::Args),
+    /// Show a session of a running server with its subscriptions, or end it.
+    Session(session::Args),
+    /// List the topics of a running server that have subscribers, with their routes.
+    Topics(sessions::TopicsArgs),
+    /// List the last sessions that have ended, with the reasons.
+    Ended(sessions::EndedArgs),
     /// Reload the site of a running server, and wait for the result.
     Reload(reload::Args),
     /// List the versions of plugins that have served.
     History(history::Args),
     /// Return to an earlier version of a plugin, until its file changes.
     Rollback(rollback::Args),
+    /// End the pin of a plugin after a rollback or a promotion: its file serves again.
+    Unpin(rollback::ChangeArgs),
     /// Disable a plugin: its handlers refuse every request, and none of its hooks is called.
     Disable(rollback::ChangeArgs),
     /// Enable a disabled plugin.
     Enable(rollback::ChangeArgs),
-    /// Let a new version of a plugin serve a share of its topics, and show how it does.
+    /// Let a new version of a plugin serve a share of its topics, and show its results.
     Canary(canary::Args),
-    /// Run a new version of a plugin behind the one in service, and show how its answers differ.
+    /// Run a new version of a plugin beside the one in service, and show the different answers.
     Shadow(shadow::Args),
     /// Make the shadow or the canary of a plugin serve, until the plugin's file changes.
-    Promote(rollback::ChangeArgs),
+    Promote(canary::PromoteArgs),
     /// Record the hook calls of a running server to a file.
     Record(record::Args),
     /// Replay recorded hook calls against another version of a plugin, without a server, and print
@@ -123,21 +156,43 @@ enum Command {
     // The load generator has a help of its own.
     #[command(disable_help_flag = true)]
     Bench(bench::Args),
+    /// Write the manual pages and the completions of shells into a folder, for packages.
+    #[command(hide = true)]
+    Manuals(manuals::Args),
     /// Compile the component on standard input, for a server.
     #[command(name = crate::compiler::NAME, hide = true)]
     Compile(compile::Args),
 }
 
+/// The option of commands that print JSON always: a script can give it to each command.
+#[derive(Debug, clap::Args)]
+struct JsonAlways {
+    /// Print JSON, as without this option.
+    #[arg(long = "json")]
+    _json: bool,
+}
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let out = &mut Terminal::new(io::stdout().lock());
-    match Cli::parse().command {
+    let matches = help::grouped(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Dev(args) => dev::run(args),
         Command::Status(args) => status::run(&args, out),
+        Command::Health(args) => health::run(&args, out),
+        Command::Doctor(args) => doctor::run(&args, out),
+        Command::Top(args) => top::run(&args, out),
+        Command::Trace(args) => trace::run(&args, out),
+        Command::Sessions(args) => sessions::run(&args, out),
+        Command::Session(args) => session::run(&args, out),
+        Command::Topics(args) => sessions::topics(&args, out),
+        Command::Ended(args) => sessions::ended(&args, out),
         Command::Reload(args) => reload::run(&args, out),
         Command::History(args) => history::run(&args, out),
         Command::Rollback(args) => rollback::run(&args, out),
+        Command::Unpin(args) => rollback::unpin(&args, out),
         Command::Disable(args) => rollback::set_enabled(&args, false, out),
         Command::Enable(args) => rollback::set_enabled(&args, true, out),
         Command::Canary(args) => canary::run(&args, out),
@@ -151,6 +206,7 @@ pub fn run() -> ExitCode {
         Command::Call(args) => call::run(args),
         Command::Maintenance(args) => maintenance::run(args),
         Command::Compile(args) => exit_code(compile::run(args).map(|()| true)),
+        Command::Manuals(args) => exit_code(manuals::run(&args, out)),
         Command::New(args) => exit_code(new::run(&args, out)),
         Command::Build(args) => build::run(&args, out),
         Command::Sign(args) => exit_code(sign::run(&args, out)),
@@ -180,4 +236,31 @@ fn exit_code(result: io::Result<bool>) -> ExitCode {
 /// Prints a line to stderr. A failure to do so is ignored: the exit code still reports the result.
 fn say(text: impl Display) {
     let _unwritten = writeln!(Terminal::new(io::stderr()), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The paths of commands without the option, but of hidden ones.
+    fn without_json(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        let mut parts = command.get_subcommands().filter(|it| !it.is_hide_set()).peekable();
+        if parts.peek().is_some() {
+            parts.for_each(|part| without_json(part, &path, found));
+        } else if !command.get_arguments().any(|it| it.get_long() == Some("json")) {
+            found.push(path);
+        }
+    }
+
+    #[test]
+    fn each_command_prints_json_for_programs() {
+        let mut found = Vec::new();
+        without_json(&Cli::command(), "", &mut found);
+        // The output of the first two is their log: `--set log.format=json`. The load generator has
+        // options of its own, with `--json`.
+        assert_eq!(found, [" jackfield serve", " jackfield dev", " jackfield bench"]);
+    }
 }

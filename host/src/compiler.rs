@@ -9,6 +9,9 @@ use jackfield_sandbox::{CompileCommand, CompileLimits, SandboxSettings};
 /// The name of the subcommand.
 pub(crate) const NAME: &str = "compile";
 
+/// jemalloc's own threads would have normal priority: they start before the process can lower it.
+const ALLOCATOR: [&str; 2] = ["_RJEM_MALLOC_CONF", "background_thread:false"];
+
 /// The running program, even if its file has been replaced since the start.
 const SELF: &str = "/proc/self/exe";
 
@@ -18,6 +21,7 @@ pub(crate) fn sandbox_settings(plugins: &Plugins) -> SandboxSettings {
     let cache = plugins.cache.clone().or_else(user_cache);
     if cache.is_none() {
         tracing::warn!(
+            name: "compile.cache_unusable",
             "plugins are compiled at each start: there is no place to keep them, as neither \
              XDG_CACHE_HOME nor HOME is set; set `plugins.cache`"
         );
@@ -40,6 +44,7 @@ fn command(limits: CompileLimits) -> CompileCommand {
         program: PathBuf::from(SELF),
         fallback: std::env::current_exe().ok(),
         subcommand: NAME.to_owned(),
+        environment: vec![ALLOCATOR.map(str::to_owned).into()],
         limits,
     }
 }

@@ -5,26 +5,29 @@
 //! [`close`]. [`Context`] lists the parts that it may reach. [`crate::dispatch`] handles requests;
 //! [`crate::transport`] writes to the socket.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use jackfield_auth::Authenticated;
-use jackfield_broker::{CloseReason, Features, PendingFlushes};
+use jackfield_broker::{CloseCause, CloseReason, Features, PendingFlushes};
 use jackfield_config::Limits;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::protocol::{self as wamp, Frame, Input, Request};
+use jackfield_websocket::Message;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
-use tokio_tungstenite::tungstenite::Message;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::backpressure::wait_for_room;
 use crate::connection_limit::ConnectionPermit;
 use crate::dispatch::Dispatch;
 use crate::frame;
+use crate::metrics::ReceivedKind;
 use crate::shutdown::{self, Shutdown};
 use crate::transport::WebSocketTransport;
 
@@ -34,28 +37,34 @@ mod close;
 mod context;
 mod expiry;
 mod keepalive;
+mod limits;
 mod member;
+mod message_rate;
 mod reader;
 mod session_setup;
+mod throttle;
 
-use cancel::ReadAhead;
-use close::CloseAction;
+use cancel::{Counts, ReadAhead};
+pub(crate) use close::DisconnectReason;
+use close::{CloseAction, session_end};
 pub(crate) use context::Context;
 use expiry::Expiry;
 use keepalive::{Due, Keepalive};
+pub(crate) use limits::NewConnections;
+use limits::UserPlace;
 use member::Member;
+use message_rate::MessageRate;
 use reader::{Reader, Received};
+use throttle::Throttled;
 
 /// Events of one publisher are flushed after at most this number of its messages, so that a
 /// publisher that never pauses does not delay its first events.
 const BATCH_MESSAGES: usize = 32;
 
-/// Events are also flushed after this number of bytes, so that a batch of large events does not
-/// fill healthy outboxes.
+/// Events are also flushed after this number of bytes: a batch must not fill healthy outboxes.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Approximate memory in bytes of a receiver that a publication lists: a text, its allocation and
-/// its place.
+/// Approximate memory in bytes of a listed receiver: a text, its allocation and its place.
 const LISTED_BYTES: usize = 64;
 
 /// The maximum growth of arguments from another codec to JSON: CBOR's empty byte string of 1 byte
@@ -74,48 +83,6 @@ pub(crate) async fn serve(
     match Box::pin(accept::open(context, stream, permit)).await? {
         Some(mut connection) => connection.run().await,
         None => Ok(()),
-    }
-}
-
-/// The reason why a connection ended, except for a regular end by the client.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DisconnectReason {
-    /// The HTTP request was refused.
-    #[error("the handshake failed: {0}")]
-    Handshake(String),
-    /// The client violated the rules of WebSocket or WAMP.
-    #[error("protocol violation: {0}")]
-    Violation(String),
-    /// The client was rejected by the access rules.
-    #[error("not let in: {0}")]
-    Denied(String),
-    /// The client may not open a session.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// The router closed the connection.
-    #[error("closed by the router: {reason}: {message}", reason = .0.reason, message = .0.message)]
-    Closed(CloseReason),
-    /// The transport failed, or the client stopped answering.
-    #[error("connection lost: {0}")]
-    Lost(String),
-}
-
-impl DisconnectReason {
-    /// Logs the reason: as a warning if the operator may have to act, otherwise for debugging. The
-    /// log limits the number of lines of a kind ([`crate::log`]).
-    pub(crate) fn log(&self) {
-        match self {
-            Self::Closed(closing) if closing.reason == CloseReason::SLOW_SUBSCRIBER => {
-                warn!("{self}");
-            }
-            // Clients do not learn the reason; the operator can tell them.
-            Self::Denied(_) => warn!("{self}"),
-            Self::Handshake(_)
-            | Self::Violation(_)
-            | Self::Refused(_)
-            | Self::Closed(_)
-            | Self::Lost(_) => debug!("{self}"),
-        }
     }
 }
 
@@ -138,11 +105,14 @@ struct Connection {
     expiry: Expiry,
     /// The open session and its realm.
     member: Option<Member>,
+    /// The place among the connections of the session's user.
+    place: UserPlace,
     /// The deadline for opening the session.
     opened_by: Instant,
     /// The receivers of its messages that are not flushed yet.
     batch: PendingFlushes,
     keepalive: Keepalive,
+    rate: MessageRate,
 }
 
 /// The content of a WAMP v2 client's HELLO.
@@ -164,7 +134,15 @@ enum Turn {
 impl Connection {
     async fn run(&mut self) -> Result<(), DisconnectReason> {
         let ending = self.converse().await;
-        Box::pin(self.end(ending)).await
+        let session = self.member.as_ref().map(Member::joined);
+        let is_goodbye = matches!(ending, CloseAction::Goodbye(_));
+        let ended = Box::pin(self.end(ending)).await;
+        let end = session_end(is_goodbye, &ended);
+        self.context.metrics.ended(end.reason);
+        if let Some((session, dispatch)) = session {
+            self.context.ended.add(&session, dispatch.realm().name(), end, SystemTime::now());
+        }
+        ended
     }
 
     /// Handles messages one after another, each to its end before the next is decoded.
@@ -185,10 +163,16 @@ impl Connection {
                 Turn::CloseAction(ending) => return ending,
             };
             messages += 1;
-            bytes += message.len();
+            bytes += message.payload_bytes();
+            let is_within = self.rate.take(self.reader.wire_bytes())
+                || match Box::pin(self.throttle(message.payload_bytes())).await {
+                    Throttled::Handle => true,
+                    Throttled::Refuse => false,
+                    Throttled::Close(ending) => return ending,
+                };
             let ending = match message {
-                Message::Text(text) => self.handle(Frame::Text(text.into())).await,
-                Message::Binary(bytes) => self.handle(Frame::Binary(bytes)).await,
+                Message::Text(text) => self.handle(Frame::Text(text), is_within).await,
+                Message::Binary(bytes) => self.handle(Frame::Binary(bytes), is_within).await,
                 control => self.control(&control).await,
             };
             if let Some(ending) = ending {
@@ -202,17 +186,20 @@ impl Connection {
         }
     }
 
-    /// Handles a control frame of WebSocket; tungstenite has answered it.
+    /// Handles a control frame of WebSocket; the reader has answered it.
     async fn control(&mut self, message: &Message) -> Option<CloseAction> {
         match message {
-            Message::Pong(_) => self.keepalive.answered(),
-            // A client that pings and reads no pongs is read no further, either.
-            Message::Ping(_) if self.wire.outbox().is_crowded() => {
-                return Box::pin(self.slow_down()).await;
+            Message::Pong(_) => {
+                if let Some(took) = self.keepalive.answered() {
+                    self.context.metrics.round_trip(took);
+                }
+                None
             }
-            _ => {}
+            // A client that pings and reads no pongs is read no further, either.
+            Message::Ping(_) if self.wire.outbox().is_crowded() => Box::pin(self.slow_down()).await,
+            Message::Close(_) => Some(CloseAction::Parted),
+            _ => None,
         }
-        None
     }
 
     /// Pauses reading while messages caused by this client wait to be read: by the client itself,
@@ -225,25 +212,37 @@ impl Connection {
         let mut others = pin!(wait_for_room(others, self.context.limits.publisher_delay));
         let mut wait_for_others = true;
         while wait_for_others || self.wire.outbox().pressure().waits {
-            if let Some(closing) = self.wire.outbox().closing() {
-                return Some(CloseAction::CloseReason(closing));
-            }
-            tokio::select! {
-                () = &mut others, if wait_for_others => wait_for_others = false,
-                () = self.wire.attention() => {}
-                () = self.expiry.reached() => return Some(CloseAction::CloseReason(expiry::closing())),
-                result = self.wire.unblocked() => if let Err(error) = result {
-                    return Some(CloseAction::Lost(error.to_string()));
-                },
-                due = self.keepalive.due(&self.wire) => match due {
-                    Due::Ping => self.wire.send(frame::ping()),
-                    // The answer to a ping would not be read.
-                    Due::Silence => {}
-                    Due::Stall => return Some(self.stalled()),
-                },
+            let done =
+                async { if wait_for_others { others.as_mut().await } else { pending().await } };
+            match self.pause_for(done).await {
+                Ok(is_done) => wait_for_others &= !is_done,
+                Err(ending) => return Some(ending),
             }
         }
         None
+    }
+
+    /// Reads nothing until `done`, or until something else of the connection is to be looked at.
+    /// Returns whether it is done.
+    async fn pause_for(&mut self, done: impl Future<Output = ()>) -> Result<bool, CloseAction> {
+        if let Some(closing) = self.wire.outbox().closing() {
+            return Err(CloseAction::CloseReason(closing));
+        }
+        tokio::select! {
+            () = done => return Ok(true),
+            () = self.wire.attention() => {}
+            () = self.expiry.reached() => return Err(CloseAction::CloseReason(expiry::closing())),
+            result = self.wire.unblocked() => if let Err(error) = result {
+                return Err(CloseAction::Lost(error.to_string()));
+            },
+            due = self.keepalive.due(&self.wire) => match due {
+                Due::Ping => self.wire.send(frame::ping()),
+                // The answer to a ping would not be read.
+                Due::Silence => {}
+                Due::Stall => return Err(self.stalled()),
+            },
+        }
+        Ok(false)
     }
 
     /// Waits for the next message or the end.
@@ -300,18 +299,26 @@ impl Connection {
         CloseAction::Lost(format!("the client has read nothing for {timeout} ms"))
     }
 
-    /// Handles one WAMP message. Returns the action that closes the connection, if it has to end.
-    async fn handle(&mut self, frame: Frame) -> Option<CloseAction> {
+    /// Handles one WAMP message, or refuses its request if it is not within the session's rates. Returns
+    /// the action that closes the connection, if it has to end.
+    async fn handle(&mut self, frame: Frame, is_within: bool) -> Option<CloseAction> {
+        self.wire.count_message();
         let bytes = match &frame {
             Frame::Text(message) | Frame::Binary(message) => message.len(),
         };
-        match self.dialogue.receive(frame) {
+        let input = self.dialogue.receive(frame);
+        self.context.metrics.received(ReceivedKind::of(&input), self.dialogue.dialect());
+        match input {
             Input::Request(request) => {
-                let Self { context, member, reader, dialogue, batch, .. } = self;
+                let Self { context, wire, member, reader, dialogue, batch, rate, .. } = self;
                 if let Some(Member { session, dispatch }) = member {
+                    if !is_within && dispatch.refuse_excess(session, &request, batch) {
+                        return None;
+                    }
                     let bytes = held_bytes(&request, bytes, session.dialect, &context.limits);
-                    let cancellation = ReadAhead::during(&request, reader, dialogue, session);
-                    let work = dispatch.handle(session, request, cancellation, batch);
+                    let counts = Counts { rate, wire, metrics: &context.metrics };
+                    let ahead = ReadAhead::during(&request, reader, dialogue, session, counts);
+                    let work = dispatch.handle(session, request, ahead, batch);
                     context.totals.backlog.counted(session.client, bytes, work).await;
                 }
                 None
@@ -344,10 +351,9 @@ impl Connection {
 impl From<Received> for Turn {
     fn from(received: Received) -> Self {
         match received {
-            // tungstenite answers a close frame at the next poll, and then the stream ends.
             Some(Ok(message)) => Self::Message(message),
-            Some(Err(error)) => Self::CloseAction(CloseAction::Failed(error)),
-            None => Self::CloseAction(CloseAction::Parted),
+            Some(Err(error)) => Self::CloseAction(error.into()),
+            None => Self::CloseAction(CloseAction::Gone),
         }
     }
 }
@@ -372,6 +378,7 @@ async fn unopened(shutdown: &Shutdown, opened_by: Instant) -> CloseReason {
     tokio::select! {
         () = shutdown.requested() => shutdown::close_reason(),
         () = sleep_until(opened_by) => CloseReason {
+            cause: CloseCause::Timeout,
             reason: error_uri::TIMEOUT.to_owned(),
             message: "no session was opened in time".to_owned(),
         },

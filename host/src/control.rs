@@ -1,59 +1,144 @@
 //! Control channel: HTTP/1.1 with JSON bodies over a Unix socket, for the operator of a running
-//! server.
+//! server; and the same API at an address, for clients with a token.
 //!
-//! [`socket`] makes the socket for the server's own user alone, [`listener`] accepts, checks the peer
-//! and bounds each connection, [`router`] finds the endpoint by path and method. Each endpoint is a
-//! file: [`status`], [`reload`], [`mod@versions`], [`candidates`], [`mod@record`], [`mod@shadow`], [`store`]; [`change`] is the common part of changes. The router knows its caller and no socket, so that another listener
-//! can use it.
+//! [`socket`] makes the socket for the server's own user alone, [`listener`] accepts and checks the
+//! peer; [`admin`] listens at an address, and [`access`] checks tokens. [`connection`] bounds each
+//! connection, [`mod@body`] each body, [`router`] finds the endpoint by path and method. Each endpoint
+//! is a file: [`status`], [`reload`], [`mod@versions`], [`candidates`], [`mod@record`], [`mod@shadow`],
+//! [`store`], [`sessions`], [`topics`], [`mod@ended`], [`mod@trace`], [`routes`], [`plugins`],
+//! [`publish`]; [`console`] has the pages for browsers. [`change`] is the common part of changes,
+//! [`unsaved`] remembers those that could not be saved, [`plugin_lookup`] finds plugins by name.
+//! The router knows its caller and no socket.
 //!
-//! Started by `server`; nothing else imports it. `docs/control.md` describes the API. See decision 30.
+//! Started by `server`; nothing else imports it. `docs/control.md` describes the API. See decisions 30
+//! and 43.
 
+mod access;
+mod admin;
 mod audit;
+mod body;
 mod candidates;
 mod change;
+mod connection;
+mod console;
+mod ended;
 mod listener;
+mod plugin_lookup;
+mod plugins;
 mod problem;
+mod publish;
+mod query;
 mod record;
 mod reload;
 mod result;
 mod router;
+mod routes;
+mod sessions;
 mod shadow;
+mod sized_list;
 mod socket;
 mod status;
 mod store;
-mod timestamp;
+mod topics;
+mod trace;
+mod unsaved;
 mod versions;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use jackfield_config::{ControlSocket, SocketEnvironment};
-use tokio::sync::Semaphore;
+use jackfield_broker::Bounds;
+use jackfield_config::{
+    Admin, AdminPlace, ControlSocket, Limits, OpenAdminToken, SocketEnvironment,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::connection_limit::ConnectionLimit;
+use crate::scrape::Scrape;
 use crate::server_state::ServerState;
+use crate::shutdown::Shutdown;
 
-pub(crate) use listener::{Listener, Running};
-pub(crate) use socket::SocketError;
+use admin::AdminListener;
+use listener::Listener;
+use problem::Problem;
+use socket::{Places, SocketError};
+use unsaved::UnsavedChanges;
+
+/// The maximum size of a text that selects: a topic, a name of a user.
+const MAX_FILTER_BYTES: usize = 4 << 10;
+/// The maximum size of a name that is shown: in an answer, in an error or in an audit line.
+const MAX_SHOWN_BYTES: usize = 256;
 
 /// The maximum number of changes that are under way at a time.
 const MAX_CHANGES: usize = 64;
 /// The maximum number of recordings at a time.
 const MAX_RECORDINGS: usize = 4;
+/// The maximum number of traces at a time.
+const MAX_TRACES: usize = 4;
 
-/// What the control channel may reach.
+/// The maximum number of exports of stores at a time. Each keeps the values of its moment, and waits
+/// for its reader as long as that is connected.
+const MAX_EXPORTS: usize = 4;
+/// The maximum number of imports into stores at a time. Each has its entries in memory, up to the
+/// quota of its store.
+const MAX_IMPORTS: usize = 2;
+
+/// The parts that the control API may reach.
 pub(crate) struct Context {
     state: Arc<ServerState>,
     connections: ConnectionLimit,
+    scrape: Arc<Scrape>,
     process: Process,
     /// The address of the WebSocket port.
     listen: SocketAddr,
-    /// One for each change that is under way, until its audit line is written.
-    changes: Arc<Semaphore>,
-    /// One for each recording.
-    recordings: Arc<Semaphore>,
+    /// A place for each change that is under way, until its audit line is written.
+    changes: WorkPlaces,
+    /// Changes of versions that were made, and could not be saved.
+    unsaved: Arc<UnsavedChanges>,
+    recordings: WorkPlaces,
+    exports: WorkPlaces,
+    imports: WorkPlaces,
+    traces: WorkPlaces,
+    publishing: PublishLimits,
+}
+
+/// A bounded number of places for work of one kind.
+struct WorkPlaces {
+    places: Arc<Semaphore>,
+    /// The name of the work in messages.
+    name: &'static str,
+    max: usize,
+}
+
+impl WorkPlaces {
+    fn new(name: &'static str, max: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(max)), name, max }
+    }
+
+    /// Takes a place until the permit is dropped.
+    ///
+    /// # Errors
+    /// 503 while the server ends, 429 if all places are taken.
+    fn take(&self, shutdown: &Shutdown) -> Result<OwnedSemaphorePermit, Problem> {
+        if shutdown.is_requested() {
+            return Err(Problem::stopping());
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_full| Problem::too_many(self.name, self.max))
+    }
+}
+
+/// The limits of publications of the operator.
+#[derive(Clone, Copy)]
+struct PublishLimits {
+    /// The maximum nesting of lists and dictionaries in a payload.
+    depth: usize,
+    outbox: Bounds,
+    /// The maximum time for which an answer waits for slow subscribers.
+    publisher_delay: Duration,
 }
 
 /// Facts of the process that do not change while it runs.
@@ -83,22 +168,85 @@ impl Context {
         connections: ConnectionLimit,
         process: Process,
         listen: SocketAddr,
+        scrape: Arc<Scrape>,
+        limits: &Limits,
     ) -> Self {
-        let changes = Arc::new(Semaphore::new(MAX_CHANGES));
-        let recordings = Arc::new(Semaphore::new(MAX_RECORDINGS));
-        Self { state, connections, process, listen, changes, recordings }
+        let Limits { depth, outbox, publisher_delay, .. } = *limits;
+        Self {
+            state,
+            connections,
+            scrape,
+            process,
+            listen,
+            changes: WorkPlaces::new("changes", MAX_CHANGES),
+            unsaved: Arc::default(),
+            recordings: WorkPlaces::new("recordings", MAX_RECORDINGS),
+            exports: WorkPlaces::new("exports", MAX_EXPORTS),
+            imports: WorkPlaces::new("imports", MAX_IMPORTS),
+            traces: WorkPlaces::new("traces", MAX_TRACES),
+            publishing: PublishLimits { depth, outbox, publisher_delay },
+        }
     }
 }
 
-/// Makes the control socket of the setting, if there is one to be.
-///
-/// # Errors
-/// When the setting names a path that cannot be used. A default place that cannot be used is a
-/// warning.
-pub(crate) fn open(
-    setting: &ControlSocket,
-    context: Context,
-) -> Result<Option<Listener>, SocketError> {
+/// A listener of the configuration cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    /// The socket of `control.socket` or `admin.listen` cannot be made.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
+    /// The address of `admin.listen` cannot be used.
+    #[error(
+        "failed to listen on {0} (admin.listen): {1}\n  = help: the address may be in use, or no address \
+         of this machine"
+    )]
+    Address(SocketAddr, std::io::Error),
+}
+
+/// The listeners of a server's operator.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    sockets: Vec<Listener>,
+    address: Option<AdminListener>,
+}
+
+impl Listeners {
+    /// Opens the listeners of the settings.
+    ///
+    /// # Errors
+    /// When a setting names a place that cannot be used. A default place of the control socket that
+    /// cannot be used is a warning.
+    pub(crate) async fn open(
+        control: &ControlSocket,
+        admin: &Admin,
+        tokens: Vec<OpenAdminToken>,
+        context: Context,
+    ) -> Result<Self, ListenError> {
+        let context = Arc::new(context);
+        let mut listeners = Self::default();
+        if let Some(AdminPlace::Address(address)) = admin.listen {
+            let opened = AdminListener::open(address, tokens, Arc::clone(&context)).await;
+            listeners.address = Some(opened.map_err(|error| ListenError::Address(address, error))?);
+        }
+        if let Some(places) = places(control, &context.process.site) {
+            listeners.sockets.push(Listener::open(places, Arc::clone(&context))?);
+        }
+        if let Some(AdminPlace::Socket(path)) = &admin.listen {
+            let places = Places::Named(path.clone());
+            listeners.sockets.push(Listener::open(places, context)?);
+        }
+        Ok(listeners)
+    }
+
+    /// Serves, each in a task of its own.
+    pub(crate) fn start(self) -> RunningListeners {
+        let sockets = self.sockets.into_iter().map(Listener::start);
+        RunningListeners(sockets.chain(self.address.map(AdminListener::start)).collect())
+    }
+}
+
+/// The places of the control socket; `None` without one.
+fn places(setting: &ControlSocket, site: &Path) -> Option<Places> {
     let from = |name| std::env::var(name).ok();
     let (service, login) = (from("RUNTIME_DIRECTORY"), from("XDG_RUNTIME_DIR"));
     let environment = SocketEnvironment {
@@ -106,20 +254,42 @@ pub(crate) fn open(
         xdg_runtime_dir: login.as_deref(),
         uid: socket::own_uid(),
     };
-    let places = match setting {
-        ControlSocket::Off => return Ok(None),
-        ControlSocket::At(path) => socket::Places::Named(path.clone()),
-        ControlSocket::Default => {
-            let site = &context.process.site;
-            socket::Places::Default(ControlSocket::places(site, &environment))
-        }
-    };
-    Listener::open(places, Arc::new(context)).map(Some)
+    match setting {
+        ControlSocket::Off => None,
+        ControlSocket::At(path) => Some(Places::Named(path.clone())),
+        ControlSocket::Default => Some(Places::Default(ControlSocket::places(site, &environment))),
+    }
 }
 
-/// Ends the listener, and removes its socket.
-pub(crate) async fn stop(running: Option<Running>) {
-    if let Some(running) = running {
-        running.stop().await;
+/// The listeners, while they serve.
+pub(crate) struct RunningListeners(Vec<RunningListener>);
+
+impl RunningListeners {
+    /// Ends them, and removes their sockets.
+    pub(crate) async fn stop(self) {
+        futures_util::future::join_all(self.0.into_iter().map(RunningListener::stop)).await;
+    }
+}
+
+/// A listener that serves.
+struct RunningListener {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl RunningListener {
+    /// Runs a listener until its end is asked for.
+    fn spawn<F>(run: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop, task: tokio::spawn(run(stopped)) }
+    }
+
+    async fn stop(self) {
+        // It has ended already if this fails.
+        let _ended = self.stop.send(());
+        let _ended = self.task.await;
     }
 }

@@ -8,26 +8,23 @@
 mod files;
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use jackfield_config as config;
 use jackfield_text::Untrusted;
-use rustix::fs::OFlags;
 use tracing::{info, warn};
+
+use crate::lock_file;
 
 pub(crate) use files::{INCOMPLETE, make_folder, read_file, replace_file};
 
 /// The mode of the folder: the user alone.
 const FOLDER_MODE: u32 = 0o700;
-/// The mode of the lock file.
-const FILE_MODE: u32 = 0o600;
 /// The name of the lock file.
 const LOCK: &str = "lock";
-/// Bytes of a process number and its line end.
-const MAX_PID_BYTES: u64 = 16;
 
 /// The data folder of this server, which no other server uses until this is dropped.
 #[derive(Debug)]
@@ -95,6 +92,7 @@ pub(crate) fn open(
         config::DataFolder::Default => {
             let Some(path) = default_place(site) else {
                 warn!(
+                    name: "data.no_place",
                     "nothing is kept beyond the end of the server: there is no place for it, as none \
                      of STATE_DIRECTORY, XDG_STATE_HOME and HOME is set; set `data`"
                 );
@@ -106,7 +104,7 @@ pub(crate) fn open(
             }
         }
     };
-    info!(folder = %shown(&opened.path), "the data folder is open");
+    info!(name: "data.opened", folder = %shown(&opened.path), "the data folder is open");
     Ok(Some(opened))
 }
 
@@ -138,7 +136,7 @@ fn at_default_place(path: &Path) -> Result<Option<DataFolder>, DataFolderError> 
         Ok(folder) => Ok(Some(folder)),
         Err(error) if path.symlink_metadata().is_ok() => Err(error),
         Err(error) => {
-            warn!(target: crate::log::DIAGNOSIS, "nothing is kept beyond the end of the server: {error}");
+            warn!(name: "data.unavailable", target: crate::log::DIAGNOSIS, "nothing is kept beyond the end of the server: {error}");
             Ok(None)
         }
     }
@@ -171,28 +169,18 @@ impl DataFolder {
 fn lock(folder: &Path) -> Result<File, DataFolderError> {
     let path = folder.join(LOCK);
     let failed = |source| DataFolderError::Io { path: path.clone(), source };
-    // A link would lead to another file, and a pipe would block.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-    options.custom_flags(flags.bits().cast_signed());
-    let mut file = options.open(&path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
+    let (file, metadata) = lock_file::open(&path).map_err(failed)?;
+    if !metadata.is_file() {
         return Err(DataFolderError::Unsafe { path, reason: "is not a file" });
     }
     match file.try_lock() {
         Ok(()) => {
-            // For the message of another server.
-            let _unwritten = file
-                .set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| writeln!(file, "{}", std::process::id()));
+            lock_file::write_pid(&file);
             Ok(file)
         }
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _unread = file.take(MAX_PID_BYTES).read_to_string(&mut pid);
-            Err(DataFolderError::InUse { path: folder.to_owned(), pid: pid.trim().parse().ok() })
+            let pid = lock_file::pid(&file);
+            Err(DataFolderError::InUse { path: folder.to_owned(), pid })
         }
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }

@@ -176,10 +176,10 @@ impl Dev {
 
     async fn build(&mut self, bundle: &Bundle) {
         let mut built = self.built.remove(bundle).unwrap_or_default();
-        // Another attempt is told of when it has another result.
+        // A further attempt is logged when its result differs.
         let is_retry = built.lacks_tool();
         if !is_retry {
-            info!(bundle = %bundle.folder().display(), "building");
+            info!(name: "dev.building", bundle = %bundle.folder().display(), "building");
         }
         let package = self.builder.package(bundle).await;
         match &package {
@@ -227,6 +227,7 @@ fn report_outputs(bundle: &Bundle, outputs: &BTreeSet<PathBuf>) {
     };
     let (bundle, named) = (bundle.folder().display(), Untrusted::new(named.join(", ")));
     warn!(
+        name: "dev.changes_own_sources",
         %bundle,
         help = "let the build write below target/, or into the folder OUT_DIR of build.rs",
         "the build has changed its own sources {MAX_BUILDS_BY_OUTPUTS} times in a row: {named}{more}; their \
@@ -241,11 +242,11 @@ fn report(bundle: &Bundle, result: &Result<BuildReport, BuildError>) {
             let (file, size_bytes) = (report.file.display(), report.size_bytes);
             let took_ms = report.took.as_millis();
             let state = if report.is_changed { "built" } else { "built, unchanged" };
-            info!(%file, size_bytes, took_ms, "{state}");
+            info!(name: "dev.built", %file, size_bytes, took_ms, "{state}");
         }
         Err(error) => {
             let help = error.help.unwrap_or("the version before serves on");
-            error!(%bundle, help, "not built: {}", Untrusted::new(&error.message));
+            error!(name: "dev.failed", %bundle, help, "not built: {}", Untrusted::new(&error.message));
         }
     }
 }

@@ -11,6 +11,7 @@
 //! session's next one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jackfield_broker::{Dealer, PendingFlushes, Publication, Realm, Session};
 use jackfield_config::Unrouted;
@@ -27,31 +28,38 @@ use tokio::task::yield_now;
 
 use crate::generation::{CurrentGeneration, Generation, RouteMatch};
 use crate::log::backoff::Backoff;
+use crate::metrics::{RequestKind, RequestMetrics};
 use crate::timers::Timers;
+use crate::trace::{MessageTrace, Traces};
 use crate::{frame, ids};
 
 mod authorize;
 mod call;
 mod deferred;
 mod effects;
+mod excess;
 mod hooks;
 mod outgoing;
 mod plugin_call;
+mod probe_handler;
 mod refusal;
 mod register;
 mod subscribe;
 mod timer_hooks;
+mod trace;
 mod unsubscribe;
 mod uris;
 
+use authorize::overflow;
 use hooks::{flush_before_wait, reply};
 use outgoing::Outgoing;
+use probe_handler::ProbeHandler;
+use trace::MessageKind;
 
 pub(crate) use call::Cancellation;
-pub(crate) use refusal::{
-    HANDLER_BUSY, HANDLER_DISABLED, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal,
-    STORE_FAILED,
-};
+pub(crate) use outgoing::InFlight;
+pub(crate) use probe_handler::{PROBE_PROCEDURE, PROBE_REALM};
+pub(crate) use refusal::{NO_ROUTE, Refusal};
 
 /// Handles the requests of one realm's sessions.
 pub(crate) struct Dispatch {
@@ -68,8 +76,12 @@ pub(crate) struct Dispatch {
     /// The procedures of clients.
     dealer: Dealer,
     outgoing: Outgoing,
+    metrics: RequestMetrics,
+    /// The handler of the probe, in its realm alone.
+    probe: Option<Box<ProbeHandler>>,
     /// Permits for publications that take long to match: one less than there are workers.
     slow_matching: Semaphore,
+    traces: Arc<Traces>,
 }
 
 /// A publication that was not refused.
@@ -96,6 +108,7 @@ impl Dispatch {
         generations: Arc<CurrentGeneration>,
         unrouted: Unrouted,
         allow: Allow,
+        traces: Arc<Traces>,
     ) -> Self {
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits());
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
@@ -110,12 +123,34 @@ impl Dispatch {
             faults: Backoff::default(),
             dealer,
             outgoing: Outgoing::default(),
+            metrics: RequestMetrics::default(),
+            probe: None,
             slow_matching,
+            traces,
         }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
         &self.realm
+    }
+
+    /// The roles for topics without a route, and for actions that a route does not list.
+    pub(crate) const fn allow(&self) -> &Allow {
+        &self.allow
+    }
+
+    /// The treatment of topics without a route.
+    pub(crate) const fn unrouted(&self) -> Unrouted {
+        self.unrouted
+    }
+
+    pub(crate) fn metrics(&self) -> &RequestMetrics {
+        &self.metrics
+    }
+
+    /// Returns the procedures of clients.
+    pub(crate) fn dealer(&self) -> &Dealer {
+        &self.dealer
     }
 
     /// Handles one request to its end; a call may be cancelled meanwhile. The queued frames are
@@ -136,9 +171,10 @@ impl Dispatch {
             Request::Unsubscribe(unsubscribe) => {
                 Box::pin(self.handle_unsubscribe(from, &unsubscribe, batch)).await;
             }
-            Request::Call(call) => {
-                Box::pin(self.handle_call(from, &call, cancellation, batch)).await;
-            }
+            Request::Call(call) => match &self.probe {
+                None => Box::pin(self.handle_call(from, &call, cancellation, batch)).await,
+                Some(probe) => Box::pin(self.answer_probe(probe, from, &call, batch)).await,
+            },
             Request::Register(register) => self.handle_register(from, &register, batch),
             Request::Unregister(unregister) => self.handle_unregister(from, &unregister, batch),
             Request::Cancel(cancel) => self.handle_cancel(from, &cancel, batch),
@@ -177,22 +213,33 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) -> Result<Accepted, Refusal> {
         let id = ids::publication();
+        let trace = self.trace(from, MessageKind::Publish, &publish.topic, Some(&publish.payload));
+        // The time of each batch's first publication is measured: a clock costs more than a counter.
+        let began = batch.is_empty().then(Instant::now);
         // Sessions that publish to topics with many patterns leave one worker to all others.
         let turn = if batch.is_matching_slow(MAX_FAST_MATCHING) {
             Some(flush_before_wait(batch, self.slow_matching.acquire()).await)
         } else {
             None
         };
-        let accepted = self.deliver(from, publish, id, batch).await;
+        let accepted = self.deliver(from, publish, id, batch, trace.as_deref()).await;
         drop(turn);
+        if let Some(began) = began {
+            self.metrics.published(began.elapsed());
+        }
         // The session's next frame waits for this turn to end, so its events stay in order.
         if batch.work() >= MAX_UNSHARED_WORK {
             batch.flush();
             yield_now().await;
         }
+        match (&trace, &accepted) {
+            (Some(trace), Ok(delivered)) => trace::accepted(Some(trace), Some(*delivered), None),
+            (Some(trace), Err(refusal)) => trace::refused(trace, refusal),
+            (None, _) => {}
+        }
         accepted
             .map(|delivered| Accepted { publication: id, delivered })
-            .inspect_err(|refusal| refusal.log("publish", from, uris::shown(&publish.topic)))
+            .inspect_err(|it| self.refused(RequestKind::Publish, it, from, &publish.topic))
     }
 
     /// ★ Checks a publication, asks its handler, and passes it to the broker. Returns the number of
@@ -203,6 +250,7 @@ impl Dispatch {
         publish: &Publish,
         id: PublicationId,
         batch: &mut PendingFlushes,
+        trace: Option<&MessageTrace>,
     ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         let generation = self.generations.current();
@@ -215,10 +263,14 @@ impl Dispatch {
             filter: options.filter.as_deref(),
             narrowed: None,
             patterns: self.pattern_audience(routed.as_ref()),
+            overflow: overflow(routed.as_ref()),
             payload,
         };
+        let counts = routed.as_ref().map_or(generation.counts().unrouted(), |it| it.counts);
         let Some(routed) = routed.filter(|it| it.has(Hook::Publish)) else {
-            return Ok(self.realm.publish(&publication, batch)?.delivered);
+            let delivered = self.fan_out(&publication, batch, trace)?;
+            batch.count(counts, delivered);
+            return Ok(delivered);
         };
 
         let verdict = self.ask_about_event(&routed, from, payload, batch).await?;
@@ -226,7 +278,7 @@ impl Dispatch {
 
         let (changed, narrowed);
         let delivered = match answer {
-            PublishVerdict::Broadcast => Ok(self.realm.publish(&publication, batch)?.delivered),
+            PublishVerdict::Broadcast => Ok(self.fan_out(&publication, batch, trace)?),
             PublishVerdict::Deliver(delivery) => {
                 narrowed = effects::filter(delivery.exclude, delivery.eligible);
                 publication.narrowed = Some(&narrowed);
@@ -234,11 +286,14 @@ impl Dispatch {
                     changed = effects::payload(&event)?;
                     publication.payload = &changed;
                 }
-                Ok(self.realm.publish(&publication, batch)?.delivered)
+                Ok(self.fan_out(&publication, batch, trace)?)
             }
             PublishVerdict::Drop => Ok(0),
             PublishVerdict::Reject(refusal) => Err(refusal.into()),
         };
+        if let Ok(delivered) = &delivered {
+            batch.count(counts, *delivered);
+        }
         self.apply(&generation, effects, passage, batch).await;
         delivered
     }

@@ -1,17 +1,14 @@
 //! Outgoing WebSocket frames: unfragmented, unmasked, and encoded once for all receivers of a
 //! dialect. RFC 6455, section 5.2.
 
-use std::io::Cursor;
-
 use bytes::Bytes;
 use jackfield_broker::{Framing, Session};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::protocol::Reply;
-use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
-
-/// The maximum size in bytes of the header of an unmasked frame.
-const HEADROOM: usize = 10;
+pub(crate) use jackfield_websocket::body;
+use jackfield_websocket::{
+    CloseCode, CloseFrame, MAX_HEADER_BYTES as HEADROOM, Opcode, frame, header,
+};
 
 /// Returns the framing of events for the broker, with the maximum size of an event.
 pub(crate) const fn framing(max_bytes: usize) -> Framing {
@@ -30,23 +27,18 @@ pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
     Some(message(session.dialect, &body))
 }
 
-/// Returns the message in a frame of [`message`] or [`reply`].
-pub(crate) fn body(frame: &[u8]) -> &[u8] {
-    let mut header = Cursor::new(frame);
-    match FrameHeader::parse(&mut header) {
-        Ok(Some(_)) => usize::try_from(header.position()).ok().and_then(|at| frame.get(at..)),
-        Ok(None) | Err(_) => None,
-    }
-    .unwrap_or_default()
-}
-
 /// The size in bytes of a [`ping`].
 pub(crate) const PING_BYTES: usize = 2;
 
 /// Returns a ping without a payload: any bytes from the peer count as a sign of life, not only the
 /// pong.
 pub(crate) fn ping() -> Bytes {
-    frame(OpCode::Control(Control::Ping), b"")
+    frame(Opcode::Ping, b"")
+}
+
+/// Returns the answer to a ping with this payload.
+pub(crate) fn pong(payload: &[u8]) -> Bytes {
+    frame(Opcode::Pong, payload)
 }
 
 /// The maximum size of a close reason: a control frame holds 125 bytes, of which the code takes 2.
@@ -58,37 +50,31 @@ pub(crate) fn close(code: CloseCode, reason: &str) -> Bytes {
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    let mut body = u16::from(code).to_be_bytes().to_vec();
-    body.extend_from_slice(reason.as_bytes().get(..end).unwrap_or_default());
-    frame(OpCode::Control(Control::Close), &body)
+    close_with(code, reason.as_bytes().get(..end).unwrap_or_default())
+}
+
+/// Returns the answer to a close frame: the same content. RFC 6455, section 5.5.1.
+pub(crate) fn close_answer(close: Option<&CloseFrame>) -> Bytes {
+    close.map_or_else(|| frame(Opcode::Close, b""), |it| close_with(it.code, &it.reason))
+}
+
+fn close_with(code: CloseCode, reason: &[u8]) -> Bytes {
+    frame(Opcode::Close, &[&code.number().to_be_bytes(), reason].concat())
 }
 
 /// Writes the header into the headroom, directly before the message.
 fn finish(dialect: Dialect, mut buffer: Vec<u8>) -> Bytes {
     let header = header(data(dialect), buffer.len().saturating_sub(HEADROOM));
+    let header = header.as_bytes();
     let start = HEADROOM.saturating_sub(header.len());
     if let Some(room) = buffer.get_mut(start..start + header.len()) {
-        room.copy_from_slice(&header);
+        room.copy_from_slice(header);
     }
     Bytes::from(buffer).slice(start..)
 }
 
-fn frame(opcode: OpCode, body: &[u8]) -> Bytes {
-    let mut frame = header(opcode, body.len());
-    frame.extend_from_slice(body);
-    frame.into()
-}
-
-fn header(opcode: OpCode, length: usize) -> Vec<u8> {
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
-    let mut bytes = Vec::with_capacity(HEADROOM + length.min(HEADROOM));
-    // Writing into a vector cannot fail.
-    let _infallible = header.format(length as u64, &mut bytes);
-    bytes
-}
-
-fn data(dialect: Dialect) -> OpCode {
-    OpCode::Data(if dialect.is_binary() { Data::Binary } else { Data::Text })
+fn data(dialect: Dialect) -> Opcode {
+    if dialect.is_binary() { Opcode::Binary } else { Opcode::Text }
 }
 
 #[cfg(test)]
@@ -114,12 +100,12 @@ mod tests {
         assert_eq!(message(Dialect::V2(Codec::Cbor), b"[]")[..], *b"\x82\x02[]");
         assert_eq!(message(Dialect::V1, &[b'x'; 126])[..4], *b"\x81\x7e\x00\x7e");
         assert_eq!(ping()[..], *b"\x89\x00");
-        assert_eq!(close(CloseCode::Away, "bye")[..], *b"\x88\x05\x03\xe9bye");
+        assert_eq!(close(CloseCode::AWAY, "bye")[..], *b"\x88\x05\x03\xe9bye");
     }
 
     #[test]
     fn truncates_a_long_reason_between_characters() {
-        let frame = close(CloseCode::Policy, &"é".repeat(100));
+        let frame = close(CloseCode::POLICY, &"é".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122);
         assert!(std::str::from_utf8(&frame[4..]).is_ok());
     }

@@ -12,6 +12,7 @@ mod imports;
 mod loads;
 mod prepare;
 mod problem;
+mod route_counts;
 mod shadows;
 mod share;
 mod totals;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use jackfield_broker::PublicationCounts;
 use jackfield_routing::{Route, RouteTable, TimerFrom};
 use jackfield_sandbox::{
     CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, OutgoingCount, OutgoingKind,
@@ -32,12 +34,13 @@ use jackfield_sandbox::{
 use crate::signatures::Signed;
 use crate::site::{ContentHash, PluginFile};
 
-pub(crate) use build_context::{BuildContext, NoSubscribers};
+pub(crate) use build_context::BuildContext;
 use canary::BoundCanary;
 pub(crate) use canary::{ActiveCanary, Canary, CanaryError, LoadedCanary};
-pub(crate) use loads::{Loads, load, load_apart};
+pub(crate) use loads::{Loads, load, load_apart, signed};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
+pub(crate) use route_counts::RouteCounts;
 pub(crate) use share::Share;
 pub(crate) use warnings::{no_uri, route_warnings};
 
@@ -49,6 +52,7 @@ pub(crate) struct Generation {
     routes: Arc<RouteTable>,
     /// The handler of each route, in the order of the routes.
     handlers: Vec<BoundHandler>,
+    counts: RouteCounts,
     plugins: Vec<PluginEntry>,
     warnings: Vec<Warning>,
     has_timers: bool,
@@ -67,6 +71,8 @@ pub(crate) struct RouteMatch<'g, 't> {
     pub(crate) topic: &'t str,
     /// The handler of the route.
     pub(crate) handler: &'g BoundHandler,
+    /// The counts of the route's publications.
+    pub(crate) counts: &'g Arc<PublicationCounts>,
 }
 
 /// A handler of a running plugin.
@@ -126,6 +132,7 @@ impl Generation {
             hash: ContentHash::default(),
             routes: Arc::default(),
             handlers: Vec::new(),
+            counts: RouteCounts::default(),
             plugins: Vec::new(),
             warnings: Vec::new(),
             has_timers: false,
@@ -203,15 +210,22 @@ impl Generation {
     pub(crate) fn find<'g, 't>(&'g self, topic: &'t str) -> Option<RouteMatch<'g, 't>> {
         let position = self.routes.position(topic)?;
         let route = self.routes.routes().get(position)?;
-        Some(RouteMatch { route, topic, handler: self.handlers.get(position)? })
+        let (handler, counts) = (self.handlers.get(position)?, self.counts.at(position));
+        Some(RouteMatch { route, topic, handler, counts })
     }
 
-    /// Lanes of all plugins, and the size limits of their stores together, in bytes.
+    /// Returns the counts of publications by route.
+    pub(crate) fn counts(&self) -> &RouteCounts {
+        &self.counts
+    }
+
+    /// Lanes of all plugins and their canaries, and the size limits of their stores together, in
+    /// bytes.
     pub(crate) fn totals(&self) -> (usize, usize) {
         let sum = |of: fn(&PluginEntry) -> usize| {
             self.plugins.iter().map(of).fold(0, usize::saturating_add)
         };
-        (sum(PluginEntry::lanes), sum(PluginEntry::store_limit))
+        (sum(PluginEntry::all_lanes), sum(PluginEntry::store_limit))
     }
 
     /// Returns every route, in matching order.
@@ -326,6 +340,11 @@ impl PluginEntry {
     /// The plugin's store.
     pub(crate) fn store(&self) -> PluginStore {
         self.running.plugin.store()
+    }
+
+    /// The number of calls that wait for one of its lanes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.running.plugin.waiting()
     }
 
     /// How the plugin's store is kept.

@@ -164,11 +164,52 @@ impl Refusal {
         Self { header: "Retry-After: 1\r\n", ..refusal }
     }
 
+    /// The server accepts no more sessions.
+    pub(crate) fn stopping() -> Self {
+        let message = "the server is shutting down: try again";
+        let refusal = Self::new("503 Service Unavailable", message);
+        Self { header: "Retry-After: 1\r\n", ..refusal }
+    }
+
     /// As many connections are open as may be.
     pub(crate) fn full() -> Self {
         let refusal = Self::new("503 Service Unavailable", "too many connections: try again later");
-        Self { header: "Retry-After: 5\r\n", ..refusal }
+        Self { header: retry_after(), ..refusal }
     }
+
+    /// More clients connect in this second than may.
+    pub(crate) fn too_fast() -> Self {
+        let message = "too many new connections: try again in some seconds";
+        let refusal = Self::new("503 Service Unavailable", message);
+        Self { header: retry_after(), ..refusal }
+    }
+
+    /// The client's address has as many connections as it may.
+    pub(crate) fn address_full() -> Self {
+        Self::too_many("too many connections from this address: close some, or try again later")
+    }
+
+    /// The user has as many connections as it may.
+    pub(crate) fn user_full() -> Self {
+        Self::too_many("too many connections of this user: close some, or try again later")
+    }
+
+    fn too_many(message: &str) -> Self {
+        Self { header: retry_after(), ..Self::new("429 Too Many Requests", message) }
+    }
+}
+
+/// Returns a `Retry-After` of 1 to 5 seconds, so that the clients of one moment do not return in one
+/// moment.
+fn retry_after() -> &'static str {
+    const HEADERS: [&str; 5] = [
+        "Retry-After: 1\r\n",
+        "Retry-After: 2\r\n",
+        "Retry-After: 3\r\n",
+        "Retry-After: 4\r\n",
+        "Retry-After: 5\r\n",
+    ];
+    fastrand::choice(HEADERS).unwrap_or_default()
 }
 
 /// Headers with a single value. Sent twice, a server and the proxy before it may each go by

@@ -9,7 +9,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,25 +29,30 @@ use tracing::warn;
 use crate::admission::{Admission, Rejection};
 use crate::api::{self, Api};
 use crate::handshake::{Forwarded, Refusal, repeated};
+use crate::linger::Linger;
+use crate::metrics::{Endpoint, HttpMetrics};
 use crate::shutdown::Shutdown;
+use crate::wall_clock;
 
-mod assets;
+pub(crate) mod assets;
 mod demo;
 mod health;
+pub(crate) mod metrics;
 pub(crate) mod response;
 mod rewind;
 
 pub(crate) use assets::Demo;
 pub(crate) use health::Health;
+pub(crate) use metrics::MetricsPage;
 use response::{Answer, CONTENT_POLICY};
 use rewind::Rewind;
 
 /// The least that hyper can read heads with.
 const MIN_BUFFER: usize = 8 * 1024;
 
-/// How long a client has to read the last answer and to end its side. Ending ours while it still
-/// sends would take the answer from it.
-const LINGER: Duration = Duration::from_secs(1);
+/// The time for a client to read the last answer and to end its side.
+const LINGER: Linger =
+    Linger { max_pause: Duration::from_secs(1), max_time: Duration::from_secs(1) };
 
 /// What a person sees who opens the port in a browser.
 const PAGE: &str = "\
@@ -77,6 +82,9 @@ pub(crate) struct Http {
     /// Whether the demo's page is served.
     pub(crate) demo: Demo,
     pub(crate) health: Health,
+    /// The page of metrics, if the configuration asks for it.
+    pub(crate) metrics_page: Option<MetricsPage>,
+    pub(crate) metrics: Arc<HttpMetrics>,
     pub(crate) shutdown: Arc<Shutdown>,
     /// Between two requests of a connection.
     pub(crate) idle_timeout: Duration,
@@ -106,7 +114,10 @@ impl Http {
                     let _gone = hand_back.send(head_of(&request)).await;
                     return std::future::pending().await;
                 }
-                Ok::<_, Infallible>(self.answer(request, peer).await.response())
+                let endpoint = Endpoint::of(request.uri().path());
+                let answer = self.answer(request, peer).await;
+                self.metrics.answered(endpoint, answer.status());
+                Ok::<_, Infallible>(answer.response())
             })
         });
         let idle = self.idle_timeout;
@@ -114,6 +125,8 @@ impl Http {
             .timer(TokioTimer::new())
             // An idle connection and one whose head does not end cost the same.
             .header_read_timeout(idle)
+            // It would panic before 1970.
+            .auto_date_header(wall_clock::is_set())
             .max_buf_size(self.max_head_bytes.max(MIN_BUFFER))
             // A client that closes its side after the request still waits for the response.
             .half_close(true)
@@ -122,6 +135,8 @@ impl Http {
         let mut stopping = false;
         let served = loop {
             tokio::select! {
+                // A request that has arrived is answered, even if the server has stopped already.
+                biased;
                 served = poll_fn(|context| connection.poll_without_shutdown(context)) => break served,
                 // hyper has flushed what it had to say, unless the client asks for a WebSocket while it
                 // does not read its last answer, and has itself to blame.
@@ -137,7 +152,7 @@ impl Http {
             }
         };
         let (stream, _) = connection.into_parts().io.into_inner().into_parts();
-        part(stream).await;
+        LINGER.close(stream).await;
         served.map(|()| None).map_err(io::Error::other)
     }
 
@@ -149,11 +164,17 @@ impl Http {
         }
         if let Err(denial) = self.check(&request, peer) {
             let text = format!("{}\n", denial.refusal.message);
-            warn!("not let in: {}", denial.reason);
+            warn!(name: "http.denied", "request refused: {}", denial.reason);
             return Answer::text(StatusCode::FORBIDDEN, text);
         }
         let asked = (request.method().clone(), request.uri().path().to_owned());
-        let is_health = asked.1 == "/health" && is_read(&asked.0);
+        if asked.1 == "/metrics"
+            && is_read(&asked.0)
+            && let Some(page) = &self.metrics_page
+        {
+            return page.answer(request.headers(), peer).await;
+        }
+        let is_health = is_read(&asked.0) && Endpoint::of(&asked.1) == Endpoint::Health;
         if self.health.is_starting() && !is_health {
             if is_api(&asked.1) {
                 return api::starting();
@@ -170,13 +191,16 @@ impl Http {
         match (asked.0, asked.1.as_str()) {
             (_, path) if is_api(path) => self.api(request).await,
             (Method::GET | Method::HEAD, "/health") => self.health.answer(),
+            (Method::GET | Method::HEAD, "/livez") => Health::live(),
+            (Method::GET | Method::HEAD, "/readyz") => self.health.ready(),
             (Method::GET | Method::HEAD, "/") => Answer::text(StatusCode::OK, PAGE),
             (Method::GET | Method::HEAD, _) => Answer::text(StatusCode::UPGRADE_REQUIRED, PAGE)
                 .with(UPGRADE, "websocket")
                 .with(CONNECTION, "upgrade"),
             // What a load balancer asks that is told no more than the port.
             (Method::OPTIONS, _) => Answer::empty(StatusCode::OK).allowing("GET, HEAD, OPTIONS"),
-            (_, "/" | "/health") => only_read(),
+            (_, "/" | "/health" | "/livez" | "/readyz") => only_read(),
+            (_, "/metrics") if self.metrics_page.is_some() => only_read(),
             _ => Answer::text(StatusCode::NOT_FOUND, "there are POST /api/publish and /api/call\n"),
         }
     }
@@ -219,14 +243,7 @@ pub(crate) async fn refuse(mut stream: TcpStream, refusal: &Refusal) {
     );
     // Fails if the client has closed the connection already.
     let _gone = stream.write_all(response.as_bytes()).await;
-    part(stream).await;
-}
-
-/// Ends our side, and reads what is still sent for a moment.
-async fn part(mut stream: TcpStream) {
-    let _gone = stream.shutdown().await;
-    let mut nothing = tokio::io::sink();
-    let _late = tokio::time::timeout(LINGER, tokio::io::copy(&mut stream, &mut nothing)).await;
+    LINGER.close(stream).await;
 }
 
 fn is_api(path: &str) -> bool {
@@ -266,4 +283,19 @@ fn head_of(request: &Request<Incoming>) -> Vec<u8> {
     }
     head.extend_from_slice(b"\r\n");
     head
+}
+
+/// Whether a `Host` names the loopback device: by an address, or as `localhost`. A page in a browser can
+/// reach this machine by another name, which it chooses (DNS rebinding).
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().to_canonical().is_loopback();
+    }
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|it| it.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback())
 }

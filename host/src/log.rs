@@ -2,7 +2,7 @@
 //!
 //! The path of an event: `RUST_LOG` filters it, [`rate_limit`] bounds the number of events of each
 //! kind, [`mod@format`] escapes untrusted text and formats the line, and [`sink`] writes it on a
-//! thread of its own. Every client can cause events: a flood must neither fill the disk nor hide
+//! thread of its own. [`mod@plugin_log`] keeps the last lines of plugins. Every client can cause events: a flood must neither fill the disk nor hide
 //! other lines, and a log that cannot be written must not block the server.
 //!
 //! Called by `cli::serve`. See decision 26.
@@ -10,12 +10,13 @@
 pub(crate) mod backoff;
 pub(crate) mod capture;
 mod format;
+mod plugin_log;
 mod rate_limit;
 mod sink;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jackfield_config::LogFormat;
 use tracing_subscriber::EnvFilter;
@@ -23,8 +24,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use format::Format;
+pub(crate) use plugin_log::{PluginLine, PluginLog};
 use rate_limit::RateLimit;
-use sink::Sink;
+use sink::{Queue, Sink};
 
 /// The target of events whose message is a diagnosis of several lines. Their line breaks are kept,
 /// as quoted text in them is already escaped, and they are not rate-limited.
@@ -54,7 +56,27 @@ pub(crate) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> impl fm
 
 /// Keeps the log open; dropping it writes the queued lines, with a time limit.
 #[must_use = "the log ends when this is dropped"]
-pub(crate) struct Guard(#[expect(dead_code, reason = "held for its Drop")] Sink);
+pub(crate) struct Guard {
+    _sink: Sink,
+    plugin_log: PluginLog,
+}
+
+impl Guard {
+    /// The last lines of plugins.
+    pub(crate) fn plugin_log(&self) -> PluginLog {
+        self.plugin_log.clone()
+    }
+}
+
+/// The queue of the log, for [`flush`].
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Writes the queued lines, with a time limit: before the process ends without dropping its [`Guard`].
+pub(crate) fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush_lines();
+    }
+}
 
 /// The person who reads the text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +99,17 @@ pub(crate) fn start(format: LogFormat, reader: Reader) -> Result<Guard, TryInitE
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let limit = Arc::new(RateLimit::default());
     let sink = Sink::start(io::stderr(), format, Arc::clone(&limit));
+    // A process has one log, so this is the first.
+    let _first = QUEUE.set(sink.writer()).is_ok();
     let lines = tracing_subscriber::fmt::layer().with_writer(sink.writer());
+    let plugin_log = PluginLog::default();
     let registry = tracing_subscriber::registry().with(filter).with(rate_limit::Filter(limit));
+    let registry = registry.with(plugin_log.clone());
     match format {
         Format::Text { colors, .. } => {
             registry.with(lines.with_ansi(colors).event_format(format)).try_init()?;
         }
         Format::Json => registry.with(lines.json().event_format(format)).try_init()?,
     }
-    Ok(Guard(sink))
+    Ok(Guard { _sink: sink, plugin_log })
 }

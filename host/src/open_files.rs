@@ -31,8 +31,9 @@ pub(crate) fn connections(configured: usize, limit: Option<u64>) -> usize {
     let fit = fit(configured, limit);
     if fit < configured {
         let limit = limit.unwrap_or(u64::MAX);
-        let needed = configured + MAX_RESERVED + RESERVED_FILES;
+        let needed = needed(configured);
         warn!(
+            name: "server.file_limit",
             "open file limit {limit} is too low for limits.connections = {configured}; accepting \
              at most {fit} connections; help: allow {needed} files (LimitNOFILE= of systemd, \
              `ulimit -Hn`, --ulimit nofile= of Docker), or lower limits.connections"
@@ -41,7 +42,13 @@ pub(crate) fn connections(configured: usize, limit: Option<u64>) -> usize {
     fit
 }
 
-fn fit(configured: usize, limit: Option<u64>) -> usize {
+/// Returns the open files that a server with this number of connections needs.
+pub(crate) fn needed(connections: usize) -> usize {
+    connections.saturating_add(MAX_RESERVED + RESERVED_FILES)
+}
+
+/// Returns how many of the configured connections the limit of open files allows.
+pub(crate) fn fit(configured: usize, limit: Option<u64>) -> usize {
     let files = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     configured.min(files.saturating_sub(MAX_RESERVED + RESERVED_FILES)).max(1)
 }

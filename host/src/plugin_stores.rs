@@ -18,7 +18,7 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// The reason why the stores of plugins cannot be saved.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+pub(crate) enum OpenStoresError {
     /// A plugin is to be saved, and there is no data folder.
     #[error(
         "the setting `{0}` needs a data folder, and there is none\n  = help: set `data` to a folder, or \
@@ -47,26 +47,26 @@ pub(crate) async fn open(
     sandbox: Sandbox,
     plugins: &Plugins,
     folder: Option<PathBuf>,
-) -> Result<Sandbox, StoreError> {
+) -> Result<Sandbox, OpenStoresError> {
     let Some(folder) = folder else {
         if let Some(key) = plugins.needs_data() {
-            return Err(StoreError::NoData(key));
+            return Err(OpenStoresError::NoData(key));
         }
-        info!("the stores of plugins are in memory: they are empty after a restart");
+        info!(name: "store.in_memory", "the stores of plugins are in memory: they are empty after a restart");
         return Ok(sandbox);
     };
     let file = folder.join(FILE);
     let opening = tokio::task::spawn_blocking(move || engine(&folder));
     let failed =
-        |source| StoreError::Folder { path: file.clone(), source: io::Error::other(source) };
+        |source| OpenStoresError::Folder { path: file.clone(), source: io::Error::other(source) };
     let engine = opening.await.map_err(failed)??;
-    info!(file = %file.display(), "the stores of plugins are saved");
+    info!(name: "store.opened", file = %file.display(), "the stores of plugins are saved");
     let modes = plugins.clone();
     Ok(sandbox.saved_by(Box::new(engine), move |plugin| modes.state(plugin))?)
 }
 
-fn engine(folder: &Path) -> Result<SqliteEngine, StoreError> {
+fn engine(folder: &Path) -> Result<SqliteEngine, OpenStoresError> {
     let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
-    made.map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
+    made.map_err(|source| OpenStoresError::Folder { path: folder.to_owned(), source })?;
     Ok(SqliteEngine::open(folder)?)
 }

@@ -6,14 +6,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jackfield_broker::{CloseReason, Realm, RealmLimits};
+use jackfield_broker::{Realm, RealmLimits, Session};
 use jackfield_config::{Config, Limits};
 use jackfield_sandbox::RealmId;
 
 use crate::audience::Subscribers;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, PROBE_REALM};
 use crate::frame::framing;
 use crate::generation::{CurrentGeneration, Generation};
+use crate::trace::Traces;
 
 /// The realms that the configuration names: at least one.
 pub(crate) struct Realms {
@@ -28,15 +29,25 @@ impl Realms {
         config: &Config,
         generations: &Arc<CurrentGeneration>,
         audience: &Subscribers,
+        traces: &Arc<Traces>,
     ) -> Option<Self> {
         let realms: Vec<Arc<Realm>> =
             config.realms.iter().map(|name| realm(name, config.limits)).collect();
         audience.set(realms.clone());
         let dispatch = |(id, realm): (u64, Arc<Realm>)| {
             let (generations, allow) = (Arc::clone(generations), config.allow.clone());
-            Arc::new(Dispatch::new(realm, RealmId(id), generations, config.unrouted, allow))
+            let (unrouted, traces) = (config.unrouted, Arc::clone(traces));
+            Arc::new(Dispatch::new(realm, RealmId(id), generations, unrouted, allow, traces))
         };
         Self::new((0..).zip(realms).map(dispatch).collect())
+    }
+
+    /// Creates the realm of the server's own probe, alone. No client finds it among the others.
+    pub(crate) fn of_probe(limits: Limits, generations: &Arc<CurrentGeneration>) -> Self {
+        let realm = realm(PROBE_REALM, limits);
+        let dispatch = Arc::new(Dispatch::of_probe(realm, Arc::clone(generations)));
+        let by_name = HashMap::from([(PROBE_REALM.to_owned(), Arc::clone(&dispatch))]);
+        Self { by_name, default: dispatch }
     }
 
     fn new(dispatches: Vec<Arc<Dispatch>>) -> Option<Self> {
@@ -65,11 +76,9 @@ impl Realms {
         self.iter().map(|dispatch| dispatch.realm().session_count()).sum()
     }
 
-    /// Ends every session.
-    pub(crate) fn close_sessions(&self, reason: &CloseReason) {
-        for session in self.iter().map(|dispatch| dispatch.realm()).flat_map(Realm::sessions) {
-            session.close(reason.clone());
-        }
+    /// Returns the sessions of all realms.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        self.iter().map(|dispatch| dispatch.realm()).flat_map(Realm::sessions).collect()
     }
 
     /// Updates every realm for a new generation.
@@ -82,8 +91,15 @@ impl Realms {
 
 fn realm(name: &str, limits: Limits) -> Arc<Realm> {
     let Limits {
-        subscriptions, patterns, realm_subscriptions, client_percent, event_bytes, ..
+        subscriptions,
+        patterns,
+        realm_subscriptions,
+        realm_topics: topics,
+        client_percent,
+        event_bytes,
+        ..
     } = limits;
-    let limits = RealmLimits { subscriptions, patterns, realm_subscriptions, client_percent };
+    let limits =
+        RealmLimits { subscriptions, patterns, realm_subscriptions, topics, client_percent };
     Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }

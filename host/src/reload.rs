@@ -6,19 +6,21 @@
 //! `server`; `dispatch` reads the generations, [`history`] keeps the results.
 
 mod canaries;
+mod changes;
 mod history;
 mod outcome;
 mod reading;
 mod report;
 mod state;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jackfield_config::{Config, Plugins};
-use jackfield_sandbox::{Audience, Compiling, Sandbox};
-use tokio::sync::{Mutex, Notify};
+use jackfield_sandbox::{Audience, Compiling, Sandbox, SandboxMetrics};
+use tokio::sync::{Mutex, Notify, watch};
 use tracing::debug;
 
 use crate::generation::{
@@ -26,9 +28,10 @@ use crate::generation::{
 };
 use crate::signatures::HighestNumbers;
 use crate::site::{ContentHash, Site, Snapshot};
-use crate::versions::Versions;
+use crate::versions::{NewVersions, Versions};
 use crate::watch::Watch;
 
+pub(crate) use changes::{Names, PluginChange, ReloadChanges, ServedVersion};
 pub(crate) use history::{ReloadCause, ReloadRecord, ReloadResult, ReloadTicket};
 pub(crate) use state::ReloadState;
 
@@ -123,7 +126,8 @@ impl Reloader {
         self.state.load_full()
     }
 
-    /// Requests a reload, even if nothing has changed.
+    /// Requests a reload. Unchanged content makes no new generation, but its plugins that failed to
+    /// load are loaded again.
     pub(crate) fn trigger(&self, cause: ReloadCause) -> ReloadTicket {
         let ticket = self.history.request(cause);
         self.forced.notify_one();
@@ -136,9 +140,24 @@ impl Reloader {
         self.history.answer(ticket).await
     }
 
+    /// Changes whenever a reload has ended.
+    pub(crate) fn reloads(&self) -> watch::Receiver<VecDeque<Arc<ReloadRecord>>> {
+        self.history.subscribe()
+    }
+
     /// The last reloads, the newest first.
     pub(crate) fn history(&self) -> Vec<Arc<ReloadRecord>> {
         self.history.records()
+    }
+
+    /// The number of reloads with each result.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (ReloadResult, u64)> {
+        self.history.counts()
+    }
+
+    /// The metrics of plugins.
+    pub(crate) fn plugin_metrics(&self) -> SandboxMetrics {
+        self.context.sandbox.metrics()
     }
 
     /// The settings of plugins.
@@ -195,7 +214,7 @@ impl Reloader {
             problems
         })?;
         self.raise_numbers(&generation).await.map_err(|problem| vec![problem.to_string()])?;
-        let (_, new) = self.commit(generation, began);
+        let (old, new) = self.commit(generation, began);
         let cause = ReloadCause::Start.label();
         let versions = self.versions.record(&new, &snapshot, cause, began.elapsed());
         self.history.add(Outcome {
@@ -206,6 +225,7 @@ impl Reloader {
             problems: &[],
             loading: &[],
             requested: None,
+            changes: Some(ReloadChanges::between(&old, &new)),
         });
         self.versions.keep(versions);
         Ok(())
@@ -251,6 +271,8 @@ impl Reloader {
                     }
                     Reading::Unchanged => {}
                     Reading::Served(snapshot) => {
+                        self.versions.end_outdated();
+                        self.versions.keep(NewVersions::default());
                         loads.follow(&snapshot, Some(&self.generations.current()));
                         under_way = None;
                     }
@@ -273,16 +295,19 @@ impl Reloader {
             preparation.partial_at = None;
             match self.reload(preparation, &loads).await {
                 Ok(Some((old, new))) => {
-                    let result = result_of(&old, &new);
+                    let is_partial = !new.loading().is_empty();
+                    let result = if is_partial { ReloadResult::Partial } else { ReloadResult::Ok };
+                    let changes = ReloadChanges::between(&old, &new);
                     committed(old, Arc::clone(&new));
                     let Preparation { snapshot, began, .. } = preparation;
                     let cause = requested.map_or(ReloadCause::Change, |it| it.cause).label();
                     let versions = self.versions.record(&new, snapshot, cause, began.elapsed());
                     let answered = if is_whole { requested } else { None };
-                    self.ended(result, *began, &new, requested, answered);
+                    self.ended((result, changes), *began, &new, requested, answered);
                     self.versions.keep(versions);
                 }
-                Ok(None) => {}
+                Ok(None) if is_whole => self.unchanged(preparation, requested),
+                Ok(None) => self.versions.keep(NewVersions::default()),
                 // It stays pending while plugins are being loaded; its requests are answered.
                 Err(problems) => {
                     self.commit_changes(&committed);
@@ -335,7 +360,7 @@ impl Reloader {
         }
         let current = self.generations.current();
         if current.serves(hash) {
-            self.recovered(&current, began);
+            self.recovered(&current, began, None);
             return Reading::Served(snapshot);
         }
         Reading::Changed(snapshot)
@@ -351,12 +376,15 @@ impl Reloader {
         let current = self.generations.current();
         let next = build(&preparation.snapshot, Some(&current), loads).await?;
         let next = next.without(&self.versions.disabled());
+        self.raise_numbers(&next).await.map_err(|problem| vec![problem])?;
+        // From here on nothing fails: the ends of canaries are final.
         let next = self.with_canaries(next, &current).await;
-        if !next.loading().is_empty() && next.is_same(&current) {
-            // All changes depend on plugins that are still being loaded.
+        // Without an effect: the content is the same, or all changes depend on plugins that are still
+        // being loaded.
+        let is_served = current.serves(preparation.snapshot.hash());
+        if (is_served || !next.loading().is_empty()) && next.is_same(&current) {
             return Ok(None);
         }
-        self.raise_numbers(&next).await.map_err(|problem| vec![problem])?;
         Ok(Some(self.commit(next, preparation.began)))
     }
 
@@ -365,7 +393,7 @@ impl Reloader {
         let Some(highest) = &self.context.highest else { return Ok(()) };
         let signed = next.plugins().iter().filter_map(PluginEntry::signed);
         let raised = highest.raise(signed).await;
-        raised.map_err(|error| Problem::Unreadable(format!("error: {error}")))
+        raised.map_err(|error| Problem::Unreadable(error.to_string()))
     }
 
     /// Puts the next generation into service. Returns the old and the new generation.
@@ -390,17 +418,6 @@ async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The result of a reload that put a generation into service.
-fn result_of(old: &Generation, new: &Generation) -> ReloadResult {
-    if !new.loading().is_empty() {
-        ReloadResult::Partial
-    } else if old.serves(new.hash()) && new.is_same(old) {
-        ReloadResult::Unchanged
-    } else {
-        ReloadResult::Ok
     }
 }
 

@@ -1,49 +1,42 @@
-//! Composition root: every part of a running server, built on one page.
+//! Composition root: builds the [`parts`] of a server, opens its listeners, runs its [`background`]
+//! tasks, and drains it ([`mod@drain`]).
 //!
-//! Each part gets the parts that it may reach, and no more: [`Context`] is the list of a
-//! connection, [`Http`] that of an HTTP request. Only the command `serve` imports this file.
+//! Each part gets the parts that it may reach, and no more: [`crate::connection::Context`] is the list
+//! of a connection, [`crate::http::Http`] that of an HTTP request. Only the command `serve` imports this
+//! file.
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jackfield_config::{Config, Opened, Plugins};
-use jackfield_sandbox::{Audience, Sandbox};
+use jackfield_config::{Config, Opened};
 use tokio::net::TcpListener;
-use tokio::signal::unix::Signal;
-use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::admission::{Admission, Files};
-use crate::api::Api;
-use crate::audience::Subscribers;
-use crate::connection::Context;
-use crate::connection_limit::ConnectionLimit;
-use crate::control::{self, SocketError};
+use crate::admission::Files;
+use crate::control::{self, ListenError, Listeners};
 use crate::data_folder::{self, DataFolder, DataFolderError};
-use crate::fetch::HttpClient;
-use crate::generation::Generation;
-use crate::http::{Demo, Health, Http};
-use crate::log::list;
-use crate::plugin_stores::StoreError;
-use crate::realms::Realms;
-use crate::reload::{ReloadCause, Reloader};
-use crate::rollout::Rollout;
-use crate::server_state::ServerState;
-use crate::shadow::Shadows;
-use crate::shutdown::Shutdown;
+use crate::http::Demo;
+use crate::log::{PluginLog, list};
+use crate::plugin_stores::OpenStoresError;
+use crate::service_manager::ServiceManager;
 use crate::signals::Signals;
-use crate::signatures::{HighestNumbers, NumbersError};
+use crate::signatures::NumbersError;
 use crate::site::Site;
-use crate::transport::ConnectionTotals;
-use crate::versions::{self, FolderError, VersionSettings, Versions};
-use crate::{compiler, open_files, plugin_stores};
+use crate::versions::FolderError;
 
+mod background;
 mod drain;
 mod listener;
+mod parts;
+mod plugins;
+mod supervision;
 
+use background::BackgroundTasks;
 use drain::drain;
+use listener::Socket;
+use parts::{Inputs, Parts};
 
 /// The input of a server: its settings, and the parts that they refer to.
 pub(crate) struct Startup {
@@ -54,6 +47,10 @@ pub(crate) struct Startup {
     pub(crate) opened: Opened,
     /// The state of the files of users and keys before they were opened.
     pub(crate) files: Files,
+    /// The listening socket that the service manager has passed, if it has.
+    pub(crate) socket: Option<std::net::TcpListener>,
+    /// The last log lines of plugins.
+    pub(crate) plugin_log: PluginLog,
 }
 
 /// The reason why a server does not start, or stops.
@@ -68,9 +65,9 @@ pub(crate) enum ServeError {
     /// Listening on the address failed.
     #[error("failed to listen on {0}: {1}{hint}", hint = listening_hint(.1))]
     Listen(SocketAddr, std::io::Error),
-    /// The control socket of the configuration cannot be made.
+    /// The control socket or the admin listener of the configuration cannot be opened.
     #[error("{0}")]
-    Control(#[from] SocketError),
+    Control(#[from] ListenError),
     /// The data folder of the configuration cannot be used.
     #[error("{0}")]
     Data(#[from] DataFolderError),
@@ -79,7 +76,7 @@ pub(crate) enum ServeError {
     Versions(#[from] FolderError),
     /// The stores of plugins cannot be saved.
     #[error("{0}")]
-    Store(#[from] StoreError),
+    Store(#[from] OpenStoresError),
     /// The releases of signed plugins cannot be read.
     #[error("{0}")]
     Numbers(#[from] NumbersError),
@@ -93,8 +90,11 @@ pub(crate) enum ServeError {
     #[error("the configuration names no realm")]
     NoRealm,
     /// The operating system cannot provide random bytes for ids.
-    #[error("the system has no randomness to give: {0}")]
+    #[error("cannot read random bytes from the operating system: {0}")]
     Randomness(#[from] getrandom::Error),
+    /// A background task, of this name, has ended early; the log has the reason.
+    #[error("the background task `{0}` has ended early")]
+    Task(&'static str),
     /// The operating system refused a resource that the server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -104,11 +104,11 @@ pub(crate) enum ServeError {
 fn listening_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
-            "\n  = help: something is listening there already: is the server that Jackfield replaces, \
-             or another Jackfield, still running?"
+            "\n  = help: something is listening there already: stop it, or listen on another port, for \
+             example with --listen 127.0.0.1:8081"
         }
         ErrorKind::AddrNotAvailable => {
-            "\n  = help: this machine has no such address; 0.0.0.0 and [::] are all that it has"
+            "\n  = help: this machine has no such address; write 0.0.0.0 or [::] to listen on all addresses"
         }
         ErrorKind::PermissionDenied => {
             "\n  = help: ports below 1024 are for root alone: take another, and a proxy before it"
@@ -117,149 +117,98 @@ fn listening_hint(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// Checks whether an address can be listened on now.
+///
+/// # Errors
+/// [`ServeError::Listen`], as [`serve`] would return it.
+pub(crate) async fn check_address(address: SocketAddr) -> Result<(), ServeError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map(drop).map_err(|error| ServeError::Listen(address, error))
+}
+
 /// Serves a site until the process receives a signal to stop. The port is open before the first
 /// generation is ready, and answers that the server is starting; `announce` gets the address when
 /// clients can connect.
 ///
 /// # Errors
-/// [`ServeError`]: the site has problems, or the address is in use.
+/// [`ServeError`]: the site has problems, the address is in use, or a background task has ended early.
 pub(crate) async fn serve(
     site: Site,
     startup: Startup,
     demo: Demo,
-    signals: Signals,
+    Signals { hangup, stop }: Signals,
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
-    let Signals { hangup, stop } = signals;
-    let Startup { config, config_file, opened, files } = startup;
+    let Startup { config, config_file, mut opened, files, socket, plugin_log } = startup;
+    let manager = Arc::new(ServiceManager::of_environment());
     let process = control::Process::new(site.path(), config_file.as_deref());
-    let Opened { auth, tokens } = opened;
-    let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
-    let audience = Arc::new(Subscribers::default());
-    let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))?;
-    let (instance_memory, observers) = (sandbox.memory(), sandbox.observers());
-    let services = Arc::clone(&audience) as Arc<dyn Audience>;
+    check_site(&site).await?;
     // Until the end of the server, as it has the lock.
     let data = open_data(&config, site.path()).await?;
-    let stores = data.as_ref().map(|data| data.part(plugin_stores::PART));
-    let sandbox = plugin_stores::open(sandbox, &config.plugins, stores).await?;
-    let store_backup = sandbox.store_backup();
-    let versions = versions(&config, site.path(), data.as_ref()).await?;
-    let highest = highest_numbers(&config, data.as_ref()).await?;
-    let reloader = Reloader::new(site, config.clone(), sandbox, services, versions, highest);
-    let reloader = Arc::new(reloader);
-    let shutdown = Arc::new(Shutdown::new());
-    let Config { limits, keepalive, handshake_timeout, shutdown_grace, .. } = config;
-    let totals = ConnectionTotals::new(&limits);
+    let admin_tokens = std::mem::take(&mut opened.admin_tokens);
+    let inputs = Inputs { site, opened, files, plugin_log, demo, data: data.as_ref() };
+    let parts = Parts::build(&config, inputs).await?;
+    let Parts { state, limit, scrape, context, .. } = &parts;
 
-    let realms = Realms::of(&config, &reloader.generations(), &audience);
-    let realms = Arc::new(realms.ok_or(ServeError::NoRealm)?);
-
-    let totals_of_api = Arc::clone(&totals);
-    let api = Api::new(tokens, &config, Arc::clone(&realms), totals_of_api, Arc::clone(&shutdown))?;
-    let tokens = api.as_ref().map(Api::names);
-    let shadows = Arc::new(Shadows::new(Arc::clone(&reloader)));
-    let state = Arc::new(ServerState {
-        reloader: Arc::clone(&reloader),
-        rollout: Rollout::new(Arc::clone(&reloader), Arc::clone(&shadows)),
-        realms: Arc::clone(&realms),
-        instance_memory,
-        observers,
-        store_backup,
-        totals: Arc::clone(&totals),
-        shutdown: Arc::clone(&shutdown),
-    });
-    let http = Http {
-        admission: Arc::clone(&admission),
-        api,
-        demo,
-        health: Health(Arc::clone(&state)),
-        shutdown: Arc::clone(&shutdown),
-        idle_timeout: config.api.idle_timeout,
-        max_head_bytes: limits.handshake_bytes,
+    let socket = Socket::open(config.listen, socket).await?;
+    let address = socket.address()?;
+    let scrape = Arc::clone(scrape);
+    let control = control::Context::new(
+        Arc::clone(state),
+        limit.clone(),
+        process,
+        address,
+        scrape,
+        &config.limits,
+    );
+    let (place, admin) = (&config.control.socket, &config.admin);
+    let control = Listeners::open(place, admin, admin_tokens, control).await?.start();
+    let mut tasks = BackgroundTasks::default();
+    let reloads = state.reloader.reloads();
+    let accepting = listener::accept(Arc::clone(context), socket, limit.clone(), reloads);
+    let connections = tasks.spawn_with_result("accept connections", accepting);
+    let notifying = Arc::clone(&manager);
+    tasks.spawn("notify the service manager", async move { notifying.run().await });
+    info!(name: "server.starting", %address, "starting");
+    let started = stop.or(state.reloader.start()).await;
+    let result = match started {
+        Some(Ok(())) => {
+            background::spawn(&mut tasks, &parts);
+            supervision::spawn(&mut tasks, &manager, state, hangup, address);
+            info!(name: "server.serving", %address, realms = ?list(&config.realms), "serving");
+            report(address, parts.api_tokens.as_deref(), demo, announce);
+            tasks.run_until(&stop).await
+        }
+        stopped => {
+            // No load balancer sends clients to a server that has never served.
+            state.shutdown.request();
+            stopped.unwrap_or(Ok(())).map_err(ServeError::Site)
+        }
     };
-    let context = Arc::new(Context {
-        admission: Arc::clone(&admission),
-        http,
-        realms: Arc::clone(&realms),
-        generations: reloader.generations(),
-        totals,
-        shutdown: Arc::clone(&shutdown),
-        limits,
-        keepalive,
-        handshake_timeout,
-    });
+    manager.stopping(config.shutdown.total());
+    drain(&state.shutdown, &state.realms, connections, &tasks).await;
+    control.stop().await;
+    result
+}
 
-    let connections = open_files::connections(limits.connections, open_files::raise_limit());
-    let listen = config.listen;
-    let failed = |error| ServeError::Listen(listen, error);
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let address = listener.local_addr()?;
-    let limit = ConnectionLimit::new(connections);
-    let control = control::Context::new(Arc::clone(&state), limit.clone(), process, address);
-    let control = control::open(&config.control.socket, control)?.map(control::Listener::start);
-    let accepting = listener::accept(context, listener, limit);
-    let accepting = tokio::spawn(accepting);
-    info!(%address, "starting");
-    let started = stop.or(reloader.start()).await;
-    let Some(Ok(())) = started else {
-        drain(&shutdown, &realms, accepting, shutdown_grace).await;
-        control::stop(control).await;
-        return started.unwrap_or(Ok(())).map_err(ServeError::Site);
-    };
-    let watching = tokio::spawn({
-        let (realms, reloader) = (Arc::clone(&realms), Arc::clone(&reloader));
-        let shadows = Arc::clone(&shadows);
-        let committed = move |old, new: Arc<Generation>| {
-            realms.reloaded(&old, &new);
-            shadows.notify();
-        };
-        async move { reloader.run(committed).await }
-    });
-    // These tasks end with this function.
-    let mut beside = beside(&realms, admission, state, shadows);
-    beside.spawn(reload_at(hangup, reloader));
-    info!(%address, realms = ?list(&config.realms), "serving");
-    report(address, tokens.as_deref(), demo);
+/// Writes the address for the program that has started the server.
+fn announce_address(announce: &mut (dyn Write + Send), address: SocketAddr) {
     let announced = writeln!(announce, "listening on ws://{address}/");
     if let Err(error) = announced.and_then(|()| announce.flush()) {
-        warn!("failed to announce the address on stdout: {error}");
+        warn!(name: "server.announce_failed", "failed to announce the address on stdout: {error}");
     }
-
-    stop.requested().await;
-    watching.abort();
-    drain(&shutdown, &realms, accepting, shutdown_grace).await;
-    control::stop(control).await;
-    Ok(())
 }
 
-/// The tasks beside those of connections: timers, what plugins send, files of tokens, and the versions
-/// that are tried or watched.
-fn beside(
-    realms: &Realms,
-    admission: Arc<Admission>,
-    state: Arc<ServerState>,
-    shadows: Arc<Shadows>,
-) -> JoinSet<()> {
-    let mut tasks: JoinSet<()> =
-        realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
-    let client = Arc::new(HttpClient::new());
-    for dispatch in realms.iter() {
-        tasks.spawn(Arc::clone(dispatch).run_outgoing(Arc::clone(&client)));
-    }
-    tasks.spawn(async move { admission.follow().await });
-    tasks.spawn(async move { shadows.run().await });
-    tasks.spawn(async move {
-        tokio::join!(state.rollout.resume_canaries(), state.rollout.watch());
+/// Checks that the site is there, on a thread of its own, before anything is made for it: a mistyped
+/// name leaves no data folder behind.
+async fn check_site(site: &Site) -> Result<(), ServeError> {
+    let site = site.clone();
+    let listing = tokio::task::spawn_blocking(move || {
+        // Its content is read later, when the port is open.
+        if site.path().is_dir() { Ok(()) } else { site.directories().map(drop) }
     });
-    tasks
-}
-
-/// Reloads the site at each SIGHUP. The stream of a signal ends only with the runtime.
-async fn reload_at(mut hangup: Signal, reloader: Arc<Reloader>) {
-    while hangup.recv().await.is_some() {
-        reloader.trigger(ReloadCause::Signal);
-    }
+    let listed = listing.await.map_err(std::io::Error::other)?;
+    listed.map_err(|error| ServeError::Site(vec![error.to_string()]))
 }
 
 /// Opens the data folder, on a thread of its own.
@@ -269,40 +218,20 @@ async fn open_data(config: &Config, site: &Path) -> Result<Option<DataFolder>, S
     Ok(opening.await.map_err(std::io::Error::other)??)
 }
 
-/// Opens the versions of plugins, on a thread of its own: it reads the data folder.
-async fn versions(
-    config: &Config,
-    site: &Path,
-    data: Option<&DataFolder>,
-) -> Result<Arc<Versions>, ServeError> {
-    let Plugins { keep_versions: keep, take_back, .. } = config.plugins;
-    let settings = VersionSettings { keep, take_back };
-    let (site, folder) = (site.to_owned(), data.map(|data| data.part(versions::PART)));
-    let opening = tokio::task::spawn_blocking(move || Versions::open(&site, folder, settings));
-    Ok(Arc::new(opening.await.map_err(std::io::Error::other)??))
-}
-
-/// Opens the releases of signed plugins so far, where downgrades are refused, on a thread of its own.
-async fn highest_numbers(
-    config: &Config,
-    data: Option<&DataFolder>,
-) -> Result<Option<Arc<HighestNumbers>>, ServeError> {
-    if !config.plugins.refuse_downgrades {
-        return Ok(None);
-    }
-    let folder = data.ok_or(ServeError::NoNumbers)?.part("signatures");
-    let opening = tokio::task::spawn_blocking(move || HighestNumbers::open(&folder));
-    Ok(Some(Arc::new(opening.await.map_err(std::io::Error::other)??)))
-}
-
-/// Logs which parts of HTTP are on.
-fn report(address: SocketAddr, tokens: Option<&[String]>, demo: Demo) {
+/// Logs which parts of HTTP are on, and announces the address.
+fn report(
+    address: SocketAddr,
+    tokens: Option<&[String]>,
+    demo: Demo,
+    announce: &mut (dyn Write + Send),
+) {
     if let Some(tokens) = tokens {
-        info!(tokens = ?list(tokens), "the HTTP API is on: POST /api/publish, /api/call");
+        info!(name: "api.on", tokens = ?list(tokens), "the HTTP API is on: POST /api/publish, /api/call");
     } else {
-        info!("the HTTP API is off: the configuration names no token under `api`");
+        info!(name: "api.off", "the HTTP API is off: the configuration names no token under `api`");
     }
     if demo == Demo::On {
-        info!("the demo is at http://{address}/demo/");
+        info!(name: "demo.on", "the demo is at http://{address}/demo/");
     }
+    announce_address(announce, address);
 }

@@ -3,13 +3,19 @@
 //! `server` builds one; [`crate::http`] and [`crate::control`] read it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use jackfield_sandbox::{CallObservers, InstanceMemory, StoreBackup};
+use jackfield_sandbox::{CallObservers, InstanceMemory, PluginStores};
 
+use crate::ended::EndedSessions;
+use crate::log::PluginLog;
+use crate::rates::Rates;
+use crate::readiness::{Probe, ProbeStatus};
 use crate::realms::Realms;
 use crate::reload::Reloader;
 use crate::rollout::Rollout;
 use crate::shutdown::Shutdown;
+use crate::trace::Traces;
 use crate::transport::ConnectionTotals;
 
 /// The parts that have a state.
@@ -20,9 +26,16 @@ pub(crate) struct ServerState {
     pub(crate) instance_memory: InstanceMemory,
     /// The observers of plugins' calls.
     pub(crate) observers: Arc<CallObservers>,
-    pub(crate) store_backup: StoreBackup,
+    pub(crate) stores: PluginStores,
     pub(crate) totals: Arc<ConnectionTotals>,
+    pub(crate) rates: Rates,
+    pub(crate) ended: Arc<EndedSessions>,
+    pub(crate) traces: Arc<Traces>,
+    /// The last log lines and faults of plugins.
+    pub(crate) plugin_log: PluginLog,
     pub(crate) shutdown: Arc<Shutdown>,
+    /// The server's own probe, if there is one.
+    pub(crate) probe: Option<Arc<Probe>>,
 }
 
 /// The phase of a server's life.
@@ -31,7 +44,7 @@ pub(crate) enum Phase {
     /// The first generation is not ready yet.
     Starting,
     Serving,
-    /// No new connections are accepted.
+    /// The server is about to end. It goes on for a while, for load balancers (`shutdown.wait`).
     Stopping,
 }
 
@@ -42,13 +55,24 @@ impl ServerState {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        if self.shutdown.is_requested() {
+        if self.shutdown.is_announced() {
             Phase::Stopping
         } else if self.is_starting() {
             Phase::Starting
         } else {
             Phase::Serving
         }
+    }
+
+    /// The state of the probe now, if there is one.
+    pub(crate) fn probe_status(&self) -> Option<ProbeStatus> {
+        self.probe.as_ref().map(|probe| probe.status(Instant::now()))
+    }
+
+    /// Returns whether clients are served.
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_good = self.probe_status().is_none_or(|probe| probe.is_good());
+        self.phase() == Phase::Serving && is_good
     }
 }
 

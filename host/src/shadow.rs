@@ -24,15 +24,17 @@ use jackfield_sandbox::{
 use jackfield_text::Untrusted;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Sender};
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::generation::{Generation, PluginEntry};
 use crate::log::DIAGNOSIS;
 use crate::reload::Reloader;
+use crate::signatures::OlderRelease;
 use crate::site::Component;
-use crate::versions::{Candidate, Role};
+use crate::versions::{CanaryEnd, Candidate, Role};
 
-pub(crate) use report::{Costs, Report};
+pub(crate) use report::{Costs, ShadowReport};
 
 /// The maximum number of shadows. Each has a thread.
 pub(crate) const MAX_SHADOWS: usize = 16;
@@ -63,6 +65,8 @@ pub(crate) struct Shadow {
     pub(crate) wanted: WantedShadow,
     plugin: Plugin,
     pub(crate) since: SystemTime,
+    /// Set for a release that is older than one that has served.
+    pub(crate) older: Option<OlderRelease>,
     queue: Sender<Job>,
     shared: Arc<Shared>,
 }
@@ -99,7 +103,7 @@ struct Job {
 struct Shared {
     /// A std mutex of the worker and of the operator's questions. No call takes it: the worker may
     /// have to wait for a processor while it has it.
-    report: Mutex<Report>,
+    report: Mutex<ShadowReport>,
     /// Calls that were left out, as the queue was full.
     missed: AtomicU64,
     queued_bytes: AtomicUsize,
@@ -176,6 +180,7 @@ impl Shadows {
         let before = self.set.0.load_full();
         let mut next = BTreeMap::new();
         let mut failed = BTreeMap::new();
+        let (mut loaded, mut loading) = (Vec::new(), JoinSet::new());
         for entry in generation.plugins() {
             let name = &entry.manifest().name;
             self.end_deployed(entry).await;
@@ -193,27 +198,55 @@ impl Shadows {
                 continue;
             }
             // The same component beside another version need not be loaded again.
-            let loaded = before.get(name).filter(|it| it.wanted.digest == wanted.digest);
-            let loaded = match loaded {
-                Some(shadow) => Ok(shadow.plugin.clone()),
-                None if next.len() >= MAX_SHADOWS => {
-                    Err(format!("there are {MAX_SHADOWS} shadows already"))
+            let known = before.get(name).filter(|it| it.wanted.digest == wanted.digest);
+            match known {
+                Some(shadow) => {
+                    let plugin = (shadow.plugin.clone(), shadow.older.clone());
+                    loaded.push((name.clone(), wanted, Ok(plugin)));
                 }
-                None => self.load(name, &wanted, &component).await,
-            };
-            match loaded.and_then(|plugin| Shadow::start(wanted.clone(), plugin)) {
+                None if next.len() + loaded.len() + loading.len() >= MAX_SHADOWS => {
+                    let reason = format!("there are {MAX_SHADOWS} shadows already");
+                    loaded.push((name.clone(), wanted, Err(reason)));
+                }
+                // All at once: the compiler bounds how many it compiles at a time.
+                None => {
+                    let (reloader, name) = (Arc::clone(&self.reloader), name.clone());
+                    loading.spawn(async move {
+                        let plugin = load(&reloader, &name, &wanted, &component).await;
+                        (name, wanted, plugin)
+                    });
+                }
+            }
+        }
+        while let Some(ended) = loading.join_next().await {
+            match ended {
+                Ok(ended) => loaded.push(ended),
+                Err(failure) => {
+                    error!(name: "shadow.load_failed", "the load of a shadow failed: {failure}");
+                }
+            }
+        }
+        for (name, wanted, plugin) in loaded {
+            let source = Untrusted::new(&wanted.source).to_string();
+            let shown = Untrusted::new(&name).to_string();
+            let started = plugin.and_then(|(plugin, older)| {
+                if let Some(older) = &older {
+                    older.warn(&shown, Role::Shadow.label());
+                }
+                Shadow::start(wanted.clone(), plugin, older)
+            });
+            match started {
                 Ok(shadow) => {
-                    let (plugin, source) = (Untrusted::new(name), Untrusted::new(&wanted.source));
-                    info!("{source} is the shadow of the plugin {plugin}");
-                    next.insert(name.clone(), Arc::new(shadow));
+                    info!(name: "shadow.started", "{source} is the shadow of the plugin {shown}");
+                    next.insert(name, Arc::new(shadow));
                 }
                 Err(reason) => {
-                    let (plugin, source) = (Untrusted::new(name), Untrusted::new(&wanted.source));
                     error!(
+                        name: "shadow.refused",
                         target: DIAGNOSIS,
-                        "{source} cannot be the shadow of the plugin {plugin}: {reason}"
+                        "{source} cannot be the shadow of the plugin {shown}: {reason}"
                     );
-                    failed.insert(name.clone(), FailedShadow { wanted, reason });
+                    failed.insert(name, FailedShadow { wanted, reason });
                 }
             }
         }
@@ -241,44 +274,49 @@ impl Shadows {
         let (name, digest) = (&entry.manifest().name, entry.digest().hex().to_string());
         let is_deployed = |it: &Candidate| it.role == Role::Shadow && it.digest == digest;
         if versions.candidate(name).is_some_and(|it| is_deployed(&it)) {
-            versions.set_candidate(name, None, None);
+            versions.end_candidate(name, &digest, CanaryEnd::Promoted);
             versions.save().await;
         }
     }
+}
 
-    async fn load(
-        &self,
-        name: &str,
-        wanted: &WantedShadow,
-        component: &Component,
-    ) -> Result<Plugin, String> {
-        let loaded = self.reloader.load_apart(&wanted.source, component).await;
-        let plugin = loaded.map_err(|problem| problem.to_string())?;
-        let found = &plugin.manifest().name;
-        if found == name {
-            Ok(plugin)
-        } else {
-            let found = Untrusted::new(found);
-            Err(format!("it is a version of the plugin `{found}`"))
-        }
+/// Loads the component of a shadow, which has to be a version of the plugin.
+async fn load(
+    reloader: &Reloader,
+    name: &str,
+    wanted: &WantedShadow,
+    component: &Component,
+) -> Result<(Plugin, Option<OlderRelease>), String> {
+    let loaded = reloader.load_apart(&wanted.source, component).await;
+    let plugin = loaded.map_err(|problem| problem.to_string())?;
+    let found = &plugin.manifest().name;
+    if found != name {
+        let found = Untrusted::new(found);
+        return Err(format!("it is a version of the plugin `{found}`"));
     }
+    let older = reloader.older_release(name, &wanted.source, component).await;
+    Ok((plugin, older))
 }
 
 /// Warns of shadows' files without a plugin beside them.
 fn tell_orphans(generation: &Generation) {
     for file in generation.orphaned_shadows() {
         let path = Untrusted::new(&file.path);
-        warn!("{path} is no shadow: there is no plugin of this name beside it");
+        warn!(name: "shadow.without_plugin", "{path} is no shadow: there is no plugin of this name beside it");
     }
 }
 
 impl Shadow {
-    fn start(wanted: WantedShadow, plugin: Plugin) -> Result<Self, String> {
+    fn start(
+        wanted: WantedShadow,
+        plugin: Plugin,
+        older: Option<OlderRelease>,
+    ) -> Result<Self, String> {
         let (queue, receiver) = mpsc::channel(MAX_QUEUED_CALLS);
         let shared = Arc::<Shared>::default();
         worker::start(plugin.clone(), Arc::clone(&shared), receiver)
             .map_err(|error| format!("no thread for it: {error}"))?;
-        Ok(Self { wanted, plugin, since: SystemTime::now(), queue, shared })
+        Ok(Self { wanted, plugin, since: SystemTime::now(), older, queue, shared })
     }
 
     /// The text of the plugin's author.
@@ -302,7 +340,7 @@ impl Shadow {
     }
 
     /// Its counts now.
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> ShadowReport {
         let mut report = lock(&self.shared.report).clone();
         report.left_out.queue = self.shared.missed.load(Ordering::Relaxed);
         report
@@ -319,7 +357,7 @@ impl Shadow {
 }
 
 impl Shared {
-    fn report(&self, change: impl FnOnce(&mut Report)) {
+    fn report(&self, change: impl FnOnce(&mut ShadowReport)) {
         change(&mut lock(&self.report));
     }
 
@@ -354,7 +392,7 @@ impl CallObserver for ShadowSet {
     fn observe_with_store(&self, record: &Arc<CallRecord>, store: &StoreMoment) {
         let shadows = self.0.load();
         let Some(shadow) = shadows.get(&record.version.plugin) else { return };
-        let bytes = record.weight();
+        let bytes = record.size();
         shadow.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let job = Job { record: Arc::clone(record), store: store.clone(), bytes };
         if shadow.queue.try_send(job).is_err() {

@@ -8,12 +8,15 @@
 
 mod numbers;
 
+use std::fmt;
 use std::path::Path;
 
 use jackfield_sandbox::Manifest;
 use jackfield_signing::{Statement, TrustedKey, Verified, VerifyError, verify};
-use jackfield_text::Untrusted;
+use jackfield_text::{Untrusted, shell_word};
+use tracing::warn;
 
+use crate::log::DIAGNOSIS;
 use crate::site::{PluginFile, SignatureFile, signature_of};
 
 pub(crate) use numbers::{HighestNumbers, NumbersError};
@@ -32,18 +35,60 @@ pub(crate) enum Approval {
 pub(crate) struct Signed {
     /// The number of the key, as minisign shows it.
     pub(crate) key: String,
+    /// The key in the encoding of minisign, as in settings.
+    pub(crate) public: String,
     /// What the signer states.
     pub(crate) statement: Statement,
     /// Whether the component serves by a pin, which is the operator's decision.
     pub(crate) is_pinned: bool,
 }
 
+/// A release with a lower number than one of the same plugin that has served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OlderRelease {
+    plugin: String,
+    /// `None`: it has no number, so that it cannot be compared.
+    number: Option<u64>,
+    highest: u64,
+}
+
+impl OlderRelease {
+    /// Compares a release with the highest number that has served.
+    pub(crate) fn find(signed: &Signed, highest: Option<u64>) -> Option<Self> {
+        let Statement { plugin, number, .. } = &signed.statement;
+        let highest = highest.filter(|highest| number.is_none_or(|number| number < *highest))?;
+        Some(Self { plugin: plugin.clone(), number: *number, highest })
+    }
+
+    /// Warns of a release in this role.
+    pub(crate) fn warn(&self, plugin: &str, role: &'static str) {
+        let plugin = Untrusted::new(plugin);
+        warn!(
+            name: "version.older",
+            target: DIAGNOSIS,
+            "the {role} of the plugin {plugin} is older than a version that has served: {self}"
+        );
+    }
+}
+
+impl fmt::Display for OlderRelease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plugin, number, highest } = self;
+        match number {
+            Some(number) => write!(f, "its signature has the number {number}")?,
+            None => f.write_str("its signature has no number")?,
+        }
+        write!(f, ", and the plugin `{plugin}` has had {highest} already")
+    }
+}
+
 /// The reason why a component is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SignatureError {
     #[error(
-        "is not signed: there is no {signature}\n  = help: sign it with `jackfield sign {component} --key FILE`, \
-         and put the signature beside it"
+        "is not signed: there is no {signature}\n  = help: sign it with `jackfield sign {} --key FILE`, and \
+         put the signature beside it",
+        shell_word(.component, "COMPONENT")
     )]
     Missing { component: String, signature: String },
     #[error("is refused: its signature {0} {1}")]
@@ -96,15 +141,13 @@ pub(crate) fn approve(file: &PluginFile, keys: &[TrustedKey]) -> Result<Approval
         }
     };
     let verified = verify(keys, &file.bytes, content);
-    let Verified { key, statement } = verified.map_err(|error| SignatureError::Refused {
-        help: help(&error, keys),
-        signature: shown(),
-        error,
+    let Verified { key, public, statement } = verified.map_err(|error| {
+        SignatureError::Refused { help: help(&error, keys), signature: shown(), error }
     })?;
     let digest = file.hash.hex().to_string();
     match &statement.digest {
         Some(signed) if *signed != digest => Err(SignatureError::OtherDigest(signed.clone())),
-        _ => Ok(Approval::Signed(Signed { key, statement, is_pinned: file.is_pinned })),
+        _ => Ok(Approval::Signed(Signed { key, public, statement, is_pinned: file.is_pinned })),
     }
 }
 

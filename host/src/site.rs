@@ -245,6 +245,84 @@ mod tests {
         assert!(matches!(&found[0], SignatureFile::Unusable(it) if it.contains("1048576 bytes")));
     }
 
+    fn pipe(path: &Path) {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    /// Makes a file of this size that takes no space.
+    fn sparse(path: &Path, bytes: u64) {
+        fs::File::create(path).unwrap().set_len(bytes).unwrap();
+    }
+
+    #[test]
+    fn says_why_a_signature_is_unusable() {
+        let check = |place: &dyn Fn(&Path), expect: &str| {
+            let (_root, site) = site(&["a/p.wasm"]);
+            let before = site.fingerprint().unwrap();
+            place(&site.given.join("a/p.wasm.minisig"));
+            let snapshot = site.read().unwrap();
+            assert!(snapshot.problems().is_empty(), "a signature is no problem of the site");
+            let signature = &snapshot.plugins()[0].signature;
+            let SignatureFile::Unusable(reason) = signature else { panic!("{signature:?}") };
+            assert!(reason.contains(expect), "{reason}");
+            assert_ne!(site.fingerprint().unwrap(), before);
+        };
+        check(&pipe, "is neither a file nor a directory");
+        check(&|path| fs::create_dir(path).unwrap(), "is a directory");
+        check(&|path| symlink("nowhere", path).unwrap(), "is a broken symbolic link");
+        check(&|path| symlink(".", path).unwrap(), "is a directory");
+        // More than all YAML files may have together.
+        check(&|path| sparse(path, 300 << 20), "314572800 bytes");
+    }
+
+    #[test]
+    fn directories_named_like_signatures_end_in_no_loop() {
+        let links: Vec<String> = (0..8).map(|it| format!("a/{it}.wasm.minisig -> .")).collect();
+        let links: Vec<&str> = links.iter().map(String::as_str).collect();
+        check(&[&["a/p.wasm"], &*links].concat(), "a/p.wasm");
+    }
+
+    #[test]
+    fn names_the_file_that_is_too_large() {
+        let (_root, site) = site(&["a/p.wasm"]);
+        sparse(&site.given.join("a/websocket_routing.yml"), 65 << 20);
+        sparse(&site.given.join("b.wasm"), 5 << 30);
+        // It is imported by no file.
+        sparse(&site.given.join("dump.yml"), 65 << 20);
+        let snapshot = site.read().unwrap();
+        let problems: Vec<String> = snapshot.problems().iter().map(ToString::to_string).collect();
+        let [routing, component] = &problems[..] else { panic!("{problems:?}") };
+        assert!(routing.contains("a/websocket_routing.yml: error: is 68157440 bytes"), "{routing}");
+        assert!(component.contains("b.wasm: error: is 5368709120 bytes long"), "{component}");
+        let dump = format!("{}/dump.yml", site.given.display());
+        assert!(snapshot.text(&dump).unwrap().unwrap_err().starts_with("is 68157440 bytes long"));
+    }
+
+    #[test]
+    fn reports_what_has_the_name_of_a_served_file_and_is_none() {
+        let (_root, site) = site(&["a/p.wasm"]);
+        for name in ["websocket_routing.yml", "q.wasm", "p.shadow.wasm", "folder.yml"] {
+            fs::create_dir(site.given.join(name)).unwrap();
+        }
+        pipe(&site.given.join("a/websocket_routing.yaml"));
+        pipe(&site.given.join("a/imported.yml"));
+        pipe(&site.given.join("a/README.md"));
+        let snapshot = site.read().unwrap();
+        let problems = snapshot.problems().iter().map(ToString::to_string);
+        let problems = problems.collect::<Vec<_>>().join("\n");
+        for expect in [
+            "a/websocket_routing.yaml: error: is neither a file nor a directory",
+            "p.shadow.wasm: error: is a directory, and not a file",
+            "q.wasm: error: is a directory, and not a file",
+            "websocket_routing.yml: error: is a directory, and not a file",
+        ] {
+            assert!(problems.contains(expect), "{problems}");
+        }
+        assert_eq!(problems.lines().count(), 4, "{problems}");
+        let imported = format!("{}/a/imported.yml", site.given.display());
+        assert!(snapshot.text(&imported).unwrap().unwrap_err().starts_with("is neither a file"));
+    }
+
     #[test]
     fn reports_unreadable_files_with_their_place() {
         let (_root, site) = site(&["a/p.wasm"]);

@@ -4,38 +4,42 @@
 //! All writes go through the outbox. The task of a publisher writes to the subscribers' sockets
 //! itself ([`Transport::flush`]), so that a thousand deliveries do not wake a thousand tasks. Only
 //! when a socket accepts no more bytes does its own task ([`crate::connection`]) wait for it.
-//! tungstenite reads and writes through a [`TungsteniteIo`], whose writes (pongs, close replies) go
-//! to the outbox as well.
+//! The reader's answers (pongs, close frames) go to the outbox as well.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
-use std::net::Shutdown;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{IpAddr, Shutdown};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jackfield_broker::outbox::{Drained, PushOutcome};
-use jackfield_broker::{Bounds, ClientKey, CloseReason, Outbox, Transport};
+use jackfield_broker::{Bounds, ClientKey, CloseReason, ConnectionInfo, Outbox, Transport};
+use jackfield_wamp::dialect::Dialect;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::close_uri;
+
 mod backlog;
-mod frame_tracker;
 mod totals;
+mod traffic;
 
 pub(crate) use backlog::{Held, Part};
-use frame_tracker::FrameTracker;
 pub(crate) use totals::ConnectionTotals;
+use traffic::Traffic;
 
 /// A socket and its outbox.
 pub(crate) struct WebSocketTransport {
     stream: TcpStream,
     outbox: Arc<Outbox>,
+    dialect: Dialect,
+    /// Bytes read so far. Only the connection's own task writes it.
+    read: AtomicU64,
     /// Wakes the connection's own task: the socket is blocked, closing or broken.
     attention: Notify,
     /// Whether bytes have arrived since the last [`WebSocketTransport::take_received`].
@@ -43,7 +47,9 @@ pub(crate) struct WebSocketTransport {
     /// Bytes received of an incomplete message.
     arriving: AtomicUsize,
     /// The client, once it has a session.
-    client: OnceLock<ClientKey>,
+    client: OnceLock<SessionClient>,
+    /// Messages received so far. Only the connection's own task writes it.
+    messages: AtomicU64,
     /// Whether the socket is not read because too much waits for handlers.
     paused: AtomicBool,
     totals: Arc<ConnectionTotals>,
@@ -51,9 +57,17 @@ pub(crate) struct WebSocketTransport {
     number: u64,
 }
 
+/// The client of a session, and the session's begin.
+struct SessionClient {
+    key: ClientKey,
+    address: IpAddr,
+    since: SystemTime,
+}
+
 impl WebSocketTransport {
     pub(crate) fn new(
         stream: TcpStream,
+        dialect: Dialect,
         bounds: Bounds,
         totals: &Arc<ConnectionTotals>,
     ) -> Arc<Self> {
@@ -61,10 +75,13 @@ impl WebSocketTransport {
         let wire = Arc::new(Self {
             stream,
             outbox: Arc::new(Outbox::counted(bounds, Arc::clone(&totals.outboxes))),
+            dialect,
+            read: AtomicU64::new(0),
             attention: Notify::new(),
             received: AtomicBool::new(false),
             arriving: AtomicUsize::new(0),
             client: OnceLock::new(),
+            messages: AtomicU64::new(0),
             paused: AtomicBool::new(false),
             totals: Arc::clone(totals),
             number,
@@ -134,13 +151,22 @@ impl WebSocketTransport {
         }
     }
 
+    /// Returns the messages and bytes so far.
+    fn traffic(&self) -> Traffic {
+        Traffic::of(self.outbox.traffic(), self.read_bytes(), self.messages.load(Ordering::Relaxed))
+    }
+
+    fn read_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// Returns the bytes received of an incomplete message.
     fn arriving_bytes(&self) -> usize {
         self.arriving.load(Ordering::Relaxed)
     }
 
     /// Updates the bytes received of an incomplete message.
-    fn set_arriving(&self, bytes: usize) {
+    pub(crate) fn set_arriving(&self, bytes: usize) {
         let before = self.arriving.swap(bytes, Ordering::Relaxed);
         if before != bytes {
             self.totals.arriving.replace(before, bytes);
@@ -154,25 +180,30 @@ impl WebSocketTransport {
         self.received.swap(false, Ordering::Relaxed) || self.paused.load(Ordering::Relaxed)
     }
 
-    /// Sets the client of the connection; only the first call has an effect.
-    pub(crate) fn set_client(&self, client: ClientKey) {
-        let _first = self.client.set(client);
+    /// Sets the client of the session that begins now; only the first call has an effect.
+    pub(crate) fn set_client(&self, key: ClientKey, address: IpAddr) {
+        let _first = self.client.set(SessionClient { key, address, since: SystemTime::now() });
+    }
+
+    /// Counts a message that was received. Called by the connection's own task alone.
+    pub(crate) fn count_message(&self) {
+        add(&self.messages, 1);
     }
 
     /// Counts bytes that wait for handlers; `None` before there is a session.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
-        Some(self.totals.backlog.hold(*self.client.get()?, bytes))
+        Some(self.totals.backlog.hold(self.client.get()?.key, bytes))
     }
 
     /// Ready if the client may hold more bytes that wait for handlers, for a message that is read
     /// ahead.
     pub(crate) fn poll_room(&self, part: Part, context: &Context<'_>) -> Poll<()> {
-        let client = self.client.get().copied();
+        let client = self.client.get().map(|client| client.key);
         self.totals.backlog.poll_room(self.number, client, part, context)
     }
 
     /// As [`Self::poll_room`], before the socket is read, which is paused while there is no room.
-    fn poll_readable(&self, part: Part, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_readable(&self, part: Part, context: &Context<'_>) -> Poll<()> {
         let room = self.poll_room(part, context);
         if self.paused.load(Ordering::Relaxed) != room.is_pending() {
             self.paused.store(room.is_pending(), Ordering::Relaxed);
@@ -233,6 +264,20 @@ impl WebSocketTransport {
         })
     }
 
+    /// Reads available bytes and passes them to `take`, or registers the task to be woken when there
+    /// are some. `None` at the end of the stream.
+    pub(crate) fn poll_bytes<T>(
+        &self,
+        context: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<Option<T>>> {
+        INCOMING.with_borrow_mut(|incoming| {
+            let count = ready!(self.poll_read(context, incoming))?;
+            let bytes = incoming.get(..count).unwrap_or_default();
+            Poll::Ready(Ok((count > 0).then(|| take(bytes))))
+        })
+    }
+
     /// Reads available bytes, or registers the task to be woken when there are some.
     ///
     /// A read that does not fill the buffer has emptied the socket. It reports `WouldBlock` to the
@@ -253,6 +298,7 @@ impl WebSocketTransport {
             match read {
                 Ok(count) => {
                     self.received.store(true, Ordering::Relaxed);
+                    add(&self.read, count as u64);
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -273,7 +319,7 @@ impl Transport for WebSocketTransport {
             }
             Err(error) => {
                 let message = format!("write to the socket failed: {error}");
-                self.outbox.close(CloseReason { reason: LOST.to_owned(), message });
+                self.outbox.close(close_uri::lost(message));
                 self.attention.notify_one();
             }
         }
@@ -286,17 +332,30 @@ impl Transport for WebSocketTransport {
     fn relieve(&self) {
         self.totals.relieve();
     }
+
+    fn connection(&self) -> ConnectionInfo {
+        let client = self.client.get();
+        let (address, since) = (client.map(|it| it.address), client.map(|it| it.since));
+        ConnectionInfo {
+            address,
+            since,
+            messages: self.messages.load(Ordering::Relaxed),
+            bytes: self.read_bytes(),
+        }
+    }
+}
+
+/// Adds to a counter that one task writes and others read: without a locked instruction.
+fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }
 
 impl Drop for WebSocketTransport {
     fn drop(&mut self) {
         self.forget_arriving();
-        self.totals.remove(self.number);
+        self.totals.remove(self.number, self.dialect, self.traffic());
     }
 }
-
-/// The close reason of a connection that cannot be written to. Clients never receive it.
-pub(crate) const LOST: &str = "jackfield.close.connection_lost";
 
 /// The size of the read buffer.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -307,95 +366,6 @@ thread_local! {
     static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
 }
 
-/// The socket for tungstenite: reads from the transport, writes into the outbox.
-pub(crate) struct TungsteniteIo {
-    wire: Arc<WebSocketTransport>,
-    /// Bytes that were read and did not fit into tungstenite's buffer.
-    ahead: Bytes,
-    /// The position in the stream of the bytes that tungstenite has taken.
-    tracker: FrameTracker,
-    /// Bytes of an incomplete message, which tungstenite buffers.
-    arriving: usize,
-}
-
 /// Smaller messages, and beginnings of messages, are not counted: they cost less memory than the
 /// connection itself.
 pub(crate) const MIN_ARRIVING_BYTES: usize = 4 * 1024;
-
-impl TungsteniteIo {
-    /// Creates the socket of a transport, from which the bytes `ahead` have been read already.
-    pub(crate) fn new(wire: Arc<WebSocketTransport>, ahead: Vec<u8>) -> Self {
-        Self { wire, ahead: ahead.into(), tracker: FrameTracker::default(), arriving: 0 }
-    }
-
-    /// Returns whether the bytes that tungstenite has taken end with a complete message.
-    pub(crate) fn is_between_messages(&self) -> bool {
-        self.tracker.is_between_messages()
-    }
-
-    /// Accounts for bytes that tungstenite takes.
-    fn pass(&mut self, bytes: &[u8]) {
-        self.tracker.pass(bytes);
-        let before = self.arriving;
-        self.arriving = if self.tracker.is_between_messages() { 0 } else { before + bytes.len() };
-        if before.max(self.arriving) >= MIN_ARRIVING_BYTES {
-            self.wire.set_arriving(self.arriving);
-        }
-    }
-
-    /// Moves as many bytes from `ahead` as fit.
-    fn take_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
-        let count = self.ahead.len().min(buffer.remaining());
-        let now = self.ahead.split_to(count);
-        buffer.put_slice(&now);
-        self.pass(&now);
-        if self.ahead.is_empty() {
-            self.ahead = Bytes::new();
-        }
-    }
-}
-
-impl AsyncRead for TungsteniteIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            let is_long = self.arriving >= MIN_ARRIVING_BYTES;
-            let part = if is_long { Part::Rest } else { Part::Beginning };
-            ready!(self.wire.poll_readable(part, context));
-            INCOMING.with_borrow_mut(|incoming| {
-                let count = ready!(self.wire.poll_read(context, incoming))?;
-                let incoming = incoming.get(..count).unwrap_or_default();
-                let (now, later) = incoming.split_at(count.min(buffer.remaining()));
-                buffer.put_slice(now);
-                self.pass(now);
-                self.ahead = Bytes::copy_from_slice(later);
-                Poll::Ready(Ok(()))
-            })
-        } else {
-            self.take_ahead(buffer);
-            Poll::Ready(Ok(()))
-        }
-    }
-}
-
-impl AsyncWrite for TungsteniteIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.wire.send(Bytes::copy_from_slice(bytes));
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}

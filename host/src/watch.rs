@@ -94,6 +94,7 @@ impl Watch {
                 }
                 Err(error) if is_exhausted(&error) => {
                     warn!(
+                        name: "watch.limit",
                         every_ms = DEFAULT_POLL_INTERVAL.as_millis(),
                         "file watch limit reached; polling the site; help: raise \
                          fs.inotify.max_user_watches and restart, or set watch.poll"
@@ -199,7 +200,7 @@ impl Shared {
                 }
             }
             Err(error) => {
-                warn!(%error, "file watcher error; reading the site again");
+                warn!(name: "watch.error", %error, "file watcher error; reading the site again");
                 state.settle.changed(now);
             }
         }
@@ -253,6 +254,7 @@ fn notifications(shared: &Arc<Shared>) -> Source {
         Ok(watcher) => Source::Notifications { watcher, watched: BTreeSet::new() },
         Err(error) => {
             warn!(
+                name: "watch.unavailable",
                 %error, every_ms = DEFAULT_POLL_INTERVAL.as_millis(),
                 "file notifications unavailable; polling the site"
             );

@@ -57,4 +57,41 @@ impl Request {
         let context = message::encode(context)?;
         host::http_send(self, context)
     }
+
+    /// Sends the request at once, and waits for the answer: in `on_subscribe` alone, whose verdict
+    /// may depend on it. The lane of the topic waits as well, and the writes of the hook are not
+    /// saved yet. The operator grants it with `http.blocking`.
+    ///
+    /// ```
+    /// use jackfield_plugin::{Handler, Plugin, Refusal, Subscribe, http, testing::{Harness, User}};
+    ///
+    /// fn plugin() -> Plugin {
+    ///     Plugin::new("acme", "1.0.0").handler(Handler::new("acme.members").on_subscribe(
+    ///         |_state, request| {
+    ///             let user = request.caller()?.authid();
+    ///             let url = format!("https://members.example.com/{user}");
+    ///             let answer = http::Request::get(url).fetch()?;
+    ///             Ok(if answer.is_success() { Subscribe::Allow } else { Subscribe::deny("Not a member.") })
+    ///         },
+    ///     ))
+    /// }
+    ///
+    /// let mut site = Harness::new(plugin);
+    /// site.route("acme/members", "acme.members");
+    /// site.answer_fetches(|request| {
+    ///     Ok(http::Response::new(if request.url().ends_with("/ann") { 200 } else { 404 }, ""))
+    /// });
+    /// let (ann, bob) = (site.join(User::named("ann")), site.join(User::named("bob")));
+    /// site.subscribe(ann, "acme/members")?;
+    /// assert_eq!(site.subscribe(bob, "acme/members").unwrap_err().uri(), Some(Refusal::NOT_AUTHORIZED));
+    /// # Ok::<(), jackfield_plugin::testing::Failure>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The reason why there is no answer; [`Error::Denied`] in other hooks. In a test, those of
+    /// [`Harness::answer_fetches`](crate::testing::Harness::answer_fetches).
+    pub fn fetch(self) -> Result<Response, Error> {
+        host::fetch(self)
+    }
 }

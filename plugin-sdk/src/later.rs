@@ -43,8 +43,9 @@ use crate::{Event, Refusal, host};
 pub struct Later(pub(crate) u64);
 
 impl Later {
-    /// Defers the result of the current `on_call`, whose return value is then ignored. A second time
-    /// in one call, or in another hook, it traps.
+    /// Defers the result of the current `on_call`: the event that it returns is then ignored. If it
+    /// returns a refusal, the caller receives that, and nothing is deferred. A second time in one
+    /// call, or in another hook, it traps.
     ///
     /// # Errors
     ///

@@ -41,8 +41,18 @@ impl Compiler {
         }
         let before = problems.len();
         warnings.extend(lints::defaults(&draft));
-        let Draft { name, channel, handler, settings, allow, timer, lanes, places, warnings: own } =
-            draft;
+        let Draft {
+            name,
+            channel,
+            handler,
+            settings,
+            allow,
+            timer,
+            lanes,
+            slow_subscriber,
+            places,
+            warnings: own,
+        } = draft;
         warnings.extend(own);
         let has_default = |variable: &str| {
             settings.defaults.iter().any(|(name, value)| name == variable && value.is_some())
@@ -120,6 +130,7 @@ impl Compiler {
             allow,
             timer,
             lanes,
+            slow_subscriber,
             origin,
             pattern,
             matcher,

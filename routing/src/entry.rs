@@ -19,10 +19,11 @@ use serde_json::{Map, Value};
 use crate::allow::Allow;
 use crate::channel::{DefaultValue, Written};
 use crate::route::{Handler, Places};
+use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::Timer;
 
 /// Keys of a route: the predecessors', then our own.
-const ROUTE_KEYS: [&str; 10] = [
+const ROUTE_KEYS: [&str; 11] = [
     "channel",
     "pattern",
     "handler",
@@ -33,6 +34,7 @@ const ROUTE_KEYS: [&str; 10] = [
     "allow",
     "timer",
     "lanes",
+    "slow_subscriber",
 ];
 /// Keys of an import.
 const IMPORT_KEYS: [&str; 6] =
@@ -52,6 +54,7 @@ pub(crate) struct Draft {
     pub(crate) allow: Allow,
     pub(crate) timer: Option<Timer>,
     pub(crate) lanes: NonZeroU16,
+    pub(crate) slow_subscriber: Option<SlowSubscriber>,
     pub(crate) places: Places,
     /// Warnings, discarded if a later file replaces the route.
     pub(crate) warnings: Vec<Diagnosis>,
@@ -217,6 +220,8 @@ impl Reader<'_> {
         let lanes = get(entries, "lanes");
         let allowed = allow.map(|(_, value)| self.allow(value)).unwrap_or_default();
         let period = timer.and_then(|(_, value)| self.timer(value));
+        let slow = get(entries, "slow_subscriber");
+        let slow_subscriber = slow.and_then(|(_, value)| self.slow_subscriber(value));
         let lane_count = lanes.map_or(NonZeroU16::MIN, |(_, value)| self.lanes(value));
         let channel = channel.and_then(|(_, node)| Some((self.channel(node)?, node)));
         let callback = callback.and_then(|(_, node)| self.handler(node));
@@ -241,6 +246,7 @@ impl Reader<'_> {
             allow: allowed,
             timer: period,
             lanes: lane_count,
+            slow_subscriber,
             places,
             warnings: Vec::new(),
         })
@@ -248,7 +254,7 @@ impl Reader<'_> {
 
     fn import(&mut self, entries: &[(Node, Node)]) -> Option<Import> {
         let help = "choose between an import and a route definition";
-        for key in ["channel", "pattern", "allow", "timer", "lanes"] {
+        for key in ["channel", "pattern", "allow", "timer", "lanes", "slow_subscriber"] {
             if let Some((key, _)) = set(entries, key) {
                 let message =
                     format!("{} has both `resource` and `{}`", self.subject, key.spelling());

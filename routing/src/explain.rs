@@ -53,7 +53,7 @@ fn reason(route: &Route, topic: &str) -> String {
             } else if topic.strip_suffix('/') == Some(text) {
                 "a channel without variables tolerates no `/` at the end".to_owned()
             } else {
-                "the text is another".to_owned()
+                "the literal text differs".to_owned()
             }
         }
         Shape::Segments { segments, required } => {

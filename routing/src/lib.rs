@@ -25,6 +25,7 @@
 //! | module | content |
 //! |---|---|
 //! | `entry` | one entry of a file, before it is compiled: a draft of a route, or an import |
+//! | `slow_subscriber` | the policy for subscribers that do not keep up |
 //! | `timer` | the interval and start of a handler's timer hook |
 //! | `load` | files in order, imports, replacement of routes of the same name |
 //! | `channel` | the pattern of a channel, split into text and variables |
@@ -51,7 +52,9 @@ mod matcher;
 mod parameter;
 mod reach;
 mod requirement;
+mod restriction;
 mod route;
+mod slow_subscriber;
 mod table;
 mod timer;
 
@@ -60,6 +63,8 @@ pub use explain::Outcome;
 pub use generate::GenerateError;
 pub use jackfield_yaml::{Diagnosis, Snippet};
 pub use load::{Files, NoFiles, SourceFile, load};
+pub use restriction::{Restriction, RestrictionOrigin, restrictions};
 pub use route::{Handler, Origin, Part, Route};
+pub use slow_subscriber::SlowSubscriber;
 pub use table::{Match, RouteTable};
 pub use timer::{Timer, TimerFrom};

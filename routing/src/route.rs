@@ -10,6 +10,7 @@ use jackfield_yaml::{Diagnosis, Place};
 use crate::allow::Allow;
 use crate::channel::Channel;
 use crate::matcher::Matcher;
+use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::Timer;
 
 /// Compiled entry of a routing file.
@@ -36,6 +37,8 @@ pub struct Route {
     pub timer: Option<Timer>,
     /// Number of plugin instances that serve the route's topics.
     pub lanes: NonZeroU16,
+    /// The policy for subscribers that do not keep up; `None` is the one of the settings.
+    pub slow_subscriber: Option<SlowSubscriber>,
     /// The route's place in its file.
     pub origin: Origin,
     pub(crate) pattern: Channel,
@@ -55,6 +58,7 @@ impl PartialEq for Route {
             && *options == other.options
             && *allow == other.allow
             && (self.timer, self.lanes) == (other.timer, other.lanes)
+            && self.slow_subscriber == other.slow_subscriber
     }
 }
 

@@ -175,7 +175,15 @@ JACKFIELD = Kind(
 )
 
 # The limits that the measurements need; all other settings are the defaults.
-LIMITS = "limits: { connections: 30000, subscriptions: 200000 }\n"
+LIMITS = """limits:
+  connections: 30000
+  address_connections: 30000
+  subscriptions: 200000
+  connection_rate: { enabled: false }
+  address_connection_rate: { enabled: false }
+  message_rate: { enabled: false }
+  byte_rate: { enabled: false }
+"""
 
 BENCH_ROUTE = """\
 bench:

@@ -6,6 +6,8 @@
 //   {"do": "run", "page", "code", "arg"}: the body of an async function
 //   {"do": "until", "page", "code", "arg"}: waits until the expression is true
 //   {"do": "serve", "path", "text"}: serves a page of the test
+//   {"do": "value", "page", "code"}: the value of an expression; {"do": "press", "page", "key"}
+//   {"do": "look", "page", "width", "height", "scheme"}: another size and colour scheme
 //   {"do": "click"|"fill", "page", "at", "text"}, {"do": "shot", "page", "path"}
 //   {"do": "complaints", "page"}: the errors of the page so far
 // Answers are {"done": value} or {"failed": text}. The first line is {"ready": address}, where the
@@ -63,12 +65,24 @@ const commands = {
   // Polled from here: a page with a strict policy may not evaluate strings itself.
   until: async ({ page, code }) => {
     const end = Date.now() + PATIENCE;
-    while (!(await pages.get(page).page.evaluate(code))) {
+    // A page that is being replaced has no value yet.
+    const isTrue = () => pages.get(page).page.evaluate(code).catch((error) => {
+      if (String(error).includes('Execution context was destroyed')) return false;
+      throw error;
+    });
+    while (!(await isTrue())) {
       if (Date.now() > end) throw new Error('it never came true');
       await delay(20);
     }
   },
   serve: async ({ path, text }) => { served.set(path, text); },
+  // An expression, also in a page that may not evaluate strings itself.
+  value: async ({ page, code }) => (await pages.get(page).page.evaluate(code)) ?? null,
+  press: ({ page, key }) => pages.get(page).page.keyboard.press(key),
+  look: async ({ page, width, height, scheme }) => {
+    await pages.get(page).page.setViewportSize({ width, height });
+    await pages.get(page).page.emulateMedia({ colorScheme: scheme });
+  },
   click: ({ page, at }) => pages.get(page).page.click(at),
   fill: ({ page, at, text }) => pages.get(page).page.fill(at, text),
   shot: async ({ page, path }) => { await pages.get(page).page.screenshot({ path, fullPage: true }); },

@@ -2,8 +2,9 @@
 //! keys that change; many clients at once.
 
 mod application;
-mod databases;
+pub(crate) mod databases;
 mod files;
+mod limits;
 mod tokens;
 
 use std::process::Stdio;
@@ -25,7 +26,7 @@ users:
     ann: { id: 7, password: hash-of-ann, roles: [member], organization: 1 }
     bob: { id: 8, password: hash-of-bob, roles: [member] }
 ";
-const ROUTES: &str = "\
+pub(crate) const ROUTES: &str = "\
 open: { channel: 'open/{name}', handler: { callback: 'broadcast' } }
 members:
     channel: 'members/{name}'
@@ -35,9 +36,9 @@ inbox: { channel: 'inbox/{user_id}', handler: { callback: 'secured' } }
 ";
 
 /// A server that requires tickets, with its settings and users in its site.
-struct Guarded {
+pub(crate) struct Guarded {
     site: Site,
-    server: Server,
+    pub(crate) server: Server,
 }
 
 impl Guarded {
@@ -52,14 +53,14 @@ impl Guarded {
         Self::with(site, &settings)
     }
 
-    fn with(site: Site, settings: &str) -> Self {
+    pub(crate) fn with(site: Site, settings: &str) -> Self {
         site.write("jackfield.yml", settings);
         let server = Server::start(site.path());
         Self { site, server }
     }
 
     /// Returns the ticket that `jackfield ticket` prints.
-    async fn ticket(&self, user: Option<&str>) -> String {
+    pub(crate) async fn ticket(&self, user: Option<&str>) -> String {
         let mut command = Command::new(build::jackfield());
         command.arg("ticket").arg(self.site.path()).stdin(Stdio::null()).kill_on_drop(true);
         if let Some(user) = user {
@@ -71,7 +72,7 @@ impl Guarded {
     }
 
     /// Connects a page of WAMP v1. Returns its client, or the status and text of the rejection.
-    async fn page(&self, query: &str) -> Result<v1::Client, (Option<u16>, String)> {
+    pub(crate) async fn page(&self, query: &str) -> Result<v1::Client, (Option<u16>, String)> {
         let mut options = v1::Options::default();
         options.handshake.path = format!("/?{query}");
         self.visit(options).await
@@ -84,18 +85,18 @@ impl Guarded {
         Ok(page)
     }
 
-    async fn page_of(&self, user: &str) -> v1::Client {
+    pub(crate) async fn page_of(&self, user: &str) -> v1::Client {
         let ticket = self.ticket(Some(user)).await;
         self.page(&in_query(&ticket)).await.unwrap()
     }
 }
 
-fn in_query(ticket: &str) -> String {
+pub(crate) fn in_query(ticket: &str) -> String {
     format!("ticket={}", ticket.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"))
 }
 
 /// Returns whether the page may subscribe to the topic of user `id`.
-async fn owns(page: &mut v1::Client, id: u32) -> bool {
+pub(crate) async fn owns(page: &mut v1::Client, id: u32) -> bool {
     let before = page.ignored().len();
     page.subscribe(&format!("inbox/{id}"));
     page.round_trip().await;
@@ -341,7 +342,7 @@ async fn rejected_connections_do_not_flood_the_log() {
         assert_eq!(refused.map(drop).unwrap_err().refused.status, Some(404));
     }
     let log = guarded.server.logged("`/wss` was asked for");
-    let warns = |line: &&str| line.contains("WARN") && line.contains("not let in");
+    let warns = |line: &&str| line.contains("WARN") && line.contains("connection refused: ");
     let lines = log.lines().filter(warns).count();
     // One more line for each further second.
     assert!((20..50).contains(&lines), "{lines} lines");
@@ -350,7 +351,7 @@ async fn rejected_connections_do_not_flood_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_tickets_delay_no_message() {
-    let guarded = Guarded::start("limits: { connections: 2000 }");
+    let guarded = Guarded::start("limits: { connections: 2000, user_connections: 2000 }");
     let mut page = guarded.page_of("ann").await;
     page.subscribe("members/a");
     page.round_trip().await;

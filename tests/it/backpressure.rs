@@ -39,7 +39,8 @@ async fn five_thousand_calls_in_flight_are_all_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_reading_a_client_that_does_not_read_its_replies() {
     const CALLS: u64 = 60_000;
-    let (_site, server) = serve("limits: { outbox: { bytes: 64 KiB } }\n");
+    let (_site, server) =
+        serve("limits: { outbox: { bytes: 64 KiB }, message_rate: { enabled: false } }\n");
     let before = server.memory();
     let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     client.socket().stop_reading();
@@ -63,7 +64,8 @@ async fn stops_reading_a_client_that_does_not_read_its_replies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_reading_a_client_that_does_not_read_its_pongs() {
-    let (_site, server) = serve("limits: { outbox: { bytes: 64 KiB } }\n");
+    let (_site, server) =
+        serve("limits: { outbox: { bytes: 64 KiB }, message_rate: { enabled: false } }\n");
     let before = server.memory();
     let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     client.socket().stop_reading();
@@ -84,7 +86,8 @@ async fn stops_reading_a_client_that_does_not_read_its_pongs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slows_a_flooding_publisher_and_loses_no_event() {
     const EVENTS: u64 = 40_000;
-    let (_site, server) = serve("limits: { outbox: { bytes: 128 KiB } }\n");
+    let (_site, server) =
+        serve("limits: { outbox: { bytes: 128 KiB }, message_rate: { enabled: false } }\n");
     let mut subscriber = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     subscriber.subscribe("open/flood", json!({})).await;
     let publisher = Client::connect(server.addr, Codec::Json, "realm1").await;

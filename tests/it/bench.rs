@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use jackfield_tests::build;
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::Site;
 
 mod call;
@@ -30,6 +30,9 @@ const DIALECTS: [&[&str]; 4] = [
 fn serve(config: &str) -> (Site, Server) {
     let site = Site::new();
     site.bundle("bench", ROUTE, &[build::plugin("broadcast")]);
+    // A measurement sends as fast as it can.
+    let no_rates = format!("limits: {{ {NO_RATES} }}\n");
+    let config = if config.is_empty() { no_rates.as_str() } else { config };
     let server = Server::configured(site.path(), config);
     (site, server)
 }

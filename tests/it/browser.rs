@@ -27,7 +27,7 @@ use jackfield_tests::peer;
 use jackfield_tests::site::Site;
 
 /// A browser with any number of pages. It ends with the test.
-struct Browser {
+pub(crate) struct Browser {
     // Held so that the process ends with it.
     _driver: Child,
     stdin: ChildStdin,
@@ -38,7 +38,7 @@ struct Browser {
 }
 
 impl Browser {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (driver, stdin, mut lines, complaints) = peer::spawn(script("driver.mjs"));
         let first = within("Chromium to start", lines.recv()).await;
         let home = first.as_ref().and_then(|line| line["ready"].as_str()).map(str::to_owned);
@@ -93,15 +93,15 @@ impl Browser {
     }
 
     /// Waits until an expression is true in a page.
-    async fn until(&mut self, page: &str, code: &str) {
+    pub(crate) async fn until(&mut self, page: &str, code: &str) {
         self.tell(json!({"do": "until", "page": page, "code": code})).await;
     }
 
-    async fn click(&mut self, page: &str, at: &str) {
+    pub(crate) async fn click(&mut self, page: &str, at: &str) {
         self.tell(json!({"do": "click", "page": page, "at": at})).await;
     }
 
-    async fn fill(&mut self, page: &str, at: &str, text: &str) {
+    pub(crate) async fn fill(&mut self, page: &str, at: &str, text: &str) {
         self.tell(json!({"do": "fill", "page": page, "at": at, "text": text})).await;
     }
 
@@ -121,7 +121,7 @@ impl Browser {
         serde_json::from_value(sockets).unwrap()
     }
 
-    async fn tell(&mut self, command: Value) -> Value {
+    pub(crate) async fn tell(&mut self, command: Value) -> Value {
         let line = format!("{command}\n");
         self.stdin.write_all(line.as_bytes()).await.expect("the driver reads");
         let answer = within(format!("{command}"), self.lines.recv()).await;
@@ -153,7 +153,7 @@ fn stock(plugins: &[&str]) -> Site {
 }
 
 /// Returns the folder of screenshots, for manual review.
-fn pictures() -> &'static Path {
+pub(crate) fn pictures() -> &'static Path {
     static FOLDER: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = build::root().join("target/browser");

@@ -113,7 +113,14 @@ async fn serves_a_share_of_topics_until_it_is_stopped_or_promoted() {
     assert_eq!((&entry["pinned"], &entry["canary"]), (&json!(true), &Value::Null));
     let ends: Vec<Value> = fixture.history("versioned").into_iter().map(|it| it.1).collect();
     assert_eq!(ends, [Value::Null, json!("promoted")]);
-    server.logged("action=\"promote\"");
+    let second = digest(std::path::Path::new(&new));
+    server.logged(&format!(
+        "action=\"canary\" plugin=\"versioned\" file=\"{new}\" digest=\"{second}\" share=\"25%\""
+    ));
+    server.logged(&format!("action=\"canary_stop\" plugin=\"versioned\" digest=\"{second}\""));
+    server.logged(&format!("action=\"promote\" plugin=\"versioned\" digest=\"{second}\""));
+    let log = server.logged("the canary of the plugin versioned has ended: it serves all topics");
+    assert!(!log.contains("ERROR"), "{log}");
     drop(server);
     let server = fixture.start("");
     assert_eq!(of(&versions(&server).await, &name(2)).len(), TOPICS);
@@ -152,6 +159,65 @@ async fn leaves_calls_to_the_version_in_service() {
     let mut client = join(&server).await;
     let (args, _) = client.call("v/1", json!({}), json!(["x"]), Value::Null).await.unwrap();
     assert_eq!(args, json!(["x", name(1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaves_timers_to_the_version_in_service() {
+    let fixture = Fixture::new();
+    let [first, second] = ["@@TIMER---000001", "@@TIMER---000002"];
+    fixture.deploy("v/versioned.wasm", patched("versioned", &name(1), first));
+    let server = fixture.start("");
+    let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
+    subscriber.subscribe("v/a", json!({})).await;
+    // The versions of the next ticks, and of an event between them.
+    let mut versions_of = async |ticks: usize| {
+        publisher.publish("v/a", json!({}), json!(["x"]), Value::Null);
+        let (mut timers, mut events) = (Vec::new(), Vec::new());
+        while timers.len() < ticks || events.is_empty() {
+            let args = subscriber.event().await.args;
+            let of = if args[0] == "tick" { &mut timers } else { &mut events };
+            of.push(args[1].as_str().unwrap().to_owned());
+        }
+        timers.dedup();
+        (timers, events)
+    };
+    let one = |timer: &str, event: &str| (vec![timer.to_owned()], vec![event.to_owned()]);
+    assert_eq!(versions_of(2).await, one(first, first));
+    let new = candidate(&fixture, patched("versioned", &name(1), second));
+    assert_eq!(fixture.jackfield(&["canary", "versioned", &new, "--share", "100%"]).code, Some(0));
+    assert_eq!(versions_of(5).await, one(first, second));
+    // Ticks that were queued before may still be of the first version.
+    assert_eq!(fixture.jackfield(&["promote", "versioned"]).code, Some(0));
+    let (timers, events) = versions_of(10).await;
+    assert_eq!((timers.last().unwrap().as_str(), events), (second, vec![second.to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_towards_the_lanes_of_all_plugins() {
+    let fixture = Fixture::new();
+    let server = fixture.start("plugins: { lanes: 3 }\n");
+    let lanes = async || status(&server).await["plugin_totals"]["lanes"].clone();
+    assert_eq!(lanes().await, json!({ "used": 2, "limit": 3 }));
+    let new = candidate(&fixture, component(2));
+    let place = ["canary", "versioned", &new, "--share", "50%"];
+    assert_eq!(fixture.jackfield(&place).code, Some(0));
+    assert_eq!(lanes().await, json!({ "used": 3, "limit": 3 }));
+    let memory = plugin(&server, "versioned").await["canary"]["memory"]["bytes"].clone();
+    assert!(memory.as_u64() > Some(0), "{memory}");
+    // A plugin of the site goes before a canary, which never prevents a reload.
+    fixture.site.bundle(
+        "h",
+        "h: { channel: h, handler: { callback: echo } }\n",
+        &[build::guest("hostile")],
+    );
+    server
+        .logged("the canary of the plugin versioned has ended: it has 1 lane, and other plugins 3");
+    server.logged("all together may have 3 (plugins.lanes = 3)");
+    assert_eq!(lanes().await, json!({ "used": 3, "limit": 3 }));
+    let refused = fixture.jackfield(&place);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("the log has the reason"), "{refused:?}");
+    assert_eq!(canary(&server, "versioned").await["ended"]["reason"], "unusable");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +267,7 @@ async fn is_taken_back_when_it_fails_for_several_clients() {
         }
     }
     let log = server.logged("the canary of the plugin hostile");
-    assert!(log.contains("was taken back"), "{log}");
+    assert!(log.contains("was stopped automatically"), "{log}");
     within("the end", async {
         while canary(&server, "hostile").await["ended"]["reason"] != "taken_back" {
             tokio::task::yield_now().await;
@@ -278,4 +344,72 @@ async fn refuses_what_cannot_be_a_canary() {
         assert_eq!(ask(&socket, method, path, "").await.0, 405);
     }
     assert_eq!(ask(&socket, "GET", "/v1/canary", "").await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_names_the_version_that_was_shown() {
+    let fixture = Fixture::new();
+    let server = fixture.start("");
+    let socket = server.control_socket();
+    let first = candidate(&fixture, component(2));
+    let shown = digest(std::path::Path::new(&first));
+    let place = ["canary", "versioned", &first, "--share", "10%"];
+    assert_eq!(fixture.jackfield(&place).code, Some(0));
+    // Another operator replaces it.
+    assert_eq!(fixture.jackfield(&["canary", "versioned", "--stop"]).code, Some(0));
+    let second = candidate(&fixture, component(3));
+    let present = digest(std::path::Path::new(&second));
+    assert_eq!(fixture.jackfield(&["canary", "versioned", &second, "--share", "1%"]).code, Some(0));
+
+    let request = |more: Value| {
+        let mut body = json!({ "plugin": "versioned", "digest": shown });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.to_string()
+    };
+    for (endpoint, body) in [
+        ("/v1/canary", request(json!({ "share": "100%" }))),
+        ("/v1/canary/stop", request(json!({}))),
+        ("/v1/promote", request(json!({}))),
+    ] {
+        let (code, refused) = ask(&socket, "POST", endpoint, &body).await;
+        assert_eq!(
+            (code, &refused["error"]),
+            (409, &json!("jackfield.error.conflict")),
+            "{refused}"
+        );
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(&format!("is {present} now, not {shown}")), "{message}");
+    }
+    for arguments in [
+        &["canary", "versioned", "--share", "100%", "--digest", &shown][..],
+        &["canary", "versioned", "--stop", "--digest", &shown],
+    ] {
+        let refused = fixture.jackfield(arguments);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains(&present), "{refused:?}");
+    }
+    let unclear = request(json!({ "file": second, "share": "5%" }));
+    assert_eq!(ask(&socket, "POST", "/v1/canary", &unclear).await.0, 400);
+    let page = canary(&server, "versioned").await["canary"].clone();
+    assert_eq!((&page["digest"], &page["share"]), (&json!(present), &json!("1%")));
+
+    // The version that was shown is changed, by its whole digest, by its beginning, and without one.
+    let short = &present["sha256:".len()..][..12];
+    for more in [&["--digest", &present][..], &["--digest", short], &[]] {
+        let arguments = [&["canary", "versioned", "--share", "5%"], more].concat();
+        let changed = fixture.jackfield(&arguments);
+        assert!(changed.code == Some(0) && changed.out.contains(&present), "{changed:?}");
+    }
+    let ended = fixture.jackfield(&["canary", "versioned", "--stop", "--digest", short]);
+    assert!(ended.code == Some(0) && ended.out.contains(&present), "{ended:?}");
+
+    // So it is with a shadow.
+    assert_eq!(fixture.jackfield(&["shadow", "versioned", &second]).code, Some(0));
+    let stop = request(json!({}));
+    let (code, refused) = ask(&socket, "POST", "/v1/shadow/stop", &stop).await;
+    assert_eq!(code, 409, "{refused}");
+    let refused = fixture.jackfield(&["shadow", "versioned", "--stop", "--digest", &shown]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let ended = fixture.jackfield(&["shadow", "versioned", "--stop"]);
+    assert!(ended.code == Some(0) && ended.out.contains(&present), "{ended:?}");
 }

@@ -124,6 +124,13 @@ fn reports_a_missing_site() {
         assert_eq!(code, Some(1), "{command}");
         assert!(format!("{out}{err}").contains("/nowhere/at/all"), "{command}: {out}{err}");
     }
+    // Nothing is made for it.
+    let state = tempfile::tempdir().unwrap();
+    let mut serve = Command::new(build::jackfield());
+    serve.args(["serve", "/nowhere/at/all"]).env("XDG_STATE_HOME", state.path());
+    serve.env_remove("STATE_DIRECTORY");
+    assert_eq!(serve.output().unwrap().status.code(), Some(1));
+    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -150,7 +157,7 @@ fn routes_lists_routes_in_matching_order() {
 #[test]
 fn match_names_the_route_and_why_others_do_not_match() {
     let site = good();
-    let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/kitchen"]);
+    let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/kitchen", "--all"]);
     assert_eq!(code, Some(0), "{out}");
     for part in [
         "`acme/chat/kitchen` matches the route `acme.chat`",
@@ -163,7 +170,7 @@ fn match_names_the_route_and_why_others_do_not_match() {
         assert!(out.contains(part), "{part} is missing in:\n{out}");
     }
 
-    let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/Kitchen"]);
+    let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/Kitchen", "--all"]);
     assert_eq!(code, Some(0));
     assert!(out.contains("matches the route `acme.any`"), "{out}");
     assert!(out.contains("segment 3 `Kitchen` does not match `[a-z]+` of {room}"), "{out}");
@@ -282,6 +289,15 @@ fn reports_an_address_in_use() {
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains(&format!("error: failed to listen on {address}: ")), "{err}");
     assert!(err.contains("  = help: something is listening there already"), "{err}");
+    assert!(err.contains("--listen 127.0.0.1:8081"), "{err}");
+
+    // `dev` says so before it builds.
+    site.write("acme/Cargo.toml", "this cannot be built");
+    site.write("acme/websocket_routing.yml", "");
+    let Answer { code, err, .. } = jackfield("dev", site.path(), &["--listen", &address]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&format!("error: failed to listen on {address}: ")), "{err}");
+    assert!(!err.contains("building"), "{err}");
 
     let Answer { code, err, .. } = jackfield("serve", site.path(), &["--listen", "localhost:0"]);
     assert_eq!(code, Some(2));

@@ -44,3 +44,16 @@ pub(crate) fn ended(pid: u32) -> Option<()> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
 }
+
+/// Returns the threads of a process: names, and scheduling policies (field 41 of `proc(5)`).
+pub(crate) fn policies(pid: u32) -> Vec<(String, u32)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    // A thread may end meanwhile.
+    let stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    let policies = stats.map(|stat| {
+        let (name, rest) =
+            stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") ")).unwrap();
+        (name.to_owned(), rest.split(' ').nth(38).unwrap().parse().unwrap())
+    });
+    policies.collect()
+}

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::compiler_process::{compiler_of, ended, poll};
+use crate::compiler_process::{compiler_of, ended, policies, poll, signal};
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;
@@ -18,6 +18,9 @@ use jackfield_tests::heavy_component::{
 use jackfield_tests::server::Server;
 use jackfield_tests::site::{Site, renamed};
 
+/// Scheduling policies of `sched(7)`, as `/proc/PID/stat` has them.
+const SCHED_OTHER: u32 = 0;
+const SCHED_IDLE: u32 = 5;
 /// Less than any compiled component has, and more than the files about them.
 const MIN_CODE_BYTES: u64 = 4_096;
 
@@ -114,6 +117,59 @@ fn a_compiler_ends_with_its_server() {
     server.kill().unwrap();
     server.wait().unwrap();
     poll(|| ended(compiler));
+}
+
+/// All threads of a compiler but those that watch it use only cores that no other thread wants.
+#[test]
+fn a_compiler_uses_idle_cores() {
+    let site = Site::new();
+    site.write("a/thicket.wasm", thicket());
+    let cache = tempfile::tempdir().unwrap();
+    let mut check = Command::new(build::jackfield())
+        .arg("check")
+        .arg(site.path())
+        .env("XDG_CACHE_HOME", cache.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let compiler = poll(|| compiler_of(check.id()));
+    let watches = ["cpu-watch", "parent-watch"];
+    poll(|| {
+        let threads = policies(compiler);
+        let others = threads.iter().filter(|(name, _)| !watches.contains(&name.as_str()));
+        let others: Vec<_> = others.collect();
+        // The compiler starts its threads once it has read the file.
+        (others.len() > 1 && others.iter().all(|(_, policy)| *policy == SCHED_IDLE)).then_some(())
+    });
+    for (name, policy) in policies(compiler) {
+        let is_watch = watches.contains(&name.as_str());
+        assert_eq!(policy, if is_watch { SCHED_OTHER } else { SCHED_IDLE }, "{name}");
+    }
+    signal("KILL", check.id());
+    check.wait().unwrap();
+    poll(|| ended(compiler));
+}
+
+/// Its only core belongs to a process of normal priority.
+#[test]
+fn a_compiler_without_idle_cores_is_started_again() {
+    let site = Site::open();
+    let pin = |program: &str| {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", "0", program]);
+        command
+    };
+    let mut busy = pin("sh").args(["-c", "while :; do :; done"]).spawn().expect("taskset runs");
+    let cache = tempfile::tempdir().unwrap();
+    let config = format!("plugins: {{ cache: {} }}", cache.path().display());
+    let mut command = pin(&build::jackfield().display().to_string());
+    command.env("RUST_LOG", "info");
+    let server = Server::launch(command, site.path(), &config, "127.0.0.1:0".parse().unwrap());
+    let log = server.log();
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+    assert!(log.contains("is compiled again with a higher priority"), "{log}");
+    assert!(!compiled(cache.path()).is_empty(), "{log}");
 }
 
 /// A folder that others may write is not used, nor another user's folder.

@@ -1,5 +1,17 @@
+//! Faults of handlers here, and of the machine and the network in the modules; `docs/reliability.md` has
+//! a table of all.
+//!
 //! Handlers that fail, each in another way: the publisher gets an error, nothing is delivered, all
 //! other clients are served meanwhile, and the plugin recovers.
+
+mod cable;
+mod clock;
+mod databases;
+mod half_open;
+mod memory;
+pub(crate) mod open_files;
+mod reconnects;
+mod slow_bytes;
 
 use std::collections::HashSet;
 
@@ -172,7 +184,8 @@ async fn served_while_spinning(lanes: usize, least: usize) {
         assert_eq!(caller.event().await.args, json!([round_trips]));
         round_trips += 1;
     };
-    assert_eq!(error.uri, FAILED);
+    // On busy cores, a call that waits for its turn may be refused before the first one ends.
+    assert!([FAILED, "jackfield.error.handler_busy"].contains(&error.uri.as_str()), "{error:?}");
     assert!(round_trips >= least, "{round_trips} round trips while {lanes} lanes spun for 3 s");
 }
 

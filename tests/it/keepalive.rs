@@ -72,7 +72,7 @@ async fn closes_connections_without_a_session_at_timeout_and_shutdown() {
     assert_eq!(details["message"], "no session was opened in time");
 
     // Grace period and timeouts are far longer than this test waits.
-    let config = "shutdown_grace: 1h\nhandshake_timeout: 1h\n";
+    let config = "shutdown: { grace: 1h }\nhandshake_timeout: 1h\n";
     let mut server = Server::configured(site.path(), config);
     let mut fresh = opened(&server).await;
     let _silent = TcpStream::connect(server.addr).await.unwrap();
@@ -164,7 +164,7 @@ async fn a_shutdown_says_goodbye_to_every_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_ends_after_its_grace() {
     let site = Site::open();
-    let mut server = Server::configured(site.path(), "shutdown_grace: 200ms\n");
+    let mut server = Server::configured(site.path(), "shutdown: { grace: 200ms }\n");
     let mut stuck = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     stuck.subscribe("open/a", json!({})).await;
     stuck.socket().stop_reading();

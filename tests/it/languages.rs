@@ -5,6 +5,7 @@
 mod bundles;
 mod guides;
 mod others;
+mod outgoing;
 mod sandbox;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,12 @@ impl Language {
         let scratch = scratch();
         let (folder, out) = (scratch.path().join("bundle"), scratch.path().join("out.wasm"));
         copy(bundle, &folder);
+        run(&mut self.command(&folder, &out));
+        std::fs::read(out).unwrap()
+    }
+
+    /// The command that builds the bundle in a folder below [`scratch`].
+    fn command(self, bundle: &Path, out: &Path) -> Command {
         let mut command = match self {
             Self::JavaScript => {
                 let mut node = Command::new("node");
@@ -47,8 +54,8 @@ impl Language {
             }
             Self::Python => Command::new(tool("python/bin/jackfield-plugin")),
         };
-        run(command.arg("build").arg("--out").arg(&out).arg(&folder));
-        std::fs::read(out).unwrap()
+        command.arg("build").arg("--out").arg(out).arg(bundle);
+        command
     }
 }
 

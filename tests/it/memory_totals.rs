@@ -22,7 +22,7 @@ async fn waiting(server: &Server) -> u64 {
 }
 
 /// Returns a client that has published `events` events of 900 KB to itself, and does not read.
-async fn hoarder(server: &Server, events: u64) -> Client {
+pub(crate) async fn hoarder(server: &Server, events: u64) -> Client {
     let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     client.subscribe("open/hoard", json!({})).await;
     client.socket().stop_reading();

@@ -10,10 +10,10 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::php::script::{Back, SECRET, php};
-use crate::publishing_guide::installed;
 use jackfield_tests::build;
 use jackfield_tests::client::v1::{Client, Options, Reach};
 use jackfield_tests::client::within;
+use jackfield_tests::packages::installed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 

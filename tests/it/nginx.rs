@@ -1,5 +1,6 @@
-//! nginx with the example of `docs/nginx.md`: pages connect over `wss` at `/ws`, their own
-//! addresses are used, and no other part of the server is reachable from outside.
+//! nginx with the examples of `docs/nginx.md`: pages connect over `wss` at `/ws`, their own
+//! addresses are used, and no other part of the server is reachable from outside. The admin listener
+//! has a `server` of its own.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,22 +9,24 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::publishing_guide::installed;
+use crate::control::admin;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::http::{Answer, Http};
 use jackfield_tests::client::tls::Tunnel;
 use jackfield_tests::client::v1::{self, Hangup, Reach, Unreachable};
 use jackfield_tests::client::v2;
+use jackfield_tests::packages::installed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 /// Debian installs nginx in a folder that is not in every PATH.
 const NGINX: &str = "/usr/sbin/nginx";
 const EXAMPLE: &str = include_str!("../../docs/examples/nginx.conf");
-const HOST: &str = "shop.example.com";
-const ORIGIN: &str = "https://shop.example.com";
+const ADMIN_EXAMPLE: &str = include_str!("../../docs/examples/nginx-admin.conf");
+pub(crate) const HOST: &str = "shop.example.com";
+pub(crate) const ORIGIN: &str = "https://shop.example.com";
 /// Loopback addresses that no other program on this machine uses.
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// nginx in front of a server, on a port of its own, with a temporary folder.
@@ -34,7 +37,14 @@ struct Nginx {
 }
 
 impl Nginx {
+    /// Runs the example for pages.
     fn before(server: &Server) -> Self {
+        let addr = server.addr;
+        Self::with(EXAMPLE, HOST, &[("server 127.0.0.1:8080;", format!("server {addr};"))])
+    }
+
+    /// Runs an example for this host, with further changes.
+    fn with(text: &str, host: &str, changes: &[(&str, String)]) -> Self {
         installed(NGINX, "nginx-light");
         installed("openssl", "openssl");
         let folder = tempfile::tempdir().unwrap();
@@ -44,7 +54,8 @@ impl Nginx {
             let free = std::net::TcpListener::bind((HERE, 0)).unwrap();
             let addr = free.local_addr().unwrap();
             drop(free);
-            if let Some(process) = start(folder.path(), addr, server.addr) {
+            let config = example(text, host, folder.path(), addr, changes);
+            if let Some(process) = start(folder.path(), &config) {
                 return Self { process, addr, folder };
             }
         }
@@ -71,7 +82,7 @@ impl Drop for Nginx {
 }
 
 /// Creates a certificate for the example's host, and its key.
-fn certify(folder: &Path) {
+pub(crate) fn certify(folder: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-subj", &format!("/CN={HOST}"), "-days", "2"])
@@ -84,18 +95,26 @@ fn certify(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// Returns the example, with this test's values in the lines marked `# CHANGE`.
-fn example(folder: &Path, addr: SocketAddr, server: SocketAddr) -> String {
+/// Returns an example, with this test's values in the lines marked `# CHANGE`. Its host is replaced.
+fn example(
+    text: &str,
+    host: &str,
+    folder: &Path,
+    addr: SocketAddr,
+    changes: &[(&str, String)],
+) -> String {
     let file = |name: &str| folder.join(name).display().to_string();
-    let changes = [
-        ("server 127.0.0.1:8080;", format!("server {server};")),
-        ("listen 443 ssl;", format!("listen {addr} ssl;")),
-        ("server_name shop.example.com;", format!("server_name {HOST};")),
-        ("/etc/ssl/certs/shop.example.com.pem", file("certificate.pem")),
-        ("/etc/ssl/private/shop.example.com.key", file("key.pem")),
+    let listen = text.lines().find_map(|it| it.trim().strip_prefix("listen ")?.split(' ').next());
+    let common = [
+        (format!("listen {}", listen.unwrap()), format!("listen {addr}")),
+        (format!("server_name {host};"), format!("server_name {HOST};")),
+        (format!("/etc/ssl/certs/{host}.pem"), file("certificate.pem")),
+        (format!("/etc/ssl/private/{host}.key"), file("key.pem")),
     ];
-    assert_eq!(EXAMPLE.matches("# CHANGE\n").count(), changes.len());
-    changes.iter().fold(EXAMPLE.to_owned(), |text, (from, to)| {
+    let more = changes.iter().map(|(from, to)| ((*from).to_owned(), to.clone()));
+    let changes: Vec<(String, String)> = common.into_iter().chain(more).collect();
+    assert_eq!(text.matches("# CHANGE\n").count(), changes.len());
+    changes.iter().fold(text.to_owned(), |text, (from, to)| {
         let line = text.lines().find(|line| line.contains(from) && line.ends_with("# CHANGE"));
         let line = line.unwrap_or_else(|| panic!("`{from}` is not marked")).to_owned();
         text.replace(&line, &line.replace(from, to))
@@ -103,8 +122,8 @@ fn example(folder: &Path, addr: SocketAddr, server: SocketAddr) -> String {
 }
 
 /// Starts nginx and waits until it accepts connections; `None` if its port was taken.
-fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
-    std::fs::write(folder.join("jackfield.conf"), example(folder, addr, server)).unwrap();
+fn start(folder: &Path, config: &str) -> Option<Child> {
+    std::fs::write(folder.join("jackfield.conf"), config).unwrap();
     let here = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {here}/{name};\n"))
@@ -142,14 +161,14 @@ fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
 }
 
 /// Connects a page of this origin.
-async fn page(tunnel: &Tunnel, origin: Option<&str>) -> Result<v1::Client, Unreachable> {
+pub(crate) async fn page(tunnel: &Tunnel, origin: Option<&str>) -> Result<v1::Client, Unreachable> {
     let mut options = v1::Options::default();
     "/ws".clone_into(&mut options.handshake.path);
     options.handshake.origin = origin.map(str::to_owned);
     v1::Client::connect_with(tunnel.addr, options).await
 }
 
-async fn get(addr: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(addr: SocketAddr, path: &str) -> Answer {
     let mut http = Http::connect(addr).await;
     http.send(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
     http.answer().await
@@ -226,6 +245,46 @@ async fn exposes_health_and_nothing_else() {
     // Nothing is served without TLS.
     let plain = get(nginx.addr, "/ws/health").await;
     assert_eq!(plain.status, 400, "{plain:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_is_for_operators() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), &admin::settings());
+    let changes = [
+        (
+            "proxy_pass http://127.0.0.1:9090;",
+            format!("proxy_pass http://{};", admin::address(&server)),
+        ),
+        ("allow 10.0.0.0/24;", format!("allow {HERE};")),
+        ("https://admin.example.com:9443", ORIGIN.to_owned()),
+    ];
+    let nginx = Nginx::with(ADMIN_EXAMPLE, "admin.example.com", &changes);
+    let ask = async |from: IpAddr, path: &str, more: &str| {
+        let tunnel = nginx.tunnel(from).await;
+        let mut http = Http::connect(tunnel.addr).await;
+        http.send(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n{more}\r\n")).await;
+        http.answer().await
+    };
+    let token = format!("Authorization: Bearer {}\r\n", admin::CONSOLE);
+    let answer = ask(HERE, "/v1/status", &token).await;
+    assert_eq!((answer.status, &answer.json()["pid"]), (200, &json!(server.pid())), "{answer:?}");
+    assert_eq!(ask(HERE, "/v1/status", "").await.status, 401);
+    assert_eq!(ask(ELSEWHERE, "/v1/status", &token).await.status, 403);
+    // The console, whose pages send their own origin with changes.
+    for (path, content) in [("/", "<!doctype html>"), ("/console/main.js", "import ")] {
+        let answer = ask(HERE, path, "").await;
+        assert!(answer.status == 200 && answer.body.contains(content), "{path}: {answer:?}");
+        assert_eq!(ask(ELSEWHERE, path, "").await.status, 403, "{path}");
+    }
+    assert_eq!(ask(HERE, "/metrics", &token).await.status, 200);
+    let console = format!("{token}Origin: {ORIGIN}\r\nSec-Fetch-Site: same-origin\r\n");
+    assert_eq!(ask(HERE, "/v1/status", &console).await.status, 200);
+    // Other pages in an operator's browser.
+    for page in ["Origin: https://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        let page = format!("{token}{page}");
+        assert_eq!(ask(HERE, "/v1/status", &page).await.status, 403, "{page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

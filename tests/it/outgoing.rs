@@ -1,10 +1,12 @@
 //! Effects with an answer: requests of HTTP, calls of procedures, and deferred results, with servers
 //! and callees that misbehave.
 
-mod backend;
+pub(crate) mod backend;
 mod calls;
+mod fetch;
 mod http;
 mod later;
+mod stopping;
 mod totals;
 
 use std::path::Path;
@@ -33,6 +35,11 @@ fn site() -> Site {
 /// Serves the site with these settings of the plugin, in the flow style of YAML, and with both
 /// grants that the plugin needs to load.
 fn serve(site: &Path, settings: &str) -> Server {
+    serve_with(site, settings, "")
+}
+
+/// As [`serve`], with further settings of the server.
+fn serve_with(site: &Path, settings: &str, more: &str) -> Server {
     let mut settings = settings.to_owned();
     for (key, grant) in [("calls:", "['out/*']"), ("http:", "['https://unused.example']")] {
         if !settings.contains(key) {
@@ -41,7 +48,7 @@ fn serve(site: &Path, settings: &str) -> Server {
     }
     // Clients register procedures that no route has.
     let plugins = format!("plugins: {{ named: {{ outgoing: {{ {settings} }} }} }}");
-    Server::configured(site, &format!("unrouted: broadcast\n{plugins}\n"))
+    Server::configured(site, &format!("unrouted: broadcast\n{plugins}\n{more}"))
 }
 
 /// A client that is subscribed to `out/a`.

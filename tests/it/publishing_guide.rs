@@ -2,7 +2,6 @@
 //! subscriber receives its events.
 
 use std::process::Stdio;
-use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -11,6 +10,7 @@ use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;
 use jackfield_tests::client::{v1, within};
+use jackfield_tests::packages::installed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
@@ -155,23 +155,4 @@ fn same_shape(answer: &Value, shown: &Value) {
             shown.iter().map(keys).collect::<Vec<_>>()
         );
     }
-}
-
-/// Ensures that a program is installed: installs Debian's package if it is missing.
-pub(crate) fn installed(program: &str, package: &str) {
-    static ONE_AT_A_TIME: OnceLock<std::sync::Mutex<()>> = OnceLock::new();
-    let _alone = ONE_AT_A_TIME.get_or_init(Default::default).lock();
-    let found = || {
-        let asked = std::process::Command::new("sh")
-            .args(["-c", &format!("command -v {program}")])
-            .stdout(Stdio::null())
-            .status();
-        asked.expect("sh runs").success()
-    };
-    if found() {
-        return;
-    }
-    let install = format!("apt-get update -qq && apt-get install -qq -y {package}");
-    let _failed = std::process::Command::new("sh").args(["-c", &install]).status();
-    assert!(found(), "{program} is missing; as root: {install}");
 }

@@ -1,9 +1,11 @@
 //! Recording of hook calls in a running server, and their replay against another version.
-//! `live` is about the recording of live traffic, `files` about recordings that are damaged, `guide` runs `docs/record-replay.md`.
+//! `answers` is about the answers to requests and calls of plugins, `live` is about the recording of live traffic, `files` about recordings that are damaged, `output` about outputs that accept no data, `guide` runs `docs/record-replay.md`.
 
+mod answers;
 mod files;
 mod guide;
 mod live;
+mod output;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -43,6 +45,7 @@ fn elsewhere() -> Vec<u8> {
 struct Fixture {
     site: Site,
     folder: tempfile::TempDir,
+    settings: String,
     server: Server,
 }
 
@@ -63,9 +66,15 @@ impl Fixture {
         fs::copy(build::plugin("broadcast"), site.file(".j/broadcast.wasm")).unwrap();
         site.write(".j/websocket_routing.yml", ROUTES);
         fs::rename(site.file(".j"), site.file("j")).unwrap();
+        Self::configured(site, folder, "")
+    }
+
+    /// Serves a site with further settings, with its data in the folder.
+    fn configured(site: Site, folder: tempfile::TempDir, more: &str) -> Self {
         let data = folder.path().join("data");
-        let server = Server::configured(site.path(), &format!("data: {}\n", data.display()));
-        Self { site, folder, server }
+        let settings = format!("data: {}\n{more}", data.display());
+        let server = Server::configured(site.path(), &settings);
+        Self { site, folder, settings, server }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -96,13 +105,13 @@ impl Fixture {
         Recorder { child, stderr }
     }
 
-    /// Replays `calls.ndjson` against a component.
+    /// Replays `calls.ndjson` against a component, with the settings of the server.
     fn replay(&self, new: &[u8], arguments: &[&str]) -> Output {
         let new = self.write("new.wasm", new);
         let (site, file) = (self.site.path().to_str().unwrap(), self.file("calls.ndjson"));
-        let data = format!("data={}", self.file("data").display());
+        let config = self.write("jackfield.yml", &self.settings);
         let (new, file) = (new.to_str().unwrap(), file.to_str().unwrap());
-        let all = ["replay", new, file, "--site", site, "--set", &data];
+        let all = ["replay", new, file, "--site", site, "--config", config.to_str().unwrap()];
         run(in_cache(command(&[&all[..], arguments].concat())))
     }
 
@@ -198,6 +207,8 @@ async fn replay_shows_exactly_the_planted_difference() {
     ] {
         assert!(text.out.contains(part), "{part}\n{}", text.out);
     }
+    assert!(text.out.contains("  redacted: claims."), "{}", text.out);
+    assert!(!text.out.contains("--with-payload"), "{}", text.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +231,10 @@ async fn redacts_unless_asked_and_replays_by_shape() {
     }
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(fixture.lines()[0]["redacted"], json!({ "payload": true, "claims": true }));
+    assert_eq!(
+        fixture.lines()[0]["redacted"],
+        json!({ "payload": true, "claims": true, "headers": true })
+    );
 
     // The text that was refused cannot be: the call is left out by name.
     let report = fixture.replay(&elsewhere(), &["--json"]);
@@ -234,10 +248,14 @@ async fn redacts_unless_asked_and_replays_by_shape() {
     assert_eq!(left_out["reason"], "not_reproduced");
     assert_eq!(left_out["calls"][0]["call"], 2);
     let text = fixture.replay(&elsewhere(), &[]).out;
-    assert!(
-        text.contains("or needs what is redacted: 1\n    call 2: on-publish of words/a"),
-        "{text}"
-    );
+    let hint = "= help: record with --with-payload --with-claims\n";
+    assert!(text.contains("  redacted: payload and claims") && text.contains(hint), "{text}");
+    for part in [
+        "possible causes: it needs what is redacted, state in its memory from before the recording ",
+        "or other limits of the plugin in the settings: 1\n    call 2: on-publish of words/a",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

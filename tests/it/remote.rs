@@ -1,7 +1,7 @@
 //! Client commands against a running server: effects, output, exit codes.
 
 mod stdin;
-mod tls;
+pub(crate) mod tls;
 
 use std::process::Stdio;
 
@@ -171,6 +171,11 @@ async fn maintenance_publishes_events_that_pages_understand() {
         assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", &*said), "{arguments:?}");
         assert_eq!(page.event().await.event, expected);
     }
+    let Answer { code, out, err } = run(&["maintenance", "on", "--json", "--url", &url]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let done: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&done["topic"], &done["state"]), (&json!("oro/maintenance"), &json!("on")));
+    assert!(done["publication"].is_u64(), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +202,7 @@ async fn every_way_to_fail_has_its_exit_code() {
     check(
         &["publish", "--url", &url, "nowhere"],
         1,
-        "error: jackfield.error.no_route: no route matches",
+        "error: jackfield.error.no_route: no route matches the topic `nowhere`\n  = help: `jackfield match",
     )
     .await;
     check(&["publish", "--url", &url, "a b"], 1, "error: wamp.error.invalid_uri: ").await;

@@ -1,7 +1,13 @@
 //! Versions of plugins in a running server: returning to an earlier one, disabling a plugin, and new
-//! versions that the server takes back by itself.
+//! versions that the server takes back by itself. `transactions` is about changes that fail, or meet,
+//! `unpin` about the end of pins,
+//! `pin_files` about files that move, `saving` about a folder that cannot be written, or is damaged.
 
+mod pin_files;
+mod saving;
 pub(crate) mod take_back;
+mod transactions;
+mod unpin;
 
 use std::fs;
 use std::path::Path;
@@ -113,7 +119,7 @@ async fn the_page_about_versions_runs_as_printed() {
         assert_eq!(output.code, Some(i32::from(is_second)), "{line}: {output:?}");
         run += 1;
     }
-    assert_eq!(run, 6);
+    assert_eq!(run, 7);
 }
 
 /// A component with the same code and another digest.
@@ -149,6 +155,7 @@ async fn returns_to_an_earlier_version_until_the_file_changes() {
     let nothing = fixture.jackfield(&["rollback", "versioned"]);
     assert_eq!(nothing.code, Some(1));
     assert!(nothing.err.contains("the plugin `versioned` has no earlier version"), "{nothing:?}");
+    assert!(nothing.err.contains("`jackfield rollback versioned DIGEST`"), "{nothing:?}");
     fixture.until_kept("versioned", &[true]).await;
 
     let first = digest(&fixture.site.file("v/versioned.wasm"));
@@ -163,7 +170,8 @@ async fn returns_to_an_earlier_version_until_the_file_changes() {
     assert_eq!(version(&mut publisher, &mut subscriber).await, name(1));
     assert_eq!(plugin(&server, "versioned").await["digest"], first);
     let audit = server.logged("action=\"rollback\"");
-    assert!(audit.contains("result=\"ok\"") && audit.contains("plugin=\"versioned\""), "{audit}");
+    let expected = format!("plugin=\"versioned\" digest=\"{first}\" result=\"ok\"");
+    assert!(audit.contains(&expected), "{audit}");
     // It stays rolled back over reloads, and has nothing else to return to.
     let reloaded = run(command(&["reload", fixture.site.path().to_str().unwrap()]));
     assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
@@ -289,10 +297,12 @@ async fn says_that_a_change_could_not_be_written() {
     assert!(failed.code == Some(1) && failed.err.contains(told), "{failed:?}");
     assert_eq!(failed.out, "versioned is disabled\n");
     assert_eq!(plugin(&server, "versioned").await["disabled"], true);
-    // Nothing to change, and still not written.
+    let page = run(command(&["status", fixture.site.path().to_str().unwrap()]));
+    assert!(page.out.contains("not saved    changes of versions are lost"), "{page:?}");
+    // Again, and still not written.
     let failed = fixture.jackfield(&["disable", "versioned", "--json"]);
     let answer = failed.json();
-    assert_eq!((failed.code, &answer["result"]), (Some(1), &json!("unchanged")), "{failed:?}");
+    assert_eq!((failed.code, &answer["result"]), (Some(1), &json!("ok")), "{failed:?}");
     assert!(answer["survives_restart"] == false && answer["save_error"].is_string(), "{answer}");
     fs::remove_dir(&obstacle).unwrap();
     let again = fixture.jackfield(&["disable", "versioned", "--json"]);
@@ -316,7 +326,7 @@ async fn refuses_versions_that_there_are_not() {
     };
     let named = |name: &str| json!({ "plugin": name });
     let unknown = "no plugin `versionde` is in service; did you mean `versioned`?";
-    for path in ["/v1/rollback", "/v1/disable", "/v1/enable"] {
+    for path in ["/v1/rollback", "/v1/unpin", "/v1/disable", "/v1/enable"] {
         refused(path, named("versionde"), 404, unknown).await;
         refused(path, json!({}), 400, "`plugin` is the name of a plugin").await;
         refused(path, named(&"x".repeat(257)), 400, "1 to 256 bytes").await;

@@ -17,6 +17,7 @@ const CRATES: &[&str] = &[
     "host/broker",
     "host/client",
     "host/config",
+    "host/metrics",
     "host/sandbox",
     "host/store",
     "host/text",

@@ -1,4 +1,7 @@
-//! Shadows: new versions that run behind the one in service.
+//! Shadows: new versions that run behind the one in service. `answers` is about the answers to
+//! requests and calls of plugins.
+
+mod answers;
 
 use std::fs;
 
@@ -85,8 +88,8 @@ async fn finds_the_differences_of_a_file_beside_the_plugin() {
     assert_eq!((&shadow["from"], &shadow["faults"]), (&json!("site"), &json!(0)), "{shadow}");
     let kinds = shadow["differences"].as_array().unwrap();
     let [call, event] = &kinds[..] else { panic!("two kinds: {shadow}") };
-    assert_eq!(call["kind"], "on-call of versioned: answer result instead of result");
-    assert_eq!(event["kind"], "on-publish of versioned: answer deliver instead of deliver");
+    assert_eq!(call["kind"], "on-call of versioned: answer result with other content");
+    assert_eq!(event["kind"], "on-publish of versioned: answer deliver with other content");
     assert_eq!((&event["calls"], &event["example"]["topic"]), (&json!(5), &json!("v/a")));
     let diff = event["example"]["diff"].as_str().unwrap();
     assert!(diff.contains(&name(1)) && diff.contains(&name(2)), "{diff}");
@@ -193,8 +196,26 @@ async fn a_file_is_promoted_until_the_plugins_file_changes() {
     let server = fixture.start("");
     fixture.deploy(SHADOW, component(2));
     until_running(&server, "versioned").await;
-    assert_eq!(fixture.jackfield(&["promote", "versioned"]).code, Some(0));
+    // The operator names the version that he has seen: the site can change the file at any time.
+    let refused = fixture.jackfield(&["promote", "versioned"]);
+    assert!(
+        refused.code == Some(1) && refused.err.contains("is a file of the site"),
+        "{refused:?}"
+    );
     let second = digest(&fixture.site.file(SHADOW));
+    fixture.deploy(SHADOW, component(9));
+    until(&server, "versioned", |page| page["shadow"]["version"] == name(9)).await;
+    // Not enough to know the file again.
+    let few = second.get(.."sha256:".len() + 11).unwrap();
+    let short = fixture.jackfield(&["promote", "versioned", few]);
+    assert!(short.code == Some(1) && short.err.contains("at least 12 digits"), "{short:?}");
+    let refused = fixture.jackfield(&["promote", "versioned", &second]);
+    let says = |text: &str| refused.err.contains(text);
+    assert!(refused.code == Some(1) && says(&second) && says("is sha256:"), "{refused:?}");
+    assert_eq!(plugin(&server, "versioned").await["version"], name(1));
+    fixture.deploy(SHADOW, component(2));
+    until(&server, "versioned", |page| page["shadow"]["version"] == name(2)).await;
+    assert_eq!(fixture.jackfield(&["promote", "versioned", &second]).code, Some(0));
     assert_eq!(plugin(&server, "versioned").await["digest"], second);
     // It is no shadow of itself.
     until(&server, "versioned", |page| page["shadow"].is_null() && page["loading"] == false).await;
@@ -238,8 +259,9 @@ async fn a_broken_file_prevents_no_reload() {
     until(&server, "versioned", is_other).await;
     fixture.deploy("v/nothing.shadow.wasm", component(2));
     server.logged("nothing.shadow.wasm is no shadow");
-    // Promoting it fails as its reload does.
-    let promoted = fixture.jackfield(&["promote", "versioned"]);
+    // It cannot be promoted.
+    let other = digest(&fixture.site.file(SHADOW));
+    let promoted = fixture.jackfield(&["promote", "versioned", &other]);
     assert_eq!(promoted.code, Some(1), "{promoted:?}");
     assert_eq!(plugin(&server, "versioned").await["digest"], third);
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
 use jackfield_tests::client::v1;
 use jackfield_tests::client::v2::{Client, Options, WampError};
 use jackfield_tests::client::within;
@@ -95,6 +96,48 @@ async fn one_address_cannot_use_up_the_registrations_and_wildcards_of_a_realm() 
     let mut visitor = join(&server, 2).await;
     visitor.subscribe("open/.more", wildcard.clone()).await;
     visitor.register("open/.more", wildcard).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_topics_of_a_realm_have_a_limit_of_which_one_address_has_a_share() {
+    let site = Site::open();
+    let config = "limits: { realm_topics: 8, client_percent: 50 }\nmetrics: { enabled: true }\n";
+    let server = Server::configured(site.path(), config);
+    let mut greedy = join(&server, 1).await;
+    for number in 0..4 {
+        greedy.subscribe(&format!("open/{number}"), json!({})).await;
+    }
+    let error = greedy.try_subscribe("open/more", json!({})).await.unwrap_err();
+    assert_eq!(error.uri, UNAVAILABLE);
+    let mut visitor = join(&server, 2).await;
+    // A topic that has subscribers takes no further place.
+    visitor.subscribe("open/0", json!({})).await;
+    for number in 4..8 {
+        visitor.subscribe(&format!("open/{number}"), json!({})).await;
+    }
+    greedy.subscribe("open/4", json!({})).await;
+    let mut third = join(&server, 3).await;
+    let error = third.try_subscribe("open/8", json!({})).await.unwrap_err();
+    assert!(format!("{error:?}").contains("limits.realm_topics = 8"), "{error:?}");
+    // Clients of WAMP v1 get no subscription, and stay.
+    let mut old = page(&server, 3).await;
+    old.subscribe("open/8");
+    old.round_trip().await;
+    let mut http = Http::connect(server.addr).await;
+    http.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let metrics = http.answer().await.body;
+    for line in [
+        "jackfield_topics{realm=\"realm1\"} 8",
+        "jackfield_topic_limit{realm=\"realm1\"} 8",
+        "jackfield_refusals_total{kind=\"subscribe\",reason=\"client_share\"} 1",
+        "jackfield_refusals_total{kind=\"subscribe\",reason=\"realm_limit\"} 2",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line}\n{metrics}");
+    }
+    // The last subscriber frees the place of a topic.
+    drop(visitor);
+    let freed = async { while third.try_subscribe("open/8", json!({})).await.is_err() {} };
+    within("the topics of the session that ended", freed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

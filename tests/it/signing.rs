@@ -1,6 +1,7 @@
 //! Signed plugins: `jackfield sign` beside the stock `minisign`, and a server that loads only what a
 //! trusted key has signed.
 
+mod candidates;
 mod server;
 
 use std::fs;
@@ -11,9 +12,9 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::control::{Output, command, digest, run};
-use crate::publishing_guide::installed;
 use crate::reload::component;
 use jackfield_tests::build;
+use jackfield_tests::packages::installed;
 
 const ROUTES: &str =
     "test.versioned:\n    channel: 'v/{name}'\n    handler: { callback: 'versioned' }\n";
@@ -108,6 +109,10 @@ fn the_stock_tool_verifies_the_signatures_of_jackfield() {
         good && said.contains("versioned.wasm: signed for the plugin versioned with the key"),
         "{said}"
     );
+    assert!(
+        said.contains(&format!(" ({key}), number 7\n")),
+        "it has the key of the settings: {said}"
+    );
     // Mode 0600, and no second key under the same name.
     let mode =
         Command::new("stat").args(["-c", "%a", text(&keys.path("own.key"))]).output().unwrap();
@@ -115,6 +120,19 @@ fn the_stock_tool_verifies_the_signatures_of_jackfield() {
     let again = keys.path("own.key");
     let again = jackfield(&["sign", "--new-key", "--no-password", "--key", text(&again)]);
     assert!(again.code == Some(1) && again.err.contains("exists already"), "{again:?}");
+}
+
+#[test]
+fn a_full_disk_leaves_no_part_of_a_key() {
+    let keys = Keys::new();
+    let made = command(&["sign", "--new-key", "--no-password", "--key", text(&keys.path("a.key"))]);
+    // No file may have a byte; the signal about it is ignored.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
+    limited.arg(made.get_program()).args(made.get_args());
+    let failed = run(limited);
+    assert!(failed.code == Some(1) && failed.err.contains("a.key: "), "{failed:?}");
+    assert_eq!(keys.folder.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]

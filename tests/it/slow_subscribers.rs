@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
 use jackfield_tests::client::socket::Ending;
 use jackfield_tests::client::v1::{self, Hangup};
 use jackfield_tests::client::v2::{Client, WampError};
@@ -12,7 +14,9 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 /// A small limit, so that most of a slow subscriber's data is in the kernel.
-const OUTBOX_LIMIT: &str = "limits: { outbox: { bytes: 256 KiB } }\n";
+/// There are no rates, since the tests send as fast as they can.
+const OUTBOX_LIMIT: &str = "limits: { outbox: { bytes: 256 KiB }, message_rate: { enabled: false }, \
+                            byte_rate: { enabled: false } }\n";
 /// The reason in the log and in GOODBYE.
 const REASON: &str = "jackfield.close.slow_subscriber";
 /// Nearly the largest event, so that the kernel's buffers fill soon.
@@ -130,6 +134,111 @@ async fn dropping_events_instead_keeps_the_subscriber() {
     assert!(seen.iter().zip(0..).all(|(seen, expected)| *seen == expected), "{seen:?}");
     slow.round_trip().await;
     assert!(!server.log().contains(REASON));
+}
+
+/// A route for tickers beside the open one; both have the same handler.
+const TICKERS: &str = "\
+tickers: { channel: 'ticker/{name}', handler: { callback: 'broadcast' }, slow_subscriber: latest }
+chat: { channel: 'chat/{name}', handler: { callback: 'broadcast' } }
+";
+
+fn ticker_site() -> Site {
+    let site = Site::new();
+    site.bundle("tickers", TICKERS, &[build::plugin("broadcast")]);
+    site
+}
+
+/// Publishes large, numbered events to `ticker/a`, more than the kernel accepts for a client that does not
+/// read, then a small one, the newest. A subscriber that keeps up gets each of them.
+async fn tick(publisher: &mut Client, quick: &mut Client) {
+    let filling = "x".repeat(LARGE);
+    let numbered = (0..TOO_MANY).map(|number| json!([number, filling]));
+    for args in numbered.chain([json!(["newest"])]) {
+        let name = args[0].clone();
+        let sent = publisher.publish_acknowledged("ticker/a", json!({}), args, Value::Null);
+        sent.await.unwrap();
+        let event = quick.event().await;
+        assert_eq!((&event.args[0], &event.details), (&name, &json!({})));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_subscriber_of_a_ticker_gets_the_newest_event_and_the_number_of_missed_ones() {
+    let site = ticker_site();
+    let server = Server::configured(site.path(), "metrics: { enabled: true }\n");
+    let mut quick = joined(&server).await;
+    quick.subscribe("ticker/a", json!({})).await;
+    let mut missed = 0;
+    for codec in Codec::ALL {
+        let mut slow = Client::connect_narrow(server.addr, codec, "realm1").await;
+        for topic in ["ticker/a", "ticker/b", "chat/a"] {
+            slow.subscribe(topic, json!({})).await;
+        }
+        slow.socket().stop_reading();
+        let mut publisher = joined(&server).await;
+        tick(&mut publisher, &mut quick).await;
+        // Events of other topics stay, and keep their order.
+        for (topic, text) in
+            [("ticker/b", "b1"), ("chat/a", "c1"), ("ticker/b", "b2"), ("chat/a", "c2")]
+        {
+            let sent = publisher.publish_acknowledged(topic, json!({}), json!([text]), Value::Null);
+            sent.await.unwrap();
+        }
+        slow.socket().resume_reading();
+        // Each event says how many are missing before it.
+        let mut next = 0;
+        loop {
+            let event = slow.event().await;
+            let replaced = event.details["_replaced"].as_u64().unwrap_or_default();
+            next += replaced;
+            missed += replaced;
+            if event.args[0] == "newest" {
+                break;
+            }
+            assert_eq!(event.args[0], next, "{codec:?}");
+            next += 1;
+        }
+        assert_eq!(next, TOO_MANY as u64, "{codec:?}");
+        for (text, replaced) in [("c1", json!(null)), ("b2", json!(1)), ("c2", json!(null))] {
+            let event = slow.event().await;
+            assert_eq!((&event.args[0], &event.details["_replaced"]), (&json!(text), &replaced));
+        }
+        missed += 1;
+        slow.round_trip().await;
+    }
+    assert!(missed > 3, "{missed}");
+    let mut http = Http::connect(server.addr).await;
+    http.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let page = http.answer().await.body;
+    let count = |action: &str| -> u64 {
+        let name = format!("jackfield_slow_subscribers_total{{action=\"{action}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+    };
+    assert_eq!((count("latest"), count("drop"), count("disconnect")), (missed, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_page_of_version_1_gets_the_newest_event_and_replies_of_its_own() {
+    let site = ticker_site();
+    let server = Server::configured(site.path(), "");
+    let mut quick = joined(&server).await;
+    quick.subscribe("ticker/a", json!({})).await;
+    let mut options = v1::Options::default();
+    options.handshake.receive_buffer = Some(4096);
+    let mut slow = v1::Client::connect_with(server.addr, options).await.unwrap();
+    slow.session().await;
+    slow.subscribe("ticker/a");
+    slow.round_trip().await;
+    slow.socket().stop_reading();
+    let mut publisher = joined(&server).await;
+    tick(&mut publisher, &mut quick).await;
+    slow.socket().resume_reading();
+    let mut seen = 0;
+    while slow.event().await.event != json!("newest") {
+        seen += 1;
+    }
+    assert!(seen < TOO_MANY, "{seen}");
+    slow.round_trip().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

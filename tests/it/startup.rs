@@ -50,6 +50,17 @@ async fn answers_that_it_is_starting_and_then_serves_on_the_same_connection() {
     assert_eq!(health.json()["status"], "starting");
     assert_eq!(health.json()["generation"], 0);
 
+    let ready = starting.ask("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    let expect = ("starting", "the first generation is not ready");
+    let ready = ready.json();
+    assert_eq!(
+        (ready["status"].as_str(), ready["reason"].as_str()),
+        (Some(expect.0), Some(expect.1))
+    );
+    let live = starting.ask("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(live.status, 200, "{live:?}");
+
     for path in ["/", "/sync.js", "/no/such"] {
         let answer = starting.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
@@ -111,7 +122,7 @@ async fn sighup_before_the_first_generation_makes_a_reload_after_it() {
     assert_eq!(starting.ask(HEALTH).await.json()["status"], "starting");
     signal("CONT", starting.compiler);
     starting.server.listens();
-    starting.server.logged("generation ready generation=2");
+    starting.server.logged("the site has not changed generation=1");
 }
 
 /// The signal is sent as soon as the process handles it.
@@ -156,7 +167,7 @@ async fn a_second_signal_ends_the_server_at_once() {
     let site = Site::open();
     for (first, second, code) in [("TERM", "TERM", 143), ("TERM", "INT", 130)] {
         let config = format!(
-            "shutdown_grace: 1h\n\
+            "shutdown: {{ grace: 1h }}\n\
              api: {{ tokens: [{{ name: slow, token: '{TOKEN}' }}], body_timeout: 1h }}\n"
         );
         let mut server = Server::configured(site.path(), &config);
@@ -173,6 +184,7 @@ async fn a_second_signal_ends_the_server_at_once() {
         server.logged("shutting down");
         server.signal(second);
         assert_eq!(server.exit_code(), Some(code), "{first} {second}");
+        server.logged("again: ending at once");
     }
 }
 

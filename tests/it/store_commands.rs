@@ -1,7 +1,8 @@
 //! `jackfield store …`: the operator reads, writes, moves and saves the stores of plugins of a
-//! running server. `lines` is about exports and imports.
+//! running server. `lines` is about exports and imports, `removed` about stores of removed plugins.
 
 mod lines;
+mod removed;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -99,7 +100,7 @@ async fn commands_and_hooks_have_one_store() {
             (&json!("counted"), &json!(true))
         );
         let page = done(&server, &["list", "hostile", "--limit", "1"]);
-        assert!(page.ends_with("continue with --after 'counted'\n"), "{page}");
+        assert!(page.ends_with("continue with --after counted\n"), "{page}");
         let after = store(&server, &["list", "hostile", "--after", "counted", "--json"]).json();
         assert_eq!(after["entries"][0]["key"], "user/1");
 
@@ -163,9 +164,13 @@ async fn values_are_texts_or_bytes() {
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
     assert!(!Path::new(&path("none")).exists());
-    for arguments in
-        [["set", "hostile", "a"].as_slice(), &["list"], &["set", "h", "a", "v", "--ttl", "0s"]]
-    {
+    for arguments in [
+        ["set", "hostile", "a"].as_slice(),
+        &["list", "--limit", "5"],
+        &["delete", "hostile"],
+        &["delete", "hostile", "a", "--all"],
+        &["set", "h", "a", "v", "--ttl", "0s"],
+    ] {
         assert_eq!(store(&server, arguments).code, Some(2), "{arguments:?}");
     }
 }
@@ -211,6 +216,10 @@ async fn requests_of_hostile_clients_are_refused() {
             400,
         ),
         ("POST", "/v1/store/import?plugin=hostile&replace=yes", "", 400),
+        ("POST", "/v1/store/plugins", "", 405),
+        ("GET", "/v1/store/plugins?plugin=hostile", "", 400),
+        ("POST", "/v1/store/delete", r#"{"plugin":"hostile"}"#, 400),
+        ("POST", "/v1/store/delete", r#"{"plugin":"hostile","key":"a","all":true}"#, 400),
         ("POST", "/v1/store/backup", r#"{"file":"relative"}"#, 400),
         ("POST", "/v1/store/backup", r#"{"file":"/tmp/x"}"#, 409),
     ] {

@@ -1,6 +1,7 @@
 //! Checks of the source tree: the dependencies that each crate may have, the length of files, head
-//! comments, and the rules of language (`words`).
+//! comments, the rules of language (`words`), and the tests that SECURITY.md names (`security`).
 
+mod security;
 mod words;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-broker",
             "jackfield-client",
             "jackfield-config",
+            "jackfield-metrics",
             "jackfield-routing",
             "jackfield-sandbox",
             "jackfield-signing",
@@ -27,6 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-text",
             "jackfield-tls",
             "jackfield-wamp",
+            "jackfield-websocket",
             "jackfield-yaml",
         ],
     ),
@@ -49,14 +52,16 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-yaml",
         ],
     ),
+    ("jackfield-metrics", &[]),
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &["jackfield-yaml"]),
-    ("jackfield-sandbox", &["jackfield-store", "jackfield-text"]),
+    ("jackfield-sandbox", &["jackfield-metrics", "jackfield-store", "jackfield-text"]),
     ("jackfield-signing", &[]),
     ("jackfield-store", &[]),
     ("jackfield-text", &[]),
     ("jackfield-tls", &[]),
     ("jackfield-wamp", &[]),
+    ("jackfield-websocket", &[]),
     ("jackfield-yaml", &["jackfield-text"]),
     // Both access the server over sockets only.
     ("jackfield-tests", &[]),

@@ -69,7 +69,20 @@ fn target() -> PathBuf {
 }
 
 fn cargo(arguments: &[&str], target: &Path) {
-    let output = Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    // Crates whose build scripts read variables of the package under test, such as ring, would be
+    // built again, and all that use them.
+    for (name, _) in std::env::vars_os() {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name.to_str().is_some_and(|name| of_package.iter().any(|it| name.starts_with(it))) {
+            command.env_remove(name);
+        }
+    }
+    // Packages of the registry may name a toolchain of their own.
+    if let Some(toolchain) = option_env!("RUSTUP_TOOLCHAIN") {
+        command.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
+    let output = command
         .args(arguments)
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target)

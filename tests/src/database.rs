@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection};
 use tempfile::TempDir;
 
 use crate::build;
+use crate::packages;
 
 /// The id of the system user `nobody`: neither server runs as root.
 const NOBODY: u32 = 65_534;
@@ -57,17 +58,7 @@ impl Database {
 
     /// Installs missing packages, if this is root.
     fn install(self) -> PathBuf {
-        if let Some(programs) = self.programs() {
-            return programs;
-        }
-        let packages = self.packages();
-        assert!(is_root(), "a database is missing: apt-get install {packages}");
-        let mut apt = Command::new("sh");
-        let script = format!(
-            "apt-get update -qq && apt-get install -qq -y --no-install-recommends {packages}"
-        );
-        succeed(apt.args(["-c", &script]).env("DEBIAN_FRONTEND", "noninteractive"));
-        self.programs().unwrap_or_else(|| panic!("{packages}: not all programs are in them"))
+        packages::ensure(self.packages(), || self.programs())
     }
 }
 

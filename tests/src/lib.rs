@@ -1,7 +1,7 @@
 //! Library for the tests (`it`) and the measurements (`tools`): WAMP clients of both versions
 //! (`client`) and of other libraries (`peer`), the real server in a process of its own (`server`),
-//! sites in temporary directories (`site`), database servers (`database`), and the builds of all of
-//! them (`build`). It uses no crate of the product.
+//! sites in temporary directories (`site`), database servers (`database`), Debian's packages
+//! (`packages`), and the builds of all of them (`build`). It uses no crate of the product.
 
 #![allow(
     missing_docs,
@@ -17,6 +17,7 @@ pub mod build;
 pub mod client;
 pub mod database;
 pub mod heavy_component;
+pub mod packages;
 pub mod peer;
 pub mod server;
 pub mod site;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,12 @@ struct Log {
     text: Mutex<String>,
     grown: Condvar,
 }
+
+/// Settings without rates, for measurements and for tests that send as fast as they can. They are a part
+/// of the map `limits`.
+pub const NO_RATES: &str = "connection_rate: { enabled: false }, \
+                            address_connection_rate: { enabled: false }, \
+                            message_rate: { enabled: false }, byte_rate: { enabled: false }";
 
 impl Server {
     /// Serves a site with the default configuration.
@@ -65,6 +72,26 @@ impl Server {
         command
     }
 
+    /// Serves a site on a socket of the test, as a service manager passes it: descriptor 3.
+    pub fn inheriting(socket: &TcpListener, site: &Path, config: &str) -> Self {
+        let mut command = Command::new("sh");
+        let line = r#"exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@""#;
+        command.args(["-c", line]).arg(build::jackfield());
+        command.env("RUST_LOG", "info,jackfield=debug").env("XDG_CACHE_HOME", build::cache());
+        let elsewhere = "127.0.0.1:1".parse().unwrap();
+        let (command, _file) = Self::prepare(command, site, config, elsewhere, &[]);
+        Self::with_socket(command, socket)
+    }
+
+    /// Serves by a complete command, whose standard input is a socket of the test.
+    pub fn with_socket(mut command: Command, socket: &TcpListener) -> Self {
+        let addr = socket.local_addr().unwrap();
+        command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+        let mut server = Self::spawned(command, addr);
+        server.listens();
+        server
+    }
+
     /// Serves a site by a command that becomes the server: `jackfield`, or a command that runs it.
     pub fn launch(command: Command, site: &Path, config: &str, addr: SocketAddr) -> Self {
         Self::launch_with(command, site, config, addr, &[])
@@ -94,12 +121,24 @@ impl Server {
 
     /// Starts the process. The returned file is its configuration, which it reads later.
     fn spawn(
-        mut command: Command,
+        command: Command,
         site: &Path,
         config: &str,
         addr: SocketAddr,
         flags: &[&str],
     ) -> (Self, tempfile::NamedTempFile) {
+        let (command, file) = Self::prepare(command, site, config, addr, flags);
+        (Self::begun(command, addr), file)
+    }
+
+    /// Adds the arguments of `jackfield serve` to a command.
+    fn prepare(
+        mut command: Command,
+        site: &Path,
+        config: &str,
+        addr: SocketAddr,
+        flags: &[&str],
+    ) -> (Command, tempfile::NamedTempFile) {
         command.env("XDG_RUNTIME_DIR", build::runtime()).env_remove("RUNTIME_DIRECTORY");
         command.arg("serve").arg(site).arg("--listen").arg(addr.to_string()).args(flags);
         let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
@@ -107,19 +146,20 @@ impl Server {
             std::fs::write(file.path(), config).unwrap();
             command.arg("--config").arg(file.path());
         }
-        (Self::begun(command, addr), file)
+        (command, file)
     }
 
-    /// Starts the process, and follows its log.
+    /// Starts the process without input, and follows its log.
     fn begun(mut command: Command, addr: SocketAddr) -> Self {
+        command.stdin(Stdio::null());
+        Self::spawned(command, addr)
+    }
+
+    fn spawned(mut command: Command, addr: SocketAddr) -> Self {
         let state = tempfile::tempdir().unwrap();
         command.env("XDG_STATE_HOME", state.path()).env_remove("STATE_DIRECTORY");
-        let mut process = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("jackfield runs");
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("jackfield runs");
         let log = Arc::new(Log::default());
         let stderr = process.stderr.take().expect("stderr is piped");
         std::thread::spawn({

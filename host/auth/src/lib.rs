@@ -41,7 +41,7 @@ pub use identity::{Authenticated, Method};
 pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use open::{Auth, AuthOpening, FileOf, OpenError};
 pub use php::PhpList;
-pub use reading::read;
+pub use reading::{read, read_text};
 pub use secret::{Secret, SecretError};
 pub use tickets::{TicketRefusal, TicketRules, Tickets};
 pub use user::{PasswordHash, User};

@@ -72,6 +72,21 @@ impl AuthSettings {
         users.into_iter().chain(keys).collect()
     }
 
+    /// Returns all secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let tickets = self.tickets.iter().map(|tickets| &tickets.secret);
+        let users = self.users.iter().filter_map(|users| match users {
+            UsersSettings::Http(http) => http.token.as_ref(),
+            UsersSettings::Sql(sql) => Some(&sql.url),
+            UsersSettings::File(_) => None,
+        });
+        let jwt = self.jwt.iter().filter_map(|jwt| match &jwt.keys {
+            KeySettings::Secret(secret) => Some(secret),
+            KeySettings::Pem(_) | KeySettings::Jwks(_) => None,
+        });
+        tickets.chain(users).chain(jwt)
+    }
+
     /// Returns all paths, for resolving the relative ones.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let secret = self.tickets.as_mut().and_then(|tickets| tickets.secret.path_mut());

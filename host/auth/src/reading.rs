@@ -16,11 +16,14 @@ const MAX_BYTES: u64 = 64 << 20;
 /// # Errors
 /// If the file is missing, irregular, too long, or not text.
 pub fn read(path: &Path) -> std::result::Result<String, SetupError> {
-    text(path).map_err(|source| SetupError::Unreadable { path: path.to_owned(), source })
+    read_text(path).map_err(|source| SetupError::Unreadable { path: path.to_owned(), source })
 }
 
 /// Like [`read`], with errors that do not name the file.
-pub(crate) fn text(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// As [`read`].
+pub fn read_text(path: &Path) -> Result<String> {
     read_at_most(path, MAX_BYTES)
 }
 
@@ -68,7 +71,7 @@ mod tests {
         let _socket = UnixListener::bind(path("socket")).unwrap();
         std::fs::write(path("bytes"), b"\xff").unwrap();
         let check = |name: &str, expect: Result<&str>| {
-            let found = text(&path(name)).map_err(|error| error.to_string());
+            let found = read_text(&path(name)).map_err(|error| error.to_string());
             assert_eq!(found.as_deref(), expect.map_err(|error| error.to_string()).as_deref());
         };
         let wrong = |subject: &str| {
@@ -80,9 +83,9 @@ mod tests {
         check("pipe", wrong("a named pipe"));
         check("link-to-pipe", wrong("a named pipe"));
         for name in ["none", "dangling", "socket", "bytes"] {
-            assert!(text(&path(name)).is_err(), "{name}");
+            assert!(read_text(&path(name)).is_err(), "{name}");
         }
-        let device = text(Path::new("/dev/zero")).unwrap_err().to_string();
+        let device = read_text(Path::new("/dev/zero")).unwrap_err().to_string();
         assert!(device.contains("a device"), "{device}");
     }
 

@@ -1,4 +1,5 @@
-//! Secret in the settings: a literal, a file, or an environment variable. Neither `Debug` nor
+//! Secret in the settings: a literal, a file, an environment variable, or a credential that systemd
+//! passes. Neither `Debug` nor
 //! `Serialize` shows it.
 
 use std::fmt;
@@ -10,6 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::reference::reference;
 
+/// The variable with the folder of credentials.
+const FOLDER: &str = "CREDENTIALS_DIRECTORY";
+
 /// Source of a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -19,6 +23,9 @@ pub enum Secret {
     File(PathBuf),
     /// The name of an environment variable.
     Env(String),
+    /// The name of a file in the folder that systemd makes for the credentials of a unit, as
+    /// `LoadCredential=` names it; line ends at its end are removed.
+    Credential(String),
 }
 
 /// Errors of loading a secret.
@@ -35,6 +42,12 @@ pub enum SecretError {
     /// The variable is missing or not text.
     #[error("the environment has no variable {0} that is text: set it, or name another")]
     Env(String),
+    /// The service manager has passed no credentials.
+    #[error(
+        "there is no credential {0}, as the variable {FOLDER} is not set: start the server as a unit of \
+         systemd with LoadCredential={0}:FILE"
+    )]
+    NoCredentials(String),
     /// The secret is an unresolved reference to a variable, for a shell or Symfony to replace.
     #[error("{place} holds `{written}`, a reference that is never resolved")]
     Unexpanded {
@@ -49,7 +62,7 @@ impl SecretError {
     /// Returns whether the secret is missing in this process, though the server's may have it.
     pub const fn is_absence(&self) -> bool {
         match self {
-            Self::File { .. } | Self::Env(_) => true,
+            Self::File { .. } | Self::Env(_) | Self::NoCredentials(_) => true,
             Self::Unexpanded { .. } => false,
         }
     }
@@ -69,6 +82,10 @@ impl Secret {
                 Ok(text) => Zeroizing::new(text),
                 Err(_) => return Err(SecretError::Env(name.clone())),
             },
+            Self::Credential(name) => match std::env::var_os(FOLDER) {
+                Some(folder) => Self::read(&Path::new(&folder).join(name))?,
+                None => return Err(SecretError::NoCredentials(name.clone())),
+            },
         };
         match reference(&text) {
             None => Ok(text),
@@ -77,6 +94,7 @@ impl Secret {
                     Self::Value(_) => "the text".to_owned(),
                     Self::File(path) => format!("the file {}", path.display()),
                     Self::Env(name) => format!("the variable {name}"),
+                    Self::Credential(name) => format!("the credential {name}"),
                 };
                 Err(SecretError::Unexpanded { place, written: written.to_owned() })
             }
@@ -87,7 +105,7 @@ impl Secret {
     pub const fn path_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),
-            Self::Value(_) | Self::Env(_) => None,
+            Self::Value(_) | Self::Env(_) | Self::Credential(_) => None,
         }
     }
 
@@ -108,6 +126,7 @@ impl fmt::Debug for Secret {
             Self::Value(_) => f.write_str("Secret"),
             Self::File(path) => write!(f, "Secret({})", path.display()),
             Self::Env(name) => write!(f, "Secret(${name})"),
+            Self::Credential(name) => write!(f, "Secret(credential {name})"),
         }
     }
 }
@@ -116,12 +135,15 @@ impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = match self {
             Self::Value(_) => return serializer.serialize_str("(secret)"),
-            Self::File(_) | Self::Env(_) => serializer.serialize_map(Some(1))?,
+            Self::File(_) | Self::Env(_) | Self::Credential(_) => {
+                serializer.serialize_map(Some(1))?
+            }
         };
         match self {
             Self::Value(_) => {}
             Self::File(path) => map.serialize_entry("file", path)?,
             Self::Env(name) => map.serialize_entry("env", name)?,
+            Self::Credential(name) => map.serialize_entry("credential", name)?,
         }
         map.end()
     }
@@ -136,8 +158,9 @@ impl<'de> Deserialize<'de> for Secret {
 struct SecretVisitor;
 
 impl SecretVisitor {
-    const WRONG: &'static str =
-        "a secret is text in quotes, or { file: PATH }, or { env: NAME }, and nothing else";
+    const WRONG: &'static str = "a secret is text in quotes, or { file: PATH }, { env: NAME } or { credential: NAME }, and nothing \
+         else";
+    const NO_NAME: &'static str = "the name of a credential has letters, digits, `.`, `_` and `-`, as in LoadCredential=NAME:FILE";
 }
 
 /// Rejects each kind of value that is not text or a map, because serde's own message would quote
@@ -146,7 +169,7 @@ impl<'de> Visitor<'de> for SecretVisitor {
     type Value = Secret;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text in quotes, { file: PATH } or { env: NAME }")
+        f.write_str("text in quotes, { file: PATH }, { env: NAME } or { credential: NAME }")
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Secret, E> {
@@ -182,6 +205,10 @@ impl<'de> Visitor<'de> for SecretVisitor {
         let secret = match key.as_deref() {
             Some("file") => Secret::File(map.next_value()?),
             Some("env") => Secret::Env(map.next_value()?),
+            Some("credential") => match map.next_value::<String>()? {
+                name if is_file_name(&name) => Secret::Credential(name),
+                _ => return Err(A::Error::custom(Self::NO_NAME)),
+            },
             _ => return Err(A::Error::custom(Self::WRONG)),
         };
         match map.next_key::<String>()? {
@@ -189,6 +216,12 @@ impl<'de> Visitor<'de> for SecretVisitor {
             Some(_) => Err(A::Error::custom(Self::WRONG)),
         }
     }
+}
+
+/// Returns whether the text can be the name of a credential, which is a file in one folder.
+fn is_file_name(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !text.is_empty() && !text.starts_with('.') && text.chars().all(is_plain)
 }
 
 #[cfg(test)]
@@ -204,7 +237,17 @@ mod tests {
         check("'hunter2'", &Secret::Value(Zeroizing::new("hunter2".to_owned())));
         check("{ file: /run/secrets/app }", &Secret::File("/run/secrets/app".into()));
         check("{ env: APP_SECRET }", &Secret::Env("APP_SECRET".to_owned()));
-        for wrong in ["12345", "[12345]", "{ file: 12345, env: B }", "{ fil: '12345' }", "true"] {
+        check("{ credential: app.secret }", &Secret::Credential("app.secret".to_owned()));
+        for wrong in [
+            "12345",
+            "[12345]",
+            "{ file: 12345, env: B }",
+            "{ fil: '12345' }",
+            "true",
+            "{ credential: ../12345 }",
+            "{ credential: .12345 }",
+            "{ credential: '' }",
+        ] {
             let error =
                 jackfield_yaml::de::read::<Secret>("jackfield.yml", wrong).unwrap_err().to_string();
             assert!(!error.contains("12345"), "{error}");
@@ -232,6 +275,8 @@ mod tests {
         std::fs::write(&path, "${ORO_SECRET}\n").unwrap();
         let error = Secret::File(path).fetch().unwrap_err();
         assert!(!error.is_absence() && error.to_string().contains("`${ORO_SECRET}`"), "{error}");
+        let credential = Secret::Credential("jackfield-none".to_owned()).fetch().unwrap_err();
+        assert!(credential.is_absence() && credential.to_string().contains("jackfield-none"));
         let unset = Secret::Env("JACKFIELD_NO_SUCH_VARIABLE".to_owned()).fetch().unwrap_err();
         assert!(unset.to_string().contains("JACKFIELD_NO_SUCH_VARIABLE"), "{unset}");
     }

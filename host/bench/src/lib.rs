@@ -41,12 +41,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use coordinator::Coordinator;
 use error::BenchError;
 use plan::Plan;
-use report::Report;
+use report::BenchReport;
 use workers::Workers;
 
 /// Runs a plan. `progress` gets a line about once a second. Ctrl-C ends the run early, with the
 /// figures until then.
-pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, BenchError> {
+pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<BenchReport, BenchError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -54,7 +54,10 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, BenchE
     runtime.block_on(coordinate(plan, progress))
 }
 
-async fn coordinate(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, BenchError> {
+async fn coordinate(
+    plan: &Plan,
+    progress: &mut dyn FnMut(&str),
+) -> Result<BenchReport, BenchError> {
     if let Some(pid) = plan.pids.iter().find(|pid| process::usage(&[**pid]).is_none()) {
         return Err(BenchError::NoProcess(*pid));
     }

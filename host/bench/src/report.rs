@@ -19,7 +19,7 @@ const MAX_LAG_NS: u64 = 50_000_000;
 
 /// The result of a run.
 #[derive(Debug)]
-pub struct Report {
+pub struct BenchReport {
     title: String,
     settings: Map<String, Value>,
     figures: Vec<Figure>,
@@ -43,7 +43,7 @@ struct Latency {
     histogram: Histogram<u64>,
 }
 
-impl Report {
+impl BenchReport {
     pub(crate) fn new(plan: &Plan, seconds: f64) -> Self {
         let dialect = plan.dialect;
         let serializer = dialect.serializer().map(|it| format!(" {it}")).unwrap_or_default();

@@ -16,10 +16,10 @@ pub(crate) mod subscribe;
 use crate::coordinator::Coordinator;
 use crate::error::BenchError;
 use crate::plan::Work;
-use crate::report::Report;
+use crate::report::BenchReport;
 
 /// Runs the plan's workload.
-pub(crate) async fn run(coordinator: &mut Coordinator<'_>) -> Result<Report, BenchError> {
+pub(crate) async fn run(coordinator: &mut Coordinator<'_>) -> Result<BenchReport, BenchError> {
     match coordinator.shared().plan.work.clone() {
         Work::Connect { connections, bare } => connect::run(coordinator, connections, bare).await,
         Work::Publish { publishers, topics } => publish::run(coordinator, publishers, topics).await,

@@ -24,6 +24,7 @@ const LIMITS: RealmLimits = RealmLimits {
     subscriptions: 1000,
     patterns: 1000,
     realm_subscriptions: 1_000_000,
+    topics: 1_000_000,
     client_percent: 100,
 };
 const TOPIC: &str = "acme/chat/lobby";
@@ -137,6 +138,7 @@ fn publication(payload: &Payload) -> Publication<'_> {
         filter: None,
         narrowed: None,
         patterns: PatternAudience::Everybody,
+        overflow: None,
         payload,
     }
 }

@@ -28,10 +28,12 @@ use crate::registrations::{Callee, ChosenCallee, RegisterError, Registrations};
 use crate::session::{PendingFlushes, Session};
 
 mod error;
+mod inspect;
 mod session_calls;
 
 pub use error::{CallError, UnregisterError};
 use error::{MAX_CALL_ID_BYTES, MAX_CALLS, callee_calls, open_calls};
+pub use inspect::CallsView;
 use session_calls::{InboundCall, OutboundCall, SessionCalls};
 
 /// Encodes a reply as a frame. Returns `None` if the session's dialect has no such message.

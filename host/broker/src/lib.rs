@@ -9,6 +9,7 @@
 //! - [`client_key`]: the client that a session belongs to;
 //! - [`outbox`]: the bounded queue between the broker and one connection;
 //! - [`total`]: a byte counter with a limit, such as that of all outboxes together;
+//! - `tally`: counters of publications;
 //! - [`session`]: a session, and the set of sessions to be flushed;
 //! - [`quota`]: totals of a realm, and the share of each client;
 //! - `uri_table`: values by URI, prefix and wildcard;
@@ -25,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod client_key;
+mod close_reason;
 pub mod dealer;
 pub mod identity;
 pub mod outbox;
@@ -34,18 +36,26 @@ pub mod realm;
 mod registrations;
 pub mod session;
 pub mod subscriptions;
+mod tally;
 pub mod total;
 mod uri_table;
 
 pub use client_key::ClientKey;
-pub use dealer::{CallError, Dealer, Encode, UnregisterError};
+pub use close_reason::{CloseCause, CloseReason};
+pub use dealer::{CallError, CallsView, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
-pub use outbox::{Bounds, CloseReason, Outbox, Overflow};
-pub use publication::{DeliveryError, Framing, PatternAudience, Publication, Report, TooLarge};
+pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};
+pub use publication::{
+    DeliveryError, DeliveryReport, Framing, PatternAudience, Publication, TooLarge,
+};
 pub use quota::QuotaError;
-pub use realm::{Realm, RealmLimits, Revoked, SubscribeError, UnsubscribeError};
+pub use realm::{
+    ListPage, Realm, RealmLimits, Revoked, SessionView, SubscribeError, SubscriptionView,
+    UnsubscribeError,
+};
 pub use registrations::RegisterError;
-pub use session::{Features, PendingFlushes, Session, Transport};
+pub use session::{ConnectionInfo, Features, PendingFlushes, Session, Transport};
 pub use subscriptions::Subscribed;
+pub use tally::PublicationCounts;
 pub use total::Total;
 pub use uri_table::MAX_WILDCARD_COMPONENTS;

@@ -13,7 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes};
 
+use crate::close_reason::{CloseCause, CloseReason};
 use crate::total::Total;
+
+mod latest;
+mod traffic;
+
+use latest::LatestEvents;
+pub use traffic::OutboxTraffic;
 
 /// Bounds of an outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +40,9 @@ pub enum Overflow {
     Disconnect,
     /// Drops and counts the event.
     DropEvent,
-}
-
-/// The router's reason to close a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloseReason {
-    /// A WAMP URI for the client, such as `wamp.close.system_shutdown`.
-    pub reason: String,
-    /// A human-readable sentence.
-    pub message: String,
-}
-
-impl CloseReason {
-    /// The close reason of a subscriber that reads too slowly: its outbox is full.
-    pub const SLOW_SUBSCRIBER: &'static str = "jackfield.close.slow_subscriber";
-
-    fn slow_subscriber(bounds: Bounds) -> Self {
-        Self {
-            reason: Self::SLOW_SUBSCRIBER.to_owned(),
-            message: format!(
-                "slow subscriber: more than {} bytes or {} messages waited to be read",
-                bounds.bytes, bounds.frames
-            ),
-        }
-    }
+    /// Replaces the older event of the same exact subscription that is still waiting, and closes the
+    /// session if the newest one does not fit. An event by a pattern is dropped.
+    Latest,
 }
 
 /// Result of a push.
@@ -110,6 +96,10 @@ struct Queue {
     blocked: bool,
     closing: Option<CloseReason>,
     dropped: u64,
+    /// Events queued so far.
+    events: u64,
+    /// Messages queued so far, events among them.
+    messages: u64,
     /// Bytes written to the transport so far.
     written: u64,
     /// `written` when a source stopped waiting for this transport: no source waits again until it
@@ -117,6 +107,8 @@ struct Queue {
     stalled: Option<u64>,
     /// Bytes of this queue in the total.
     counted: usize,
+    /// Events of [`Overflow::Latest`]; boxed, as few outboxes have any.
+    latest: Option<Box<LatestEvents>>,
 }
 
 /// Fill level of an outbox, for a source that waits for room.
@@ -147,24 +139,35 @@ impl Outbox {
         Self { bounds, total, queue: Mutex::default() }
     }
 
-    /// Queues an event, or applies the overflow policy.
+    /// Returns the policy of this outbox.
+    pub(crate) const fn overflow(&self) -> Overflow {
+        self.bounds.overflow
+    }
+
+    /// Queues an event, or applies the overflow policy of this outbox.
     pub fn push(&self, frame: Bytes) -> PushOutcome {
+        self.push_event(frame, self.bounds.overflow)
+    }
+
+    /// Queues an event, or applies a policy. Without a subscription, [`Overflow::Latest`] drops it.
+    pub(crate) fn push_event(&self, frame: Bytes, overflow: Overflow) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
             return PushOutcome::Closed;
         }
         if !queue.fits(&frame, self.bounds) {
-            return match self.bounds.overflow {
-                Overflow::DropEvent => {
+            return match overflow {
+                Overflow::DropEvent | Overflow::Latest => {
                     queue.dropped += 1;
                     PushOutcome::Dropped
                 }
                 Overflow::Disconnect => queue.overflow(self.bounds),
             };
         }
+        queue.events += 1;
         let pushed = queue.append(frame, &self.total);
         // A policy that drops events needs no back-pressure.
-        if self.bounds.overflow == Overflow::Disconnect && queue.is_crowded(self.bounds) {
+        if overflow == Overflow::Disconnect && queue.is_crowded(self.bounds) {
             return PushOutcome::Crowded;
         }
         pushed
@@ -222,6 +225,7 @@ impl Outbox {
             queue.bytes = queue.frames.iter().map(Bytes::len).sum();
         }
         for frame in frames {
+            queue.messages += 1;
             queue.bytes += frame.len();
             queue.frames.push_back(frame);
         }
@@ -268,6 +272,9 @@ impl Outbox {
         }
         queue.scheduled = false;
         queue.blocked = false;
+        if let Some(latest) = &mut queue.latest {
+            latest.clear();
+        }
         queue.count(&self.total);
         queue.release();
         Ok(Drained::Empty)
@@ -351,6 +358,7 @@ impl Queue {
 
     fn append(&mut self, frame: Bytes, total: &Total) -> PushOutcome {
         self.bytes += frame.len();
+        self.messages += 1;
         self.frames.push_back(frame);
         self.count(total);
         if std::mem::replace(&mut self.scheduled, true) {
@@ -372,7 +380,7 @@ impl Queue {
     }
 
     fn overflow(&mut self, bounds: Bounds) -> PushOutcome {
-        self.closing = Some(CloseReason::slow_subscriber(bounds));
+        self.closing = Some(slow_subscriber(bounds));
         PushOutcome::Overflow
     }
 
@@ -397,6 +405,18 @@ impl Queue {
         if self.frames.capacity() > MAX_SLICES {
             self.frames = VecDeque::new();
         }
+    }
+}
+
+/// The close reason of a subscriber whose outbox is full.
+fn slow_subscriber(bounds: Bounds) -> CloseReason {
+    CloseReason {
+        cause: CloseCause::SlowSubscriber,
+        reason: CloseReason::SLOW_SUBSCRIBER.to_owned(),
+        message: format!(
+            "slow subscriber: more than {} bytes or {} messages waited to be read",
+            bounds.bytes, bounds.frames
+        ),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A publication: its audience, and its frames, encoded at most once per dialect and subscription.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
@@ -8,7 +10,8 @@ use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::{Payload, Untranslatable};
 
-use crate::session::Session;
+use crate::outbox::Overflow;
+use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::Subscription;
 
 /// Framing of an encoded message by the transport, once for all receivers of a dialect.
@@ -39,6 +42,8 @@ pub struct Publication<'a> {
     pub narrowed: Option<&'a ReceiverFilter>,
     /// The receivers by prefix or wildcard subscriptions.
     pub patterns: PatternAudience<'a>,
+    /// The policy for subscribers that do not keep up; `None` is that of their outboxes.
+    pub overflow: Option<Overflow>,
     /// The arguments of the event.
     pub payload: &'a Payload,
 }
@@ -106,7 +111,7 @@ impl PatternAudience<'_> {
 
 /// Result of a publication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct DeliveryReport {
     /// Number of queued events.
     pub delivered: usize,
 }
@@ -149,6 +154,7 @@ fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
 pub(crate) struct Frames<'a> {
     event: Event<'a>,
     framing: Framing,
+    overflow: Option<Overflow>,
     ready: [Option<Bytes>; Dialect::COUNT],
 }
 
@@ -168,9 +174,11 @@ impl<'a> Frames<'a> {
                 authid: Some(&session.identity.authid),
                 authrole: Some(session.identity.authrole()),
             }),
+            replaced: 0,
             payload: publication.payload,
         };
-        Self { event, framing, ready: [const { None }; Dialect::COUNT] }
+        let overflow = publication.overflow;
+        Self { event, framing, overflow, ready: [const { None }; Dialect::COUNT] }
     }
 
     /// Returns whether the event may be undeliverable to a receiver of another codec. Most events
@@ -189,24 +197,48 @@ impl<'a> Frames<'a> {
     }
 
     pub(crate) fn get(&mut self, dialect: Dialect) -> Bytes {
-        let Self { event, framing, ready } = self;
-        let make = || {
-            let room = event.topic.len() + event.payload.len() + EVENT_HEAD_BYTES;
-            let mut message = Vec::with_capacity(framing.headroom + room);
-            message.resize(framing.headroom, 0);
-            event.encode(dialect, &mut message);
-            // A megabyte of white space in JSON disappears in CBOR; the unused capacity would wait
-            // in outboxes, uncounted.
-            if message.capacity() > 2 * message.len() + EVENT_HEAD_BYTES {
-                message.shrink_to_fit();
-            }
-            (framing.finish)(dialect, message)
-        };
+        let Self { event, framing, ready, .. } = self;
+        let make = || frame(event, *framing, dialect);
         match ready.get_mut(dialect.index()) {
             Some(frame) => frame.get_or_insert_with(make).clone(),
             None => make(),
         }
     }
+
+    /// Queues the event for a subscriber, to be flushed with the batch. Returns whether it was accepted.
+    /// Only an event of an exact subscription replaces older ones: a pattern has many topics.
+    pub(crate) fn deliver(&mut self, session: &Arc<Session>, batch: &mut PendingFlushes) -> bool {
+        let frame = self.get(session.dialect);
+        let outbox = session.outbox();
+        let overflow = self.overflow.unwrap_or_else(|| outbox.overflow());
+        let pushed = if overflow == Overflow::Latest && !self.event.pattern {
+            let replacing = |count| self.replacing(session.dialect, count);
+            outbox.push_latest(self.event.subscription, frame, replacing)
+        } else {
+            outbox.push_event(frame, overflow)
+        };
+        batch.note(session, pushed)
+    }
+
+    /// Returns the frame for a subscriber that has not read so many older events, which this one
+    /// replaces; `None` if its version cannot show it.
+    fn replacing(&self, dialect: Dialect, replaced: u64) -> Option<Bytes> {
+        let event = Event { replaced, ..self.event };
+        (dialect != Dialect::V1).then(|| frame(&event, self.framing, dialect))
+    }
+}
+
+fn frame(event: &Event<'_>, framing: Framing, dialect: Dialect) -> Bytes {
+    let room = event.topic.len() + event.payload.len() + EVENT_HEAD_BYTES;
+    let mut message = Vec::with_capacity(framing.headroom + room);
+    message.resize(framing.headroom, 0);
+    event.encode(dialect, &mut message);
+    // A megabyte of white space in JSON disappears in CBOR; the unused capacity would wait in
+    // outboxes, uncounted.
+    if message.capacity() > 2 * message.len() + EVENT_HEAD_BYTES {
+        message.shrink_to_fit();
+    }
+    (framing.finish)(dialect, message)
 }
 
 /// Approximate size of an EVENT besides topic and payload; a wrong guess costs one reallocation.

@@ -4,6 +4,7 @@
 //! first event of a subscription and no event is queued after UNSUBSCRIBED, without bookkeeping per
 //! delivery.
 
+mod inspect;
 mod limits;
 
 use std::collections::HashMap;
@@ -11,19 +12,20 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
+use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
-use crate::publication::{DeliveryError, Frames, Framing, PatternAudience, Publication, Report};
+use crate::publication::{
+    DeliveryError, DeliveryReport, Frames, Framing, PatternAudience, Publication,
+};
 use crate::quota::{QuotaError, Usage};
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
 use crate::uri_table::Key;
 
+pub use inspect::{ListPage, SessionView, SubscriptionView};
 pub use limits::RealmLimits;
-
-/// The name of the quota of wildcards.
-const WILDCARDS: &str = "wildcards of the realm";
 
 /// A realm: sessions that can communicate.
 pub struct Realm {
@@ -41,6 +43,8 @@ struct State {
     subscriptions: Subscriptions,
     /// Subscriptions of all members together, by client.
     subscribed: Usage,
+    /// The number of members by dialect.
+    dialects: [usize; Dialect::COUNT],
 }
 
 struct Member {
@@ -62,7 +66,7 @@ pub enum SubscribeError {
     /// The session has the maximum number of pattern subscriptions, given here.
     #[error("maximum pattern subscriptions of the session reached (limits.patterns = {0})")]
     TooManyPatterns(usize),
-    /// The limit of the realm's subscriptions or wildcards, or the client's share of it, is
+    /// The limit of the realm's subscriptions, topics or wildcards, or the client's share of it, is
     /// reached.
     #[error(transparent)]
     Quota(#[from] QuotaError),
@@ -109,13 +113,20 @@ impl Realm {
     pub fn join(&self, session: &Arc<Session>) {
         let member =
             Member { session: Arc::clone(session), subscribed: IndexSet::new(), patterns: 0 };
-        self.write().members.insert(session.id, member);
+        let mut state = self.write();
+        if let Some(count) = state.dialects.get_mut(session.dialect.index()) {
+            *count += 1;
+        }
+        state.members.insert(session.id, member);
     }
 
     /// Ends the membership. Returns the topics of the session's exact subscriptions.
     pub fn leave(&self, session: SessionId) -> Vec<Arc<str>> {
         let mut state = self.write();
         let Some(member) = state.members.remove(&session) else { return Vec::new() };
+        if let Some(count) = state.dialects.get_mut(member.session.dialect.index()) {
+            *count = count.saturating_sub(1);
+        }
         state.subscribed.remove(member.session.client, member.subscribed.len());
         let mut topics = Vec::new();
         for id in member.subscribed {
@@ -153,10 +164,10 @@ impl Realm {
     ) -> Result<Subscribed, SubscribeError> {
         let mut state = self.write();
         let known = state.check_subscribe(&self.limits, session, uri, policy)?;
-        let State { members, subscriptions, subscribed: all } = &mut *state;
+        let State { members, subscriptions, subscribed: all, .. } = &mut *state;
         let member = members.get_mut(&session).ok_or(SubscribeError::Gone)?;
-        let wildcards = self.limits.wildcards(WILDCARDS);
-        let subscribed = subscriptions.add(&member.session, uri, policy, wildcards)?;
+        let quotas = self.limits.topics();
+        let subscribed = subscriptions.add(&member.session, uri, policy, quotas)?;
         if !known {
             all.add(member.session.client);
         }
@@ -222,7 +233,7 @@ impl Realm {
         &self,
         publication: &Publication<'_>,
         batch: &mut PendingFlushes,
-    ) -> Result<Report, DeliveryError> {
+    ) -> Result<DeliveryReport, DeliveryError> {
         let state = self.read();
         let subscriptions = &state.subscriptions;
         let exact = subscriptions.exact(publication.topic);
@@ -234,7 +245,7 @@ impl Realm {
             patterns.collect()
         };
         let audiences = || exact.into_iter().chain(patterns.iter().copied());
-        let mut report = Report::default();
+        let mut report = DeliveryReport::default();
         let Some(first) = audiences().next() else { return Ok(report) };
         let mut frames = Frames::new(publication, first, self.framing);
         if frames.may_be_refused() {
@@ -269,7 +280,7 @@ impl Realm {
         let Some(session) = subscription.get(to) else { return Ok(false) };
         let mut frames = Frames::new(publication, subscription, self.framing);
         frames.check(session.dialect)?;
-        Ok(session.deliver(frames.get(session.dialect), batch))
+        Ok(frames.deliver(session, batch))
     }
 
     /// Returns whether a session has any subscription.
@@ -302,6 +313,16 @@ impl Realm {
     /// Returns the number of members.
     pub fn session_count(&self) -> usize {
         self.read().members.len()
+    }
+
+    /// Returns the number of members of each dialect, by its index.
+    pub fn session_counts(&self) -> [usize; Dialect::COUNT] {
+        self.read().dialects
+    }
+
+    /// Returns the number of topics and patterns with subscribers.
+    pub fn topic_count(&self) -> usize {
+        self.read().subscriptions.count()
     }
 
     /// The number of subscriptions of all members.
@@ -359,14 +380,14 @@ fn fan_out(
     subscription: &Subscription,
     mut frames: Frames<'_>,
     batch: &mut PendingFlushes,
-    report: &mut Report,
+    report: &mut DeliveryReport,
 ) {
     batch.add_work(subscription.len());
     for session in subscription.subscribers() {
         if !publication.reaches(subscription, session) {
             continue;
         }
-        report.delivered += usize::from(session.deliver(frames.get(session.dialect), batch));
+        report.delivered += usize::from(frames.deliver(session, batch));
     }
 }
 
@@ -404,8 +425,8 @@ impl State {
         }
         let client = member.session.client;
         self.subscribed.check(client, limits.quota("subscriptions of the realm"))?;
-        if policy == MatchPolicy::Wildcard && id.is_none() {
-            self.subscriptions.check_wildcard(client, limits.wildcards(WILDCARDS))?;
+        if id.is_none() {
+            self.subscriptions.check_new(client, policy, limits.topics())?;
         }
         Ok(false)
     }

@@ -140,6 +140,11 @@ impl Registrations {
         Ok(id)
     }
 
+    /// Returns the key of a registration id.
+    pub(crate) fn key(&self, id: RegistrationId) -> Option<&Key> {
+        self.by_id.get(&id)
+    }
+
     /// Returns whether the registration is for a prefix or a wildcard.
     pub(crate) fn is_pattern(&self, id: RegistrationId) -> bool {
         self.by_id.get(&id).is_some_and(|key| key.policy != MatchPolicy::Exact)

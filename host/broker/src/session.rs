@@ -1,7 +1,9 @@
 //! A session in the broker: its identity, outbox and [`Transport`]; and the set of sessions to be
 //! flushed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
@@ -9,8 +11,10 @@ use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::Hello;
 
 use crate::client_key::ClientKey;
+use crate::close_reason::CloseReason;
 use crate::identity::Identity;
-use crate::outbox::{CloseReason, Outbox, PushOutcome};
+use crate::outbox::{Outbox, PushOutcome};
+use crate::tally::{PublicationCounts, Tally};
 
 /// Transport of a session, implemented by the host. Called without a lock held; must not block.
 pub trait Transport: Send + Sync {
@@ -24,6 +28,24 @@ pub trait Transport: Send + Sync {
 
     /// Closes the outboxes with the most bytes, because all together exceed their limit.
     fn relieve(&self) {}
+
+    /// Returns the facts of the connection, for operators.
+    fn connection(&self) -> ConnectionInfo {
+        ConnectionInfo::default()
+    }
+}
+
+/// Facts of a session's connection, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The client's address, as admission knows it.
+    pub address: Option<IpAddr>,
+    /// The begin of the session.
+    pub since: Option<SystemTime>,
+    /// Messages received so far.
+    pub messages: u64,
+    /// Bytes received so far, all frames included.
+    pub bytes: u64,
 }
 
 /// Features announced by a client.
@@ -84,6 +106,11 @@ impl Session {
         &self.outbox
     }
 
+    /// Returns the facts of the session's connection.
+    pub fn connection(&self) -> ConnectionInfo {
+        self.transport.connection()
+    }
+
     /// Queues another session's message to this session alone, to be flushed with the batch.
     pub(crate) fn forward(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) {
         batch.note(self, self.outbox.forward(frame));
@@ -94,16 +121,18 @@ impl Session {
         batch.note(self, self.outbox.reply(frame));
     }
 
-    /// Queues an event, to be flushed with the batch. Returns whether it was accepted.
-    pub fn deliver(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) -> bool {
-        batch.note(self, self.outbox.push(frame))
+    /// Returns whether the session is closing, or has been closed.
+    pub fn is_closing(&self) -> bool {
+        self.outbox.closing().is_some()
     }
 
-    /// Closes the session; the first reason wins.
-    pub fn close(&self, closing: CloseReason) {
-        if self.outbox.close(closing) {
+    /// Closes the session; the first reason wins. Returns whether this call was the first.
+    pub fn close(&self, closing: CloseReason) -> bool {
+        let is_first = self.outbox.close(closing);
+        if is_first {
             self.transport.interrupt();
         }
+        is_first
     }
 
     /// Writes waiting frames until the transport blocks.
@@ -139,6 +168,7 @@ pub struct PendingFlushes {
     work: usize,
     /// Pattern matching steps of publications beyond their allowance.
     matching: usize,
+    tally: Tally,
 }
 
 /// Most fast publications until a slow session counts as fast again.
@@ -157,6 +187,11 @@ impl PendingFlushes {
     pub fn is_matching_slow(&mut self, allowance: usize) -> bool {
         self.matching = self.matching.saturating_sub(allowance).min(allowance * MAX_SLOW_MATCHINGS);
         self.matching > 0
+    }
+
+    /// Counts a publication with so many receivers. It is added to `counts` at the flush.
+    pub fn count(&mut self, counts: &Arc<PublicationCounts>, deliveries: usize) {
+        self.tally.add(counts, deliveries);
     }
 
     /// Adds the pattern matching steps of a publication.
@@ -218,6 +253,7 @@ impl PendingFlushes {
     /// Flushes all sessions. Call it without a lock held.
     pub fn flush(&mut self) {
         self.work = 0;
+        self.tally.flush();
         for session in self.flush.drain(..) {
             session.flush();
         }

@@ -21,12 +21,24 @@ pub struct Subscribed {
     pub new: bool,
 }
 
+/// The quotas of a realm's different topics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TopicQuotas {
+    /// Topics and patterns.
+    pub(crate) topics: Quota,
+    /// Wildcards among them.
+    pub(crate) wildcards: Quota,
+}
+
 /// The subscriptions of one realm.
 #[derive(Default)]
 pub(crate) struct Subscriptions {
     table: UriTable<Subscription>,
     by_id: HashMap<SubscriptionId, Key>,
     last_id: u64,
+    /// Different topics and patterns, each charged to the client of its first subscriber until its
+    /// end: looking for another one would cost a look at all subscribers.
+    topics: Usage,
     /// Different wildcards, each charged to the client of one of its subscribers.
     wildcards: Usage,
 }
@@ -36,6 +48,8 @@ pub(crate) struct Subscription {
     pub(crate) id: SubscriptionId,
     /// Whether it is a prefix or wildcard, so that the EVENT must name its topic.
     pub(crate) pattern: bool,
+    /// The client of the first subscriber, whose quota of topics it counts towards.
+    first: ClientKey,
     /// The client whose quota of wildcards it counts towards: always that of a subscriber.
     charged: ClientKey,
     subscribers: IndexMap<SessionId, Arc<Session>>,
@@ -44,7 +58,8 @@ pub(crate) struct Subscription {
 impl Subscription {
     fn new(id: SubscriptionId, policy: MatchPolicy, first: &Arc<Session>) -> Self {
         let subscribers = IndexMap::from([(first.id, Arc::clone(first))]);
-        Self { id, pattern: policy != MatchPolicy::Exact, charged: first.client, subscribers }
+        let (first, pattern) = (first.client, policy != MatchPolicy::Exact);
+        Self { id, pattern, first, charged: first, subscribers }
     }
 
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = &Arc<Session>> {
@@ -61,23 +76,24 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// Adds a subscriber. Idempotent. `wildcards` is the quota of different wildcards.
+    /// Adds a subscriber. Idempotent.
     ///
     /// # Errors
-    /// [`QuotaError`], of wildcards alone; nothing is changed then.
+    /// [`QuotaError`], of different topics and wildcards alone; nothing is changed then.
     pub(crate) fn add(
         &mut self,
         session: &Arc<Session>,
         uri: &str,
         policy: MatchPolicy,
-        wildcards: Quota,
+        quotas: TopicQuotas,
     ) -> Result<Subscribed, QuotaError> {
         if let Some(subscription) = self.table.get_mut(uri, policy) {
             let new = subscription.subscribers.insert(session.id, Arc::clone(session)).is_none();
             return Ok(Subscribed { id: subscription.id, new });
         }
+        self.check_new(session.client, policy, quotas)?;
+        self.topics.add(session.client);
         if policy == MatchPolicy::Wildcard {
-            self.check_wildcard(session.client, wildcards)?;
             self.wildcards.add(session.client);
         }
         let id = self.next_id();
@@ -87,16 +103,20 @@ impl Subscriptions {
         Ok(Subscribed { id, new: true })
     }
 
-    /// Checks that the client may subscribe to one more wildcard that is not in the table.
+    /// Checks that the client may subscribe to one more topic that is not in the table.
     ///
     /// # Errors
     /// [`QuotaError`]
-    pub(crate) fn check_wildcard(
+    pub(crate) fn check_new(
         &self,
         client: ClientKey,
-        wildcards: Quota,
+        policy: MatchPolicy,
+        quotas: TopicQuotas,
     ) -> Result<(), QuotaError> {
-        self.wildcards.check(client, wildcards)
+        if policy == MatchPolicy::Wildcard {
+            self.wildcards.check(client, quotas.wildcards)?;
+        }
+        self.topics.check(client, quotas.topics)
     }
 
     /// Removes a subscriber, and the subscription with its last subscriber. Returns whether it was
@@ -109,10 +129,16 @@ impl Subscriptions {
             self.wildcards.pass_on(&mut subscription.charged, clients);
         }
         if subscription.subscribers.is_empty() {
+            self.topics.remove(subscription.first, 1);
             self.by_id.remove(&subscription.id);
             self.table.remove(key);
         }
         was_in
+    }
+
+    /// Returns the number of subscriptions.
+    pub(crate) fn count(&self) -> usize {
+        self.by_id.len()
     }
 
     /// Returns the exact subscription of a topic.
@@ -134,6 +160,16 @@ impl Subscriptions {
         self.table.patterns(topic)
     }
 
+    /// Returns the keys of all subscriptions.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.by_id.values()
+    }
+
+    /// Returns the subscription with this key.
+    pub(crate) fn get(&self, key: &Key) -> Option<&Subscription> {
+        self.table.get(&key.uri, key.policy)
+    }
+
     /// Returns the key of a subscription id.
     pub(crate) fn key(&self, id: SubscriptionId) -> Option<&Key> {
         self.by_id.get(&id)
@@ -146,7 +182,10 @@ impl Subscriptions {
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.table.is_empty() && self.by_id.is_empty() && self.wildcards.is_empty()
+        self.table.is_empty()
+            && self.by_id.is_empty()
+            && self.wildcards.is_empty()
+            && self.topics.is_empty()
     }
 
     /// Returns the next free id. Ids count up; they have router scope, where any choice is allowed.
@@ -172,8 +211,10 @@ mod tests {
     use crate::session::{Features, Transport};
     use jackfield_wamp::dialect::Dialect;
 
-    const WILDCARDS: Quota =
-        Quota { what: "wildcards", setting: None, total: 8, client_percent: 50 };
+    const WILDCARDS: TopicQuotas = TopicQuotas {
+        topics: Quota { what: "topics", setting: None, total: 100, client_percent: 100 },
+        wildcards: Quota { what: "wildcards", setting: None, total: 8, client_percent: 50 },
+    };
 
     struct NoLink;
     impl Transport for NoLink {
@@ -222,6 +263,37 @@ mod tests {
             assert!(table.remove(one.id, &Key { policy: wildcard, uri: uri.into() }));
         }
         assert!(table.wildcards.is_empty());
+    }
+
+    #[test]
+    fn a_topic_is_charged_to_its_first_subscriber_until_its_end() {
+        let mut table = Subscriptions::default();
+        let first = session(1);
+        let other = session_from(2, Ipv4Addr::new(192, 0, 2, 1));
+        let topics = Quota { what: "topics", setting: None, total: 4, client_percent: 50 };
+        let quotas = TopicQuotas { topics, ..WILDCARDS };
+        let exact = MatchPolicy::Exact;
+        table.add(&first, "a", exact, quotas).unwrap();
+        table.add(&first, "b", MatchPolicy::Prefix, quotas).unwrap();
+        assert!(table.add(&first, "c", exact, quotas).unwrap_err().is_of_client());
+        // A topic that exists takes no further place.
+        table.add(&other, "a", exact, quotas).unwrap();
+        table.add(&other, "c", exact, quotas).unwrap();
+        table.add(&first, "c", exact, quotas).unwrap();
+        let key = |policy, uri: &str| Key { policy, uri: uri.into() };
+        table.remove(first.id, &key(exact, "a"));
+        assert!(table.add(&first, "d", exact, quotas).is_err());
+        table.remove(other.id, &key(exact, "a"));
+        table.add(&first, "d", exact, quotas).unwrap();
+        for (session, policy, uri) in [
+            (&first, MatchPolicy::Prefix, "b"),
+            (&first, exact, "c"),
+            (&other, exact, "c"),
+            (&first, exact, "d"),
+        ] {
+            assert!(table.remove(session.id, &key(policy, uri)));
+        }
+        assert!(table.is_empty());
     }
 
     #[test]

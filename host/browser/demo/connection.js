@@ -12,9 +12,9 @@ export function connect() {
 export function follow(sync, tell) {
   tell('connecting', 'connecting…');
   sync.addEventListener('connected', () => tell('connected', 'connected'));
-  sync.addEventListener('retrying', ({ detail: { delay } }) => {
+  sync.addEventListener('retrying', ({ detail: { delay, error } }) => {
     const seconds = Math.ceil(delay / 1_000);
-    tell('waiting', `no connection; next attempt within ${seconds} s`);
+    tell('waiting', `${error.message}; next attempt within ${seconds} s`);
   });
 }
 

@@ -11,7 +11,7 @@ const sync = connect();
 showConnection(sync);
 showGreeting(sync);
 showTicker(sync);
-showVersions();
+showVersions(sync);
 
 const ann = openPane({ name: 'Ann', id: 7 });
 openPane({ name: 'Ben', id: 8 });

@@ -14,6 +14,9 @@ export function showGreeting(sync) {
   let since = null;
   let reconnects = 0;
 
+  const showDuration = () => {
+    part('greeting-connection').textContent = since === null ? 'none' : duration(Date.now() - since);
+  };
   const show = (greeting) => {
     if (typeof greeting?.text !== 'string' || !Number.isFinite(greeting.number)) return;
     part('greeting-number').textContent = greeting.number.toLocaleString('en');
@@ -36,14 +39,13 @@ export function showGreeting(sync) {
     since = Date.now();
     if (detail.resumed) reconnects++;
     part('greeting-reconnects').textContent = String(reconnects);
+    showDuration();
   });
   const load = async () => show(await sync.call('demo/greeting'));
   keepLoaded(sync, 'demo/greeting', load, complain(part('greeting-missing'), 'greeting'));
   sync.addEventListener('disconnected', () => { since = null; });
   part('crash').addEventListener('click', () => crash(sync));
-  setInterval(() => {
-    part('greeting-connection').textContent = since === null ? 'none' : duration(Date.now() - since);
-  }, 500);
+  setInterval(showDuration, 500);
   writeCommand();
 }
 

@@ -13,7 +13,13 @@ const PERIOD = 1_000;
 /** The maximum number of versions on the card. */
 const SHOWN = 5;
 
-export function showVersions() {
+/** What each version says, by its digest, as far as the page has heard it. */
+const texts = new Map();
+let greeting = null;
+let served = null;
+
+export function showVersions(sync) {
+  sync.subscribe('demo/greeting', (value) => { if (typeof value?.text === 'string') greeting = value.text; });
   for (const command of document.querySelectorAll('.versions .command')) {
     copyable(command.querySelector('button'), command.querySelector('code'), part('version-copied'));
   }
@@ -27,13 +33,18 @@ export function showVersions() {
 
 async function load() {
   const missing = part('versions-missing');
+  const before = greeting;
   try {
     const response = await fetch(ADDRESS, { cache: 'no-store' });
     const { versions, shadow } = await response.json();
     missing.hidden = versions.length > 0;
     if (versions.length === 0) missing.textContent = 'The plugin “greeting” is not in this site. Add it, and load the page again.';
+    const serves = versions.find(({ ended }) => !ended)?.digest;
+    // Neither has changed meanwhile, so that the text is that of this version.
+    if (serves && serves === served && before !== null && before === greeting) texts.set(serves, greeting);
+    served = serves;
     showShadow(shadow);
-    showPeriods(versions);
+    showPeriods(versions, serves);
   } catch {
     // The server is away; the connection at the top says so.
   }
@@ -46,6 +57,8 @@ function showShadow(shadow) {
   else if (!shadow.digest) say('shadow-state', 'A version is being compiled for the shadow …');
   else say('shadow-state', `Version ${short(shadow.digest)} runs behind the one in service.`);
   if (!shadow?.digest) return;
+  part('promote-command').textContent =
+    `target/release/jackfield promote jackfield-greeting ${short(shadow.digest)} --site target/demo/site`;
   for (const count of ['compared', 'differing', 'faults']) {
     part(`shadow-${count}`).textContent = shadow[count].toLocaleString('en');
   }
@@ -69,15 +82,22 @@ const ENDS = {
   removed: 'removed',
 };
 
-function showPeriods(versions) {
+/** The ends of periods whose versions a roll-back passes over. */
+const PASSED_OVER = ['rolled_back', 'taken_back'];
+
+function showPeriods(versions, serves) {
   const list = part('version-periods');
+  const passed = new Set(versions.filter(({ ended }) => PASSED_OVER.includes(ended)).map(({ digest }) => digest));
+  const canReturn = versions.some(({ digest }) => digest !== serves && !passed.has(digest));
+  part('rollback').hidden = !canReturn;
   // Unchanged lines are not announced again.
-  const state = JSON.stringify(versions);
+  const state = JSON.stringify([versions, ...texts]);
   if (list.dataset.state === state) return;
   list.dataset.state = state;
   list.replaceChildren(...versions.slice(0, SHOWN).map(({ digest, since, ended }) => {
     const item = document.createElement('li');
     item.appendChild(document.createElement('code')).textContent = short(digest);
+    if (texts.has(digest)) item.appendChild(document.createElement('q')).textContent = texts.get(digest);
     const words = item.appendChild(document.createElement('span'));
     words.textContent = ended ? (ENDS[ended] ?? ended) : 'in service';
     item.toggleAttribute('data-serves', !ended);
@@ -88,8 +108,8 @@ function showPeriods(versions) {
     return item;
   }));
   const more = versions.length - SHOWN;
-  say('version-state', versions.length < 2
-    ? 'Replace the handler once; then there is a version to return to.'
+  say('version-state', !canReturn
+    ? 'Replace the handler; then there is a version to return to.'
     : more > 0 ? `The last ${SHOWN} of ${versions.length} periods.` : 'Pages stay connected when a version returns.');
 }
 

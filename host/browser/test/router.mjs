@@ -34,9 +34,9 @@ class Socket {
   }
 
   /** Accepts the connection, and opens the session. */
-  accept(session = 7) {
+  accept(session = 7, details = {}) {
     if (this.readyState === 0) this.opens();
-    this.says([2, session, { roles: { broker: {}, dealer: {} } }]);
+    this.says([2, session, { roles: { broker: {}, dealer: {} }, ...details }]);
     return this;
   }
 

@@ -596,6 +596,51 @@ test('uses exponential backoff with full jitter', async () => {
   assert.deepEqual(names(heard).filter((name) => name === 'disconnected').length, 1);
 });
 
+test('spreads reconnects over the window of the server', async () => {
+  const check = async (max_ms, retry, expect) => {
+    const { sync, heard } = connect({ retry });
+    for (const [index, want] of expect.entries()) {
+      await settle();
+      // Only the first connection becomes a session; the attempts after it fail.
+      if (index === 0) socket().accept(7, { _retry: { max_ms } });
+      socket().breaks();
+      const { delay } = heard.at(-1)[1];
+      assert.equal(delay, want, `${max_ms}`);
+      await pass(delay);
+    }
+    sync.close();
+  };
+  const retry = { first: 1_000, most: 8_000 };
+  // Half of the window, as the random number is 0.5: until the backoff is longer.
+  await check(3_000, retry, [1_500, 1_500, 2_000, 4_000]);
+  await check(100, retry, [500, 1_000, 2_000]);
+  await check(3_600_000, retry, [4_000, 4_000]);
+  for (const wrong of [undefined, null, 'soon', {}, -1]) await check(wrong, retry, [500, 1_000]);
+});
+
+test('forgets the window of a server that no longer names one', async () => {
+  const { heard } = connect();
+  await settle();
+  socket().accept(7, { _retry: { max_ms: 10_000 } });
+  socket().breaks();
+  assert.equal(heard.at(-1)[1].delay, 5_000);
+  await pass(5_000);
+  socket().accept();
+  socket().breaks();
+  assert.equal(heard.at(-1)[1].delay, 1_000);
+});
+
+test('names lost and refused connections as the server does', async () => {
+  const { heard } = connect();
+  await settle();
+  socket().breaks();
+  assert.equal(heard[0][1].error.message, 'connection refused (1006)');
+  const { heard: second } = await connected();
+  socket().breaks();
+  assert.deepEqual(second.map(([name, { error }]) => [name, error?.message]),
+    [['connected', undefined], ['disconnected', 'connection lost (1006)'], ['retrying', 'connection lost (1006)']]);
+});
+
 test('ignores empty options, and clamps delays that no timer supports', async () => {
   for (const retry of [undefined, null, {}, { first: undefined }, { most: undefined }, { first: null, most: null }]) {
     const { sync, heard } = connect({ retry });

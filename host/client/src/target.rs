@@ -38,7 +38,10 @@ impl Target {
     pub fn parse_url(text: &str) -> Result<Uri, String> {
         let url: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
         match (url.scheme_str(), url.host()) {
-            (Some("ws" | "wss"), Some(host)) if !host.is_empty() => Ok(url),
+            (Some("ws" | "wss"), Some(host)) if !host.is_empty() && has_valid_port(&url) => Ok(url),
+            (Some("ws" | "wss"), Some(host)) if !host.is_empty() => {
+                Err("the port is not a number, 1 to 65535".to_owned())
+            }
             _ => Err("write ws://HOST:PORT/ or wss://HOST/".to_owned()),
         }
     }
@@ -123,9 +126,32 @@ fn hex(digit: u8) -> char {
     char::from_digit(digit.into(), 16).unwrap_or_default().to_ascii_uppercase()
 }
 
+/// Whether the port is a number of a port, or left out. [`Uri`] accepts other texts, and has no port then.
+fn has_valid_port(url: &Uri) -> bool {
+    let authority = url.authority().map_or("", |it| it.as_str());
+    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
+    let host_end = host_and_port.rfind(']').map_or(0, |end| end + 1);
+    match host_and_port.get(host_end..).and_then(|rest| rest.split_once(':')) {
+        Some((_, port)) => port.parse::<u16>().is_ok_and(|port| port > 0),
+        None => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refuses_ports_that_are_none() {
+        for good in ["ws://a/", "wss://a:443/ws", "ws://[::1]/", "ws://[::1]:80/", "ws://u:p@a:1/"]
+        {
+            assert!(Target::parse_url(good).is_ok(), "{good}");
+        }
+        for wrong in ["ws://a:99999/", "ws://a:8o/", "ws://a:0/", "ws://a:/", "ws://[::1]:99999/"] {
+            let error = Target::parse_url(wrong).unwrap_err();
+            assert!(error.contains("port") || error.contains("not a URL"), "{wrong}: {error}");
+        }
+    }
 
     fn target(url: &str) -> Target {
         Target {

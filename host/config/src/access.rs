@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jackfield_text::Untrusted;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -74,6 +75,7 @@ impl<'de> Deserialize<'de> for Path {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if !text.starts_with('/') || text.contains(['?', '#']) {
+            let text = Untrusted::new(&text);
             return Err(D::Error::custom(format!(
                 "`{text}` is not a path\nwrite a path such as /ws"
             )));

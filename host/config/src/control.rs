@@ -6,11 +6,16 @@
 use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
+use jackfield_text::Untrusted;
+use jackfield_yaml::ValueError;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use sha2::{Digest, Sha256};
 
 use super::place::Place;
+
+/// The maximum size of the path of a Unix socket.
+const MAX_SOCKET_BYTES: usize = 107;
 
 /// The control channel of a running server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,6 +178,21 @@ impl<'de> Deserialize<'de> for RawSocket {
             Place::At(path) => ControlSocket::At(path),
         }))
     }
+}
+
+/// Returns the error of a path that no Unix socket can have.
+pub(super) fn socket_error(key: &str, path: &Path) -> Option<ValueError> {
+    let shown = Untrusted::new(path.display()).at_most(MAX_SOCKET_BYTES).to_string();
+    let bytes = path.as_os_str().len();
+    let reason = if bytes > MAX_SOCKET_BYTES {
+        format!("it has {bytes} bytes, and the maximum is {MAX_SOCKET_BYTES}")
+    } else if path.display().to_string().chars().any(char::is_control) {
+        "it has control characters".to_owned()
+    } else {
+        return None;
+    };
+    let message = format!("no Unix socket can have the path `{shown}`: {reason}");
+    Some(ValueError::at(key, message, "write a shorter path of printable characters"))
 }
 
 #[cfg(test)]

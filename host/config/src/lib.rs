@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `api`, `control`, `state`, `verify`, `versions` | parts of the schema |
+//! | `access`, `admin`, `api`, `control`, `health`, `metrics`, `shutdown`, `state`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -23,11 +23,15 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod admin;
 mod api;
 mod breaker;
 mod control;
 mod data;
+mod health;
+mod limits;
 mod merge;
+mod metrics;
 mod networks;
 mod open;
 mod origins;
@@ -39,6 +43,7 @@ mod redact;
 mod references;
 mod schema;
 mod settings;
+mod shutdown;
 mod sources;
 mod state;
 mod validate;
@@ -50,22 +55,25 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jackfield_auth::AuthSettings;
-use jackfield_broker::{Bounds, Overflow};
+use jackfield_auth::{AuthSettings, Secret};
 use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{CompileLimits, PluginPolicy, StateMode};
 use jackfield_signing::TrustedKey;
-use jackfield_wamp::payload::DEFAULT_DEPTH;
 
 pub use access::Access;
+pub use admin::{Admin, AdminPlace, AdminToken};
 pub use api::{Api, ApiToken};
 pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, SocketPlace};
 pub use data::{DataEnvironment, DataFolder};
+pub use health::{HealthChecks, ProbeTimes};
+pub use limits::{ByteRate, Limits, Rate};
+pub use metrics::Metrics;
 pub use networks::Networks;
-pub use open::{OpenToken, Opened, Opening};
+pub use open::{OpenAdminToken, OpenToken, Opened, Opening};
 pub use origins::Origins;
 pub use overrides::Override;
 pub use settings::Settings;
+pub use shutdown::ShutdownTimes;
 pub use sources::Sources;
 
 /// File name of a site's own settings.
@@ -92,8 +100,8 @@ pub struct Config {
     pub keepalive: Keepalive,
     /// The maximum time from a client's connection to the end of its handshake.
     pub handshake_timeout: Duration,
-    /// The maximum time for delivering queued messages at a shutdown.
-    pub shutdown_grace: Duration,
+    /// The times of an orderly shutdown.
+    pub shutdown: ShutdownTimes,
     /// The limits and permissions of plugins.
     pub plugins: Plugins,
     /// The detection of changes of the site.
@@ -106,6 +114,12 @@ pub struct Config {
     pub data: DataFolder,
     /// The control channel of the operator.
     pub control: Control,
+    /// The admin listener, of the same API.
+    pub admin: Admin,
+    /// The page of metrics.
+    pub metrics: Metrics,
+    /// Health checks.
+    pub health: HealthChecks,
 }
 
 /// Access to topics that no route matches.
@@ -115,39 +129,6 @@ pub enum Unrouted {
     Refuse,
     /// All sessions may, as on a broker without handlers.
     Broadcast,
-}
-
-/// Limits of clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The maximum size of a message, in bytes.
-    pub message_bytes: usize,
-    /// The maximum nesting depth of lists and dictionaries in a message.
-    pub depth: usize,
-    /// The maximum size of a handshake's head, in bytes.
-    pub handshake_bytes: usize,
-    /// The maximum size of an event as a receiver gets it, in bytes.
-    pub event_bytes: usize,
-    /// The bounds of one client's outbox, and the action above them.
-    pub outbox: Bounds,
-    /// The maximum size of all outboxes together, in bytes.
-    pub outbox_total_bytes: usize,
-    /// The maximum size of the incomplete messages of all clients together, in bytes.
-    pub incomplete_bytes: usize,
-    /// The maximum size of the messages that wait for handlers, of all clients together, in bytes.
-    pub waiting_bytes: usize,
-    /// The longest pause in reading a publisher while its subscribers are too slow.
-    pub publisher_delay: Duration,
-    /// The maximum number of subscriptions of a session.
-    pub subscriptions: usize,
-    /// The maximum number of prefixes and wildcards among them.
-    pub patterns: usize,
-    /// The maximum number of subscriptions of all sessions of a realm together.
-    pub realm_subscriptions: usize,
-    /// The share of each total that one client may use, in per cent.
-    pub client_percent: u32,
-    /// The maximum number of connections.
-    pub connections: usize,
 }
 
 /// Detection of dead connections.
@@ -230,6 +211,13 @@ impl Config {
         sources.settings(site)
     }
 
+    /// Returns the secrets of all settings.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let api = self.api.tokens.iter().map(|token| &token.secret);
+        let admin = self.admin.tokens.iter().map(|token| &token.secret);
+        self.auth.secrets().chain(api).chain(admin).chain(&self.metrics.token)
+    }
+
     /// Applies defaults that depend on several settings, and resolves relative paths against
     /// `base`, the folder of the file.
     fn settle(&mut self, base: &Path) {
@@ -249,6 +237,17 @@ impl Config {
             if let Some(path) = token.secret.path_mut() {
                 *path = base.join(&*path);
             }
+        }
+        if let Some(path) = self.metrics.token.as_mut().and_then(Secret::path_mut) {
+            *path = base.join(&*path);
+        }
+        for token in &mut self.admin.tokens {
+            if let Some(path) = token.secret.path_mut() {
+                *path = base.join(&*path);
+            }
+        }
+        if let Some(AdminPlace::Socket(path)) = &mut self.admin.listen {
+            *path = base.join(&*path);
         }
         if let Some(cache) = &mut self.plugins.cache {
             *cache = base.join(&*cache);
@@ -286,34 +285,16 @@ impl Default for Config {
                 timeout: Duration::from_secs(10),
             },
             handshake_timeout: Duration::from_secs(10),
-            shutdown_grace: Duration::from_secs(10),
+            shutdown: ShutdownTimes::default(),
             plugins: Plugins::default(),
             watch: Watch { poll: None, settle: Duration::from_millis(100) },
             log: Log { format: LogFormat::Text },
             api: Api::default(),
             data: DataFolder::default(),
             control: Control::default(),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes: 1 << 20,
-            depth: DEFAULT_DEPTH,
-            handshake_bytes: 16 << 10,
-            event_bytes: 2 << 20,
-            outbox_total_bytes: 512 << 20,
-            incomplete_bytes: 256 << 20,
-            waiting_bytes: 256 << 20,
-            outbox: Bounds { bytes: 4 << 20, frames: 4096, overflow: Overflow::Disconnect },
-            publisher_delay: Duration::from_secs(1),
-            subscriptions: 1_000,
-            patterns: 100,
-            realm_subscriptions: 500_000,
-            client_percent: 25,
-            connections: 10_000,
+            admin: Admin::default(),
+            metrics: Metrics::default(),
+            health: HealthChecks::default(),
         }
     }
 }

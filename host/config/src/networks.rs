@@ -4,6 +4,7 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
+use jackfield_text::Untrusted;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -40,6 +41,7 @@ impl<'de> Deserialize<'de> for Network {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|_| {
             let help = "write addresses such as 192.0.2.1 or 10.0.0.0/8";
+            let text = Untrusted::new(&text);
             D::Error::custom(format!("`{text}` is not an address\n{help}"))
         })
     }

@@ -4,10 +4,11 @@
 //! `jackfield serve` starts with the result, and refuses to start on any problem. `jackfield check`
 //! may run where secrets are missing, and reports those as warnings.
 
-use jackfield_auth::{Auth, OpenError, SecretError, SetupError};
+use jackfield_auth::{Auth, OpenError, Secret, SecretError, SetupError};
 use jackfield_yaml::{Diagnosis, ValueError};
 use zeroize::Zeroizing;
 
+use super::admin::AdminToken;
 use super::api::{ApiToken, HELP, acceptable};
 use super::settings::Settings;
 
@@ -32,6 +33,10 @@ pub struct Opened {
     pub auth: Auth,
     /// The tokens of the HTTP API; each is different.
     pub tokens: Vec<OpenToken>,
+    /// The tokens of the admin listener; each is different.
+    pub admin_tokens: Vec<OpenAdminToken>,
+    /// The token of the page of metrics.
+    pub metrics_token: Option<Zeroizing<String>>,
 }
 
 /// Loaded token of the HTTP API.
@@ -44,6 +49,16 @@ pub struct OpenToken {
     pub roles: Vec<String>,
     /// The only realm of the token; `None` allows all realms.
     pub realm: Option<String>,
+}
+
+/// Loaded token of the admin listener.
+pub struct OpenAdminToken {
+    /// The name in the log and in audit lines.
+    pub name: String,
+    /// The token itself.
+    pub text: Zeroizing<String>,
+    /// Whether the token is for reading alone.
+    pub read_only: bool,
 }
 
 impl Settings {
@@ -66,9 +81,12 @@ impl Settings {
             }
         };
         let tokens = settings.tokens(&mut absent);
+        let admin_tokens = settings.admin_tokens(&mut absent);
+        let metrics_token = settings.metrics_token(&mut absent);
         problems.append(&mut settings.problems);
         let is_whole = problems.is_empty() && absent.is_empty();
-        let opened = auth.filter(|_| is_whole).map(|auth| Opened { auth, tokens });
+        let opened = auth.filter(|_| is_whole);
+        let opened = opened.map(|auth| Opened { auth, tokens, admin_tokens, metrics_token });
         Opening { opened, problems, absent, warnings: opening.warnings }
     }
 
@@ -109,37 +127,88 @@ impl Settings {
         self.report(ValueError::at(key, message, "a server does not start without it"));
     }
 
-    /// Loads the tokens, each once.
-    fn tokens(&mut self, absent: &mut Vec<Diagnosis>) -> Vec<OpenToken> {
-        let mut opened: Vec<OpenToken> = Vec::new();
-        for (at, token) in self.config.api.tokens.clone().into_iter().enumerate() {
-            let ApiToken { name, secret, roles, realm } = token;
-            let key = format!("api.tokens.{at}");
-            let text = match secret.fetch() {
-                Ok(text) => text,
-                Err(error @ SecretError::Unexpanded { .. }) => {
-                    let message = format!("the token `{name}`: {error}");
-                    self.report(ValueError::at(&key, message, UNEXPANDED));
-                    continue;
+    /// Loads the token of the page of metrics.
+    fn metrics_token(&mut self, absent: &mut Vec<Diagnosis>) -> Option<Zeroizing<String>> {
+        const KEY: &str = "metrics.token";
+        match self.config.metrics.token.clone()?.fetch() {
+            Ok(text) => {
+                if let Err(what) = acceptable(&text) {
+                    self.report(ValueError::at(KEY, format!("`{KEY}` {what}"), HELP));
                 }
-                Err(error) => {
-                    let message = format!("the token `{name}` is missing: {error}");
-                    let error = ValueError::at(&key, message, "a server does not start without it");
-                    absent.push(self.diagnosis(error));
-                    continue;
-                }
-            };
-            if let Err(what) = acceptable(&text) {
-                self.report(ValueError::at(&key, format!("the token `{name}` {what}"), HELP));
+                Some(text)
             }
-            if let Some(other) = opened.iter().find(|other| other.text == text) {
-                let message = format!("the token `{name}` is the same as `{}`", other.name);
-                let help = "give each its own: the log tells clients apart by it";
-                self.report(ValueError::at(&key, message, help));
+            Err(error @ SecretError::Unexpanded { .. }) => {
+                self.report(ValueError::at(KEY, format!("`{KEY}`: {error}"), UNEXPANDED));
+                None
             }
-            opened.push(OpenToken { name, text, roles, realm });
+            Err(error) => {
+                let message = format!("cannot load `{KEY}`: {error}");
+                let error = ValueError::at(KEY, message, "a server does not start without it");
+                absent.push(self.diagnosis(error));
+                None
+            }
         }
-        opened
+    }
+
+    /// Loads the tokens of the HTTP API, each once.
+    fn tokens(&mut self, absent: &mut Vec<Diagnosis>) -> Vec<OpenToken> {
+        let mut known = Vec::new();
+        let tokens = self.config.api.tokens.clone().into_iter().enumerate();
+        let opened = tokens.filter_map(|(at, token)| {
+            let ApiToken { name, secret, roles, realm } = token;
+            let text =
+                self.token(&format!("api.tokens.{at}"), &name, &secret, &mut known, absent)?;
+            Some(OpenToken { name, text, roles, realm })
+        });
+        opened.collect()
+    }
+
+    /// Loads the tokens of the admin listener, each once.
+    fn admin_tokens(&mut self, absent: &mut Vec<Diagnosis>) -> Vec<OpenAdminToken> {
+        let mut known = Vec::new();
+        let tokens = self.config.admin.tokens.clone().into_iter().enumerate();
+        let opened = tokens.filter_map(|(at, token)| {
+            let AdminToken { name, secret, read_only } = token;
+            let key = format!("admin.tokens.{at}");
+            let text = self.token(&key, &name, &secret, &mut known, absent)?;
+            Some(OpenAdminToken { name, text, read_only })
+        });
+        opened.collect()
+    }
+
+    /// Loads a token. `known` has the names and texts of those before it.
+    fn token(
+        &mut self,
+        key: &str,
+        name: &str,
+        secret: &Secret,
+        known: &mut Vec<(String, Zeroizing<String>)>,
+        absent: &mut Vec<Diagnosis>,
+    ) -> Option<Zeroizing<String>> {
+        let text = match secret.fetch() {
+            Ok(text) => text,
+            Err(error @ SecretError::Unexpanded { .. }) => {
+                let message = format!("the token `{name}`: {error}");
+                self.report(ValueError::at(key, message, UNEXPANDED));
+                return None;
+            }
+            Err(error) => {
+                let message = format!("the token `{name}` is missing: {error}");
+                let error = ValueError::at(key, message, "a server does not start without it");
+                absent.push(self.diagnosis(error));
+                return None;
+            }
+        };
+        if let Err(what) = acceptable(&text) {
+            self.report(ValueError::at(key, format!("the token `{name}` {what}"), HELP));
+        }
+        if let Some((other, _)) = known.iter().find(|(_, other)| *other == text) {
+            let message = format!("the token `{name}` is the same as `{other}`");
+            let help = "give each its own: the log tells clients apart by it";
+            self.report(ValueError::at(key, message, help));
+        }
+        known.push((name.to_owned(), text.clone()));
+        Some(text)
     }
 }
 
@@ -225,7 +294,19 @@ mod tests {
                 "j.yml:1:48: error: the token `b` has white",
             ],
         );
+        refused(
+            "metrics: { enabled: true, token: hunter2 }",
+            &["j.yml:1:34: error: `metrics.token` is shorter than 16 characters"],
+        );
         refused(&tokens(&[token("a", LONG)]), &[]);
+        let admin = [token("a", LONG), token("b", "hunter2"), token("c", LONG)].join(", ");
+        refused(
+            &format!("admin: {{ listen: '[::1]:1', tokens: [{admin}] }}"),
+            &[
+                "j.yml:1:94: error: the token `b` is shorter",
+                "j.yml:1:125: error: the token `c` is the same as `a`",
+            ],
+        );
         refused(&format!("auth: {{ tickets: {{ secret: x }}, {sql} }}"), &[]);
     }
 
@@ -238,7 +319,8 @@ mod tests {
   users:
     http: { url: 'https://h/{username}', token: { file: /no/such } }
   jwt: { keys: { secret: { env: JACKFIELD_NO_SUCH } } }
-api: { tokens: [{ name: a, token: { env: JACKFIELD_NO_SUCH } }] }",
+api: { tokens: [{ name: a, token: { env: JACKFIELD_NO_SUCH } }] }
+admin: { listen: '[::1]:1', tokens: [{ name: b, token: { file: /no/such } }] }",
         );
         assert_eq!(problems, [""; 0]);
         let expect = [
@@ -247,6 +329,7 @@ api: { tokens: [{ name: a, token: { env: JACKFIELD_NO_SUCH } }] }",
             "j.yml:5:49: error: cannot load `auth.users.http.token`: the secret in /no/such",
             "j.yml:6:26: error: cannot load `auth.jwt.keys.secret`",
             "j.yml:7:17: error: the token `a` is missing: the environment",
+            "j.yml:8:38: error: the token `b` is missing: the secret in /no/such",
         ];
         assert_eq!(absent.len(), expect.len(), "{absent:?}");
         for (found, expect) in absent.iter().zip(expect) {

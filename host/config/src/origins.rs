@@ -45,7 +45,8 @@ impl<'de> Deserialize<'de> for HostPattern {
         const HELP: &str = "each is the name of a host, such as shop.example.com, or *.example.com \
                             for every host below it; leave the key out to let any page connect";
         let text = String::deserialize(deserializer)?;
-        let named = |NoHost| D::Error::custom(format!("`{text}` names no host\n{HELP}"));
+        let named =
+            |NoHost| D::Error::custom(format!("`{}` names no host\n{HELP}", Untrusted::new(&text)));
         text.parse().map_err(named)
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use jackfield_sandbox::{
     AllowedOrigin, AllowedProcedures, CallPolicy, Grant, HttpPolicy, LaterPolicy, PluginPolicy,
 };
+use jackfield_text::Untrusted;
 use jackfield_yaml::{ByteSize, NonZeroDuration};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -16,6 +17,7 @@ use super::merge::{set_bytes, set_count, set_duration};
 pub(super) struct RawHttp {
     allow: Option<Vec<RawOrigin>>,
     private: Option<bool>,
+    blocking: Option<bool>,
     in_flight: Option<NonZeroUsize>,
     timeout: Option<NonZeroDuration>,
     response: Option<ByteSize>,
@@ -45,9 +47,9 @@ pub(super) fn apply(http: RawHttp, calls: RawCalls, later: RawLater, policy: &mu
     http.apply(&mut policy.outgoing.http);
     calls.apply(&mut policy.outgoing.calls);
     later.apply(&mut policy.outgoing.later);
-    let (http, calls) = (&policy.outgoing.http.allow, &policy.outgoing.calls.allow);
-    let (http, calls) = (!http.is_empty(), !calls.is_empty());
-    policy.grant = Grant { http, calls, ..policy.grant };
+    let (http, calls) = (&policy.outgoing.http, &policy.outgoing.calls);
+    let (fetch, http) = (http.blocking && !http.allow.is_empty(), !http.allow.is_empty());
+    policy.grant = Grant { http, fetch, calls: !calls.allow.is_empty(), ..policy.grant };
 }
 
 impl RawHttp {
@@ -56,6 +58,7 @@ impl RawHttp {
             http.allow = allow.into_iter().map(|origin| origin.0).collect();
         }
         http.private = self.private.unwrap_or(http.private);
+        http.blocking = self.blocking.unwrap_or(http.blocking);
         set_count(&mut http.in_flight, self.in_flight);
         set_duration(&mut http.timeout, self.timeout);
         set_bytes(&mut http.response, self.response);
@@ -82,7 +85,12 @@ impl RawLater {
 impl<'de> Deserialize<'de> for RawOrigin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = |help| D::Error::custom(format!("`{text}` is not the origin of a URL\n{help}"));
+        let wrong = |help| {
+            D::Error::custom(format!(
+                "`{}` is not the origin of a URL\n{help}",
+                Untrusted::new(&text)
+            ))
+        };
         text.parse().map(Self).map_err(wrong)
     }
 }
@@ -90,7 +98,9 @@ impl<'de> Deserialize<'de> for RawOrigin {
 impl<'de> Deserialize<'de> for RawProcedures {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = |help| D::Error::custom(format!("`{text}` is not a procedure\n{help}"));
+        let wrong = |help| {
+            D::Error::custom(format!("`{}` is not a procedure\n{help}", Untrusted::new(&text)))
+        };
         text.parse().map(Self).map_err(wrong)
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use jackfield_text::Untrusted;
+
 /// The value that leaves the place to the server.
 const AUTO: &str = "auto";
 /// The value for none.
-const OFF: &str = "off";
+pub(super) const OFF: &str = "off";
 
 /// A place as a setting names it.
 pub(super) enum Place {
@@ -23,6 +25,7 @@ impl Place {
             // `Off`, `true` and the like are misspelt words, and no names of files.
             word if !word.contains('/') => {
                 let help = "write a path with a `/`, `auto` or `off`";
+                let word = Untrusted::new(word);
                 Err(format!("`{word}` is no place for a {noun}\n{help}"))
             }
             path => Ok(Self::At(path.into())),

@@ -1,6 +1,6 @@
 //! Redaction: renders errors of settings as a [`Diagnosis`] without secrets.
 //!
-//! Below `auth` and `api`, and below unknown keys, any text may be a secret. Only the keys of such
+//! Below `auth`, `api` and `admin`, and below unknown keys, any text may be a secret. Only the keys of such
 //! lines are shown.
 
 use std::ops::Range;
@@ -18,7 +18,7 @@ const PLAIN: [&str; 14] = [
     "slow_subscriber",
     "keepalive",
     "handshake_timeout",
-    "shutdown_grace",
+    "shutdown",
     "plugins",
     "watch",
     "log",

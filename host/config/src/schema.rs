@@ -10,22 +10,27 @@ use std::path::PathBuf;
 use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
 use jackfield_sandbox::{CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy};
-use jackfield_wamp::payload::MAX_DEPTH;
+use jackfield_text::Untrusted;
 use jackfield_yaml::{ByteSize, NonZeroDuration};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::access::{RawAccess, RawAllow};
+use super::admin::RawAdmin;
 use super::api::RawApi;
 use super::breaker::RawBreaker;
 use super::control::RawControl;
 use super::data::RawData;
+use super::health::RawHealth;
+use super::limits::RawLimits;
 use super::merge::{set_bytes, set_count, set_duration};
+use super::metrics::RawMetrics;
 use super::outgoing::{self, RawCalls, RawHttp, RawLater};
+use super::shutdown::RawShutdown;
 use super::state::RawState;
 use super::verify::RawVerify;
 use super::versions::{KeptVersions, RawTakeBack};
-use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Unrouted, Watch};
+use super::{Config, Keepalive, Log, LogFormat, Plugins, Unrouted, Watch};
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,13 +45,16 @@ pub(super) struct Written {
     slow_subscriber: Option<RawOverflow>,
     keepalive: RawKeepalive,
     handshake_timeout: Option<NonZeroDuration>,
-    shutdown_grace: Option<NonZeroDuration>,
+    shutdown: RawShutdown,
     data: Option<RawData>,
     plugins: RawPlugins,
     watch: RawWatch,
     log: RawLog,
     api: RawApi,
     control: RawControl,
+    admin: RawAdmin,
+    metrics: RawMetrics,
+    health: RawHealth,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -61,32 +69,7 @@ enum RawUnrouted {
 enum RawOverflow {
     Disconnect,
     Drop,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawLimits {
-    message: Option<ByteSize>,
-    depth: Option<Depth>,
-    handshake: Option<ByteSize>,
-    event: Option<ByteSize>,
-    incomplete: Option<ByteSize>,
-    waiting: Option<ByteSize>,
-    outbox: RawOutbox,
-    publisher_delay: Option<NonZeroDuration>,
-    subscriptions: Option<NonZeroUsize>,
-    patterns: Option<NonZeroUsize>,
-    realm_subscriptions: Option<NonZeroUsize>,
-    client_percent: Option<Percent>,
-    connections: Option<NonZeroUsize>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawOutbox {
-    bytes: Option<ByteSize>,
-    messages: Option<NonZeroUsize>,
-    total: Option<ByteSize>,
+    Latest,
 }
 
 #[derive(Default, Deserialize)]
@@ -182,12 +165,6 @@ enum RawFormat {
 /// Address to listen on.
 struct Listen(SocketAddr);
 
-/// Maximum nesting depth of messages, within the limit of the server's stack.
-struct Depth(usize);
-
-/// Percentage, at least 1.
-struct Percent(u32);
-
 /// Realms: at least one, each once.
 struct Realms(Vec<String>);
 
@@ -218,11 +195,12 @@ impl Written {
             config.limits.outbox.overflow = match overflow {
                 RawOverflow::Disconnect => Overflow::Disconnect,
                 RawOverflow::Drop => Overflow::DropEvent,
+                RawOverflow::Latest => Overflow::Latest,
             };
         }
         self.keepalive.apply(&mut config.keepalive);
         set_duration(&mut config.handshake_timeout, self.handshake_timeout);
-        set_duration(&mut config.shutdown_grace, self.shutdown_grace);
+        self.shutdown.apply(&mut config.shutdown);
         if let Some(RawData(data)) = self.data {
             config.data = data;
         }
@@ -231,28 +209,9 @@ impl Written {
         self.log.apply(&mut config.log);
         self.api.apply(&mut config.api);
         self.control.apply(&mut config.control);
-    }
-}
-
-impl RawLimits {
-    fn apply(self, limits: &mut Limits) {
-        set_bytes(&mut limits.message_bytes, self.message);
-        limits.depth = self.depth.map_or(limits.depth, |depth| depth.0);
-        set_bytes(&mut limits.handshake_bytes, self.handshake);
-        // The default allows events that grow on the way: base64 alone adds a third.
-        let event = self.message.map(|message| ByteSize(message.0.saturating_mul(2)));
-        set_bytes(&mut limits.event_bytes, self.event.or(event));
-        set_bytes(&mut limits.incomplete_bytes, self.incomplete);
-        set_bytes(&mut limits.waiting_bytes, self.waiting);
-        set_bytes(&mut limits.outbox.bytes, self.outbox.bytes);
-        set_bytes(&mut limits.outbox_total_bytes, self.outbox.total);
-        set_count(&mut limits.outbox.frames, self.outbox.messages);
-        set_duration(&mut limits.publisher_delay, self.publisher_delay);
-        set_count(&mut limits.subscriptions, self.subscriptions);
-        set_count(&mut limits.patterns, self.patterns);
-        set_count(&mut limits.realm_subscriptions, self.realm_subscriptions);
-        limits.client_percent = self.client_percent.map_or(limits.client_percent, |it| it.0);
-        set_count(&mut limits.connections, self.connections);
+        self.admin.apply(&mut config.admin);
+        self.metrics.apply(&mut config.metrics);
+        self.health.apply(&mut config.health);
     }
 }
 
@@ -355,31 +314,9 @@ impl<'de> Deserialize<'de> for Listen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         super::listen_address(&text).map(Self).map_err(|help| {
+            let text = Untrusted::new(&text);
             D::Error::custom(format!("`{text}` is not an address to listen on\n{help}"))
         })
-    }
-}
-
-impl<'de> Deserialize<'de> for Depth {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let depth = NonZeroUsize::deserialize(deserializer)?.get();
-        if depth > MAX_DEPTH {
-            let message =
-                format!("messages cannot be nested {depth} deep\nwrite {MAX_DEPTH} or less");
-            return Err(D::Error::custom(message));
-        }
-        Ok(Self(depth))
-    }
-}
-
-impl<'de> Deserialize<'de> for Percent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let percent = NonZeroU32::deserialize(deserializer)?.get();
-        if percent > 100 {
-            let message = format!("{percent} per cent is more than all\nwrite 100 or less");
-            return Err(D::Error::custom(message));
-        }
-        Ok(Self(percent))
     }
 }
 
@@ -397,10 +334,12 @@ impl<'de> Deserialize<'de> for Realms {
         }
         if let Some(realm) = realms.iter().find(|realm| !realm.split('.').all(good)) {
             let help = "write a URI such as realm1 or com.acme.shop";
+            let realm = Untrusted::new(realm);
             return Err(D::Error::custom(format!("`{realm}` is not a realm\n{help}")));
         }
         let twice = |(at, realm): (usize, &String)| realms.iter().take(at).any(|it| it == realm);
         if let Some((_, realm)) = realms.iter().enumerate().find(|it| twice(*it)) {
+            let realm = Untrusted::new(realm);
             let message = format!("the realm `{realm}` is listed twice\nremove one of them");
             return Err(D::Error::custom(message));
         }

@@ -10,8 +10,11 @@ use super::redact::Redactor;
 use super::references::unexpanded;
 use super::schema::Written;
 
-/// Keys renamed before the first release: the old and the new one.
-const RENAMED: [(&str, &str); 1] = [("entrance", "access")];
+/// Keys renamed before the first release: the old one, the new one, and how to write it.
+const RENAMED: [(&str, &str, &str); 2] = [
+    ("entrance", "access", "access"),
+    ("shutdown_grace", "shutdown.grace", "shutdown: { grace: … }"),
+];
 
 /// Settings of a site.
 #[derive(Clone, Debug)]
@@ -95,10 +98,10 @@ fn tolerant(tree: &Value) -> (Written, Vec<ValueError>) {
         };
         wrong.origin.get_or_insert_with(|| tree.origin.clone());
         if let [Step::Key(key)] = wrong.path.0.as_slice()
-            && let Some((old, new)) = RENAMED.iter().find(|(old, _)| old == key)
+            && let Some((old, new, written)) = RENAMED.iter().find(|(old, ..)| old == key)
         {
             wrong.message = Message::Plain(format!("the key `{old}` is named `{new}` now"));
-            wrong.help = Some(format!("write `{new}`"));
+            wrong.help = Some(format!("write `{written}`"));
         }
         let ended = !tree.prune(&wrong.path.0);
         // An error caused by the removal of a value below is not reported.

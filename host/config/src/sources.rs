@@ -50,7 +50,11 @@ impl Sources {
             problems.extend(read.err());
         }
         let path = self.file.clone().unwrap_or_else(|| site.join(FILE_NAME));
-        let read = std::fs::read_to_string(&path);
+        // The file of a site may be written by others; the operator may name a pipe.
+        let read = match self.file {
+            Some(_) => std::fs::read_to_string(&path),
+            None => jackfield_auth::read_text(&path),
+        };
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let missing = self.file.is_none() && read.as_ref().is_err_and(is_missing);
         let name = path.display().to_string();
@@ -132,6 +136,16 @@ mod tests {
             let some = format!("{proofs}\nallow: {{ register: [worker] }}");
             check(&some, Some("backend"), Some("worker"));
         }
+    }
+
+    #[test]
+    fn does_not_wait_for_a_pipe_of_the_site() {
+        let site = tempfile::tempdir().unwrap();
+        let path = site.path().join(FILE_NAME);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let sources = Sources { file: None, set: Vec::new(), variables: Vec::new() };
+        let error = sources.settings(site.path()).result().unwrap_err();
+        assert!(error.contains("it is a named pipe, and has to be a regular file"), "{error}");
     }
 
     #[test]

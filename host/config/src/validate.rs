@@ -6,12 +6,13 @@ use std::path::Path;
 use jackfield_auth::AuthSettings;
 use jackfield_yaml::{Kind, Value, ValueError};
 
-use super::api;
+use super::control::{self, ControlSocket};
 use super::data::DataFolder;
 use super::settings::Settings;
+use super::{admin, api};
 
-/// Keys of file paths below `auth`.
-const PATHS: [&str; 8] = [
+/// Keys of file paths besides those of tokens of the API.
+const PATHS: [&str; 9] = [
     "auth.tickets.secret.file",
     "auth.users.file",
     "auth.users.sql.url.file",
@@ -20,6 +21,7 @@ const PATHS: [&str; 8] = [
     "auth.jwt.keys.secret.file",
     "auth.jwt.keys.pem",
     "auth.jwt.keys.jwks",
+    "metrics.token.file",
 ];
 
 impl Settings {
@@ -31,10 +33,15 @@ impl Settings {
             // Not opened, since an error would quote a part of the content.
             self.config.auth = AuthSettings::default();
             self.config.api.tokens.clear();
+            self.config.admin.tokens.clear();
+            self.config.metrics.token = None;
         }
-        if self.config.api.tokens.len() != self.written_tokens() {
-            // Some tokens are invalid, so the indexes of the others are unknown.
+        // Where some tokens are invalid, the indexes of the others are unknown.
+        if self.config.api.tokens.len() != self.written_tokens("api") {
             self.config.api.tokens.clear();
+        }
+        if self.config.admin.tokens.len() != self.written_tokens("admin") {
+            self.config.admin.tokens.clear();
         }
         for path in contents {
             let message =
@@ -89,6 +96,10 @@ impl Settings {
                 "set `data` to a folder, or remove the key",
             );
         }
+        if has("metrics.token") && !self.config.metrics.enabled {
+            let message = "`metrics.token` has no effect: metrics are not served on this port";
+            wrong("metrics.token", message, "add `metrics.enabled: true`, or remove the token");
+        }
         let named = self.config.plugins.named.iter();
         let named = named.map(|(name, policy)| (format!("plugins.named.{name}"), policy));
         let default = ("plugins.default".to_owned(), &self.config.plugins.default);
@@ -125,27 +136,46 @@ impl Settings {
             }
         }
         wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
+        let written = admin::Written {
+            listen: self.tree.at("admin.listen").is_some_and(|value| !is_off(value)),
+            tokens: self.tree.at("admin.tokens").is_some_and(is_given),
+        };
+        wrongs.extend(admin::mistakes(&self.config, written));
+        if let ControlSocket::At(path) = &self.config.control.socket {
+            wrongs.extend(control::socket_error("control.socket", path));
+        }
         wrongs
     }
 
     /// Returns whether proxies are configured, valid or not.
     fn names_proxies(&self) -> bool {
-        let proxies = self.tree.at("access.proxies");
-        proxies
-            .is_some_and(|it| it.count() > 0 || matches!(it.kind, Kind::Text(_) | Kind::Typed(_)))
+        self.tree.at("access.proxies").is_some_and(is_given)
     }
 
-    fn written_tokens(&self) -> usize {
-        self.tree.at("api.tokens").map_or(0, Value::count)
+    /// Returns the number of tokens of a section, valid or not.
+    fn written_tokens(&self, section: &str) -> usize {
+        self.tree.at(&format!("{section}.tokens")).map_or(0, Value::count)
     }
 
     /// Returns the keys of paths whose value seems to be the content of a file, which is secret.
     fn contents(&self) -> Vec<String> {
-        let tokens = 0..self.written_tokens();
-        let tokens = tokens.map(|at| format!("api.tokens.{at}.token.file"));
+        let tokens = ["api", "admin"].into_iter().flat_map(|section| {
+            let all = 0..self.written_tokens(section);
+            all.map(move |at| format!("{section}.tokens.{at}.token.file"))
+        });
         let paths = PATHS.map(str::to_owned).into_iter().chain(tokens);
         paths.filter(|path| self.tree.at(path).is_some_and(is_content)).collect()
     }
+}
+
+/// Returns whether a list has elements, or is no list.
+fn is_given(list: &Value) -> bool {
+    list.count() > 0 || matches!(list.kind, Kind::Text(_) | Kind::Typed(_))
+}
+
+/// Returns whether a value turns a listener off.
+fn is_off(value: &Value) -> bool {
+    matches!(&value.kind, Kind::Text(text) | Kind::Typed(text) if text == "off")
 }
 
 /// Returns whether a text looks like the content of a file rather than a path.

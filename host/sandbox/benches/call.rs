@@ -213,5 +213,6 @@ fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<'a> {
             claims: "{\"id\":7}",
         }),
         subscribers: 10,
+        depth: 0,
     }
 }

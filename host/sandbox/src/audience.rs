@@ -18,3 +18,21 @@ pub trait Audience: Send + Sync {
     /// The number of sessions that are subscribed to the topic now.
     fn count(&self, realm: RealmId, topic: &str) -> u32;
 }
+
+/// The audience of plugins that are loaded without being served: no topic has subscribers.
+#[derive(Debug)]
+pub struct NoSubscribers;
+
+impl Audience for NoSubscribers {
+    fn realm_name(&self, _: RealmId) -> String {
+        String::new()
+    }
+
+    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn count(&self, _: RealmId, _: &str) -> u32 {
+        0
+    }
+}

@@ -31,10 +31,14 @@ const RUNTIME: &[&str] = &[
 /// Name parts of glue functions.
 const GLUE: &[&str] = &["jackfield:plugin/", "::_export_", "_cabi", "__export_"];
 
-/// The backtrace, or none if the engine has no frames. Without a function of the author's, glue
-/// functions are shown (the author's code may be inlined into them), or else the innermost of all,
-/// as in interpreters.
+/// The backtrace, or none if the engine has no frames, or no names of functions: numbers alone say
+/// nothing. Without a function of the author's, glue functions are shown (the author's code may be
+/// inlined into them), or else the innermost of all, as in interpreters.
 pub(crate) fn shown(backtrace: &WasmBacktrace) -> Option<String> {
+    let has_name = |frame: &FrameInfo| frame.func_name().is_some() || !frame.symbols().is_empty();
+    if !backtrace.frames().iter().any(has_name) {
+        return None;
+    }
     let locations: Vec<_> = backtrace.frames().iter().flat_map(locations).collect();
     in_one_line(&locations)
 }

@@ -4,6 +4,8 @@
 //! A hook is a function of its request, the host's answers to its imports, and the memory of its
 //! instance. All but the memory is here.
 
+mod answer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,12 +15,15 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Effect;
 use crate::event::PluginEvent;
 use crate::fault::Fault;
+use crate::fetch_record::FetchRecord;
 use crate::manifest::Hook;
 use crate::refusal::HookRefusal;
 use crate::request::{Caller, HookRequest};
 use crate::route_config::RouteConfig;
 use crate::store_value::StoreValue;
 use crate::verdict::{Delivery, PublishVerdict, SubscribeVerdict};
+
+pub use answer::{Acceptance, AnswerContent, EffectAnswer, EffectsAccepted};
 
 /// Memory of an item besides its texts, in bytes.
 const OVERHEAD_BYTES: usize = 64;
@@ -77,10 +82,16 @@ pub struct CallInput {
     pub session: Option<CallerRecord>,
     /// The number of sessions subscribed to the topic.
     pub subscribers: u32,
+    /// How many calls of plugins have led to this one.
+    #[serde(default)]
+    pub depth: u8,
     /// The text of a JSON array.
     pub args: String,
     /// The text of a JSON object.
     pub kwargs: String,
+    /// The answer of `on-response` and `on-result`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<EffectAnswer>,
 }
 
 /// The session that sent the message, as the plugin sees it.
@@ -113,8 +124,14 @@ pub struct HostAnswers {
     pub subscribers: Vec<(String, Vec<u64>)>,
     /// Topics that were asked for the number of their subscribers, in their order.
     pub counts: Vec<(String, u32)>,
+    /// Requests of HTTP that the hook waited for, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<(String, FetchRecord)>,
     /// The store.
     pub store: StoreSeen,
+    /// The answers to effects, when the plugin gave them.
+    #[serde(default, skip_serializing_if = "EffectsAccepted::is_empty")]
+    pub accepted: EffectsAccepted,
 }
 
 /// The part of the store that a call touched, as it was before the call.
@@ -124,6 +141,9 @@ pub struct StoreSeen {
     pub values: BTreeMap<String, Option<StoreValue>>,
     /// The ranges of keys that were listed: keys of theirs that `values` does not have were absent.
     pub ranges: Vec<ListedRange>,
+    /// What was left of the quota before the first write, in bytes; none if the call did not write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<usize>,
 }
 
 /// A range of keys that was listed.
@@ -206,30 +226,41 @@ pub struct CallCost {
 impl CallRecord {
     /// Its size in memory in bytes, without that of its version.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.input.len() + self.answers.len() + self.outcome.len()
+        let Self { version: _, began: _, input, answers, outcome, cost: _, is_whole: _ } = self;
+        size_of::<Self>() + input.len() + answers.len() + outcome.len()
     }
 }
 
 impl HostAnswers {
     fn len(&self) -> usize {
-        let Self { wall_clock, monotonic_clock, subscribers, counts, store, .. } = self;
-        let ids = |(topic, ids): &(String, Vec<u64>)| topic.len() + ids.len() * size_of::<u64>();
+        let Self { seed: _, wall_clock, monotonic_clock, subscribers, counts, .. } = self;
+        let Self { fetched, store: StoreSeen { values, ranges, room: _ }, accepted, .. } = self;
+        let ids = |(topic, ids): &(String, Vec<u64>)| {
+            topic.len() + ids.len() * size_of::<u64>() + OVERHEAD_BYTES
+        };
         let value = |value: &Option<StoreValue>| value.as_ref().map_or(0, |it| it.0.len());
-        let values = store.values.iter().map(|(key, it)| key.len() + value(it) + OVERHEAD_BYTES);
+        let values = values.iter().map(|(key, it)| key.len() + value(it) + OVERHEAD_BYTES);
+        let range = |ListedRange { prefix, last }: &ListedRange| {
+            prefix.len() + last.as_ref().map_or(0, String::len) + OVERHEAD_BYTES
+        };
+        let fetched = fetched.iter().map(|(to, it)| to.len() + it.len() + OVERHEAD_BYTES);
         (wall_clock.len() + monotonic_clock.len()) * size_of::<u64>()
             + subscribers.iter().map(ids).sum::<usize>()
             + counts.iter().map(|(topic, _)| topic.len() + OVERHEAD_BYTES).sum::<usize>()
             + values.sum::<usize>()
-            + store.ranges.iter().map(|it| it.prefix.len() + OVERHEAD_BYTES).sum::<usize>()
+            + ranges.iter().map(range).sum::<usize>()
+            + fetched.sum::<usize>()
+            + accepted.len()
     }
 }
 
 impl CallOutcome {
     fn len(&self) -> usize {
         let value = |it: &StoreWrite| it.value.as_ref().map_or(0, |it| it.0.len());
-        let writes = self.writes.iter().map(|it| it.key.len() + value(it) + OVERHEAD_BYTES);
-        let effects = self.effects.iter().map(|it| it.len() + OVERHEAD_BYTES);
-        self.answer.len() + effects.sum::<usize>() + writes.sum::<usize>()
+        let Self { answer, effects, writes } = self;
+        let writes = writes.iter().map(|it| it.key.len() + value(it) + OVERHEAD_BYTES);
+        let effects = effects.iter().map(|it| it.len() + OVERHEAD_BYTES);
+        answer.len() + effects.sum::<usize>() + writes.sum::<usize>()
     }
 }
 
@@ -243,7 +274,7 @@ impl HookAnswer {
                 it.event.as_ref().map_or(0, PluginEvent::len) + ids * size_of::<u64>()
             }
             Self::Result(event) => event.len(),
-            Self::Fault(it) => it.message.len(),
+            Self::Fault(it) => it.fault.len() + it.message.len(),
         }
     }
 }
@@ -252,21 +283,6 @@ impl CallCost {
     /// Its time.
     pub fn took(&self) -> Duration {
         Duration::from_nanos(self.took_ns)
-    }
-}
-
-impl CallRecord {
-    /// Its size in memory, in bytes: that of its texts and values.
-    pub fn weight(&self) -> usize {
-        let Self { input, answers, outcome, .. } = self;
-        let value = |value: &Option<StoreValue>| value.as_ref().map_or(0, |it| it.0.len());
-        let seen = answers.store.values.iter().map(|(key, it)| key.len() + value(it));
-        let written = outcome.writes.iter().map(|it| it.key.len() + value(&it.value));
-        let subscribers =
-            answers.subscribers.iter().map(|(topic, ids)| topic.len() + 8 * ids.len());
-        let clocks = 8 * (answers.wall_clock.len() + answers.monotonic_clock.len());
-        let effects = outcome.effects.iter().map(Effect::len);
-        input.len() + clocks + seen.chain(written).chain(subscribers).chain(effects).sum::<usize>()
     }
 }
 
@@ -287,17 +303,22 @@ impl CallInput {
             attributes: attributes.map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
             session: request.session.as_ref().map(CallerRecord::new),
             subscribers: request.subscribers,
+            depth: request.depth,
             args: args.to_owned(),
             kwargs: kwargs.to_owned(),
+            answer: None,
         }
     }
 
     /// Its size in memory, in bytes.
     fn len(&self) -> usize {
-        let Self { realm, handler, route, topic, attributes, session, args, kwargs, .. } = self;
+        let Self { hook: _, realm, handler, route, topic, attributes, session, .. } = self;
+        let Self { subscribers: _, depth: _, args, kwargs, answer, .. } = self;
         let texts = [realm, handler, route, topic, args, kwargs].into_iter().map(String::len);
-        let attributes = attributes.iter().map(|(name, value)| name.len() + value.len());
-        texts.chain(attributes).chain(session.iter().map(CallerRecord::len)).sum()
+        let attributes =
+            attributes.iter().map(|(name, value)| name.len() + value.len() + OVERHEAD_BYTES);
+        let caller = session.iter().map(CallerRecord::len);
+        texts.chain(attributes).chain(caller).chain(answer.iter().map(EffectAnswer::len)).sum()
     }
 }
 
@@ -328,9 +349,10 @@ impl CallerRecord {
     }
 
     fn len(&self) -> usize {
-        let Self { authid, authrole, roles, authmethod, claims, .. } = self;
+        let Self { id: _, authid, authrole, roles, authmethod, claims } = self;
         let texts = [authid, authrole, authmethod, claims].into_iter();
-        texts.chain(roles).map(String::len).sum()
+        let roles = roles.iter().map(|role| role.len() + OVERHEAD_BYTES);
+        texts.map(String::len).chain(roles).sum()
     }
 }
 
@@ -398,3 +420,6 @@ impl From<()> for HookAnswer {
         Self::Done
     }
 }
+
+#[cfg(test)]
+mod tests;

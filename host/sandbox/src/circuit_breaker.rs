@@ -275,20 +275,23 @@ impl CircuitBreaker {
         for transitions in transitions {
             match transitions {
                 Transition::Opened { name, opened: Opened { again: true, pause, .. } } => warn!(
+                    name: "breaker.reopened",
                     plugin,
                     handler,
                     "circuit breaker opened again for {name}: calls still fail after the pause; \
                      refusing them for {pause:?}"
                 ),
                 Transition::Opened { name, opened: Opened { faults, pause, .. } } => warn!(
+                    name: "breaker.opened",
                     plugin,
                     handler,
-                    "circuit breaker opened for {name}: {faults} faults within {:?}; \
+                    "circuit breaker opened for {name}: {faults} fault{} within {:?}; \
                      refusing calls for {pause:?}",
+                    if faults == 1 { "" } else { "s" },
                     policy.window
                 ),
                 Transition::Closed { name } => {
-                    warn!(plugin, handler, "circuit breaker closed for {name}");
+                    warn!(name: "breaker.closed", plugin, handler, "circuit breaker closed for {name}");
                 }
             }
         }

@@ -12,17 +12,22 @@ mod error;
 mod structure;
 mod worker;
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
+use tracing::info;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::error::SandboxError;
 use cache::{CacheLookup, CodeCache, Key};
+use child::{CompileJob, CompileOutcome};
+use error::CompileError;
 
 pub use worker::{CompileTask, run_compile_task};
 
@@ -35,6 +40,8 @@ pub struct CompileCommand {
     pub fallback: Option<PathBuf>,
     /// Precedes the arguments of the task.
     pub subcommand: String,
+    /// The variables of its environment. It has no others, as those of the server may be secrets.
+    pub environment: Vec<(String, String)>,
     /// Limits of one compilation.
     pub limits: CompileLimits,
 }
@@ -85,12 +92,23 @@ pub(crate) struct Compiler {
 enum Mode {
     /// In this process, for tests and tools with trusted components.
     InProcess,
-    Child {
-        command: CompileCommand,
-        cache: Arc<CodeCache>,
-        permits: Semaphore,
-    },
+    Child(Box<Children>),
 }
+
+/// Compiles in child processes.
+struct Children {
+    command: CompileCommand,
+    cache: Arc<CodeCache>,
+    /// Bounds the processes that run at a time.
+    permits: Semaphore,
+    /// When compilers may wait for idle cores again, after one got none. A std mutex, held for one
+    /// look.
+    busy_until: Mutex<Option<Instant>>,
+}
+
+/// How long compilers do not wait for idle cores after one got none. Each wait costs a second, and
+/// the compiler's work.
+const BUSY_TIME: Duration = Duration::from_mins(1);
 
 /// Guard that lists a component as being compiled.
 struct CompilingGuard {
@@ -107,8 +125,9 @@ impl Compiler {
     /// Compiles in child processes; the engine loads code from `cache`.
     pub(crate) fn by_children(engine: Engine, command: CompileCommand, cache: CodeCache) -> Self {
         let permits = Semaphore::new(command.limits.at_once.max(1));
-        let mode = Mode::Child { command, cache: Arc::new(cache), permits };
-        Self::new(engine, mode)
+        let (cache, busy_until) = (Arc::new(cache), Mutex::new(None));
+        let children = Children { command, cache, permits, busy_until };
+        Self::new(engine, Mode::Child(Box::new(children)))
     }
 
     fn new(engine: Engine, mode: Mode) -> Self {
@@ -132,10 +151,11 @@ impl Compiler {
         file: &str,
         bytes: Arc<[u8]>,
     ) -> Result<Component, SandboxError> {
-        let Mode::Child { command, cache, permits } = &self.mode else {
+        let Mode::Child(children) = &self.mode else {
             let _compiling = CompilingGuard::begin(&self.compiling, file);
             return self.load(file, bytes).await;
         };
+        let Children { command, cache, permits, .. } = &**children;
         let (engine, kept) = (self.engine.clone(), Arc::clone(cache));
         let (content, limits) = (Arc::clone(&bytes), command.limits);
         // Many components may arrive at once while the server is serving.
@@ -154,7 +174,7 @@ impl Compiler {
                 match cache.look_up(key, &limits) {
                     CacheLookup::Missing => {
                         let _compiling = CompilingGuard::begin(&self.compiling, file);
-                        self.compile(command, cache, key, file, &bytes).await?
+                        self.compile(children, key, file, &bytes).await?
                     }
                     lookup => lookup,
                 }
@@ -170,19 +190,16 @@ impl Compiler {
     /// Compiles in a child process, and caches the result.
     async fn compile(
         &self,
-        command: &CompileCommand,
-        cache: &Arc<CodeCache>,
+        children: &Children,
         key: Key,
         file: &str,
         bytes: &[u8],
     ) -> Result<CacheLookup, SandboxError> {
-        let unable = |error: std::io::Error| SandboxError::Compiler {
-            file: file.to_owned(),
-            text: error.to_string(),
-        };
-        let staging = cache.staging().map_err(unable)?;
-        let answer = child::run(command, staging.path(), file, bytes).await.map_err(unable)?;
-        let (cache, limits, file) = (Arc::clone(cache), command.limits, file.to_owned());
+        let (staging, answer) = children.run(file, bytes).await.map_err(|error| {
+            SandboxError::Compiler { file: file.to_owned(), text: error.to_string() }
+        })?;
+        let (cache, file) = (Arc::clone(&children.cache), file.to_owned());
+        let limits = children.command.limits;
         let compiled_for = Key::engine(&self.engine);
         blocking(&file.clone(), move || match answer {
             Ok(engine) if engine != compiled_for => {
@@ -213,6 +230,42 @@ impl Compiler {
     }
 }
 
+impl Children {
+    /// Compiles into a new folder. The process uses idle cores, so that it delays no other work. If
+    /// there are none, another one with low priority takes its place.
+    async fn run(
+        &self,
+        file: &str,
+        bytes: &[u8],
+    ) -> io::Result<(TempDir, Result<u64, CompileError>)> {
+        let began = Instant::now();
+        let deadline = began + self.command.limits.time;
+        let mut is_idle = lock(&self.busy_until).is_none_or(|until| until <= began);
+        loop {
+            let staging = self.cache.staging()?;
+            let job = CompileJob { file, bytes, folder: staging.path(), deadline, is_idle };
+            let result = match child::run(&self.command, job).await? {
+                CompileOutcome::Compiled(engine) => Ok(engine),
+                CompileOutcome::Failed(error) => Err(error),
+                CompileOutcome::Starved if is_idle => {
+                    info!(
+                        name: "compile.starved",
+                        file,
+                        "all cores are busy; {file} is compiled again with a higher priority"
+                    );
+                    *lock(&self.busy_until) = Some(Instant::now() + BUSY_TIME);
+                    is_idle = false;
+                    continue;
+                }
+                CompileOutcome::Starved => {
+                    Err(CompileError::Crashed("it gave up for lack of CPU time".to_owned()))
+                }
+            };
+            return Ok((staging, result));
+        }
+    }
+}
+
 impl CompilingGuard {
     fn begin(list: &Arc<Mutex<Vec<Compiling>>>, file: &str) -> Self {
         let entry = Compiling { file: file.to_owned(), since: Instant::now() };
@@ -230,8 +283,8 @@ impl Drop for CompilingGuard {
     }
 }
 
-fn lock(list: &Mutex<Vec<Compiling>>) -> MutexGuard<'_, Vec<Compiling>> {
-    list.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs blocking work on a thread pool.

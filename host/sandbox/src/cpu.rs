@@ -3,10 +3,9 @@
 //! The engine interrupts a guest every ten milliseconds (`ticker`). A call that is interrupted
 //! twice is slow, and a lane whose calls take more than a millisecond on average is slow from the
 //! start. A slow call runs while it has one of [`Turns`], of which there is one less than workers,
-//! and keeps it until it ends or waits for something. It runs aside: another thread takes over the
-//! worker's tasks and sockets (`block_in_place`), which would have to wait for the next tick
-//! otherwise. The time that it waits for a turn does not count for its deadline. A plugin that uses
-//! more than its [`Budget`] waits until it has time again.
+//! and keeps it until it ends or waits for something. It runs on a thread of low priority
+//! (`slow_threads`). The time that it waits for a turn or for a core does not count for its deadline.
+//! A plugin that uses more than its [`Budget`] waits until it has time again.
 //!
 //! The measure is a sample: each tick that meets a call charges it a whole tick, which is right on
 //! average and costs fast calls nothing.
@@ -15,15 +14,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
+use crate::slow_threads::{SlowThreads, WaitClock};
 use crate::ticker::TICK;
 
-/// Permits for slow calls of all plugins.
+/// Permits for slow calls of all plugins, and the threads on which they run.
 #[derive(Debug, Clone)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct Turns {
+    permits: Arc<Semaphore>,
+    threads: SlowThreads,
+}
 
 /// CPU time of one plugin's slow calls: a token bucket.
 #[derive(Debug)]
@@ -52,13 +54,24 @@ pub(crate) struct Meter {
     was_interrupted: AtomicBool,
     /// Nanoseconds for which the call has waited for turns.
     waited: AtomicU64,
+    /// Nanoseconds for which the call could run and had no core. Beyond [`MAX_STARVED`] it has
+    /// normal priority.
+    starved: AtomicU64,
+    /// The wait for a core of a slow call that is being polled. A std mutex: it is held for a look.
+    clock: Mutex<Option<WaitClock>>,
     /// Whether calls run without turns: those that begin to serve a plugin, as the operator asked.
     is_exempt: AtomicBool,
+    /// Whether the lane makes an instance.
+    is_starting: AtomicBool,
     /// Whether the call waits for turns without a bound: it cannot be refused.
     is_certain: AtomicBool,
     /// Milliseconds that calls took beyond [`MAX_FAST_MS`] each, up to [`MAX_EXCESS_MS`].
     excess: AtomicU32,
 }
+
+/// An instance that is being made.
+#[must_use]
+pub(crate) struct Starting<'a>(&'a Meter);
 
 /// A call gets no turn within [`MAX_WAIT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,19 +89,16 @@ const MIN_SLOW_EXCESS_MS: u32 = 3 * TICK_MS;
 const MAX_EXCESS_MS: u32 = 60;
 /// The longest that a call waits for its turns.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(5);
+/// The wait for cores of a call after which it runs with normal priority.
+const MAX_STARVED: Duration = Duration::from_millis(250);
 /// CPU time that a plugin has in hand, or owes, at most.
 const MAX_BALANCE: Duration = Duration::from_secs(1);
 
-/// Whether the runtime has worker threads, one of which can be replaced while a call occupies it. The
-/// runtime of a test may have none.
-pub(crate) fn has_workers() -> bool {
-    Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread)
-}
-
 impl Turns {
-    /// For so many workers.
+    /// For so many workers. One of them is left to other tasks.
     pub(crate) fn new(workers: usize) -> Self {
-        Self(Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))))
+        let count = workers.saturating_sub(1).max(1);
+        Self { permits: Arc::new(Semaphore::new(count)), threads: SlowThreads::new(count) }
     }
 }
 
@@ -135,7 +145,10 @@ impl Meter {
             ticks: AtomicU32::new(0),
             was_interrupted: AtomicBool::new(false),
             waited: AtomicU64::new(0),
+            starved: AtomicU64::new(0),
+            clock: Mutex::new(None),
             is_exempt: AtomicBool::new(true),
+            is_starting: AtomicBool::new(false),
             is_certain: AtomicBool::new(false),
             excess: AtomicU32::new(0),
         }
@@ -153,6 +166,18 @@ impl Meter {
         }
     }
 
+    /// Whether the call cannot be refused.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.is_certain.load(Ordering::Relaxed)
+    }
+
+    /// The lane makes an instance until the guard is dropped. It counts as slow meanwhile, because
+    /// that costs more than most calls.
+    pub(crate) fn starting(&self) -> Starting<'_> {
+        self.is_starting.store(true, Ordering::Relaxed);
+        Starting(self)
+    }
+
     /// A call begins.
     pub(crate) fn begin(&self) {
         // Stores would cost fast calls more than these looks do.
@@ -162,6 +187,9 @@ impl Meter {
         }
         if self.waited.load(Ordering::Relaxed) != 0 {
             self.waited.store(0, Ordering::Relaxed);
+        }
+        if self.starved.load(Ordering::Relaxed) != 0 {
+            self.starved.store(0, Ordering::Relaxed);
         }
         let excess = self.excess.load(Ordering::Relaxed);
         if excess != 0 {
@@ -191,11 +219,47 @@ impl Meter {
     pub(crate) fn is_slow(&self) -> bool {
         self.ticks.load(Ordering::Relaxed) >= MIN_SLOW_TICKS
             || self.excess.load(Ordering::Relaxed) >= MIN_SLOW_EXCESS_MS
+            || self.is_starting.load(Ordering::Relaxed)
     }
 
-    /// How long the call has waited for turns.
+    /// How long the call has waited for turns and for cores.
     pub(crate) fn waited(&self) -> Duration {
-        Duration::from_nanos(self.waited.load(Ordering::Relaxed))
+        let of =
+            |nanoseconds: &AtomicU64| Duration::from_nanos(nanoseconds.load(Ordering::Relaxed));
+        let waited = of(&self.waited) + of(&self.starved);
+        if !self.is_slow() {
+            return waited;
+        }
+        let clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        waited + clock.as_ref().map(WaitClock::waited).unwrap_or_default()
+    }
+
+    /// The call was ready to run since `began`, and runs only now.
+    pub(crate) fn starved_since(&self, began: Instant) {
+        let starved = nanoseconds(began.elapsed()).unsigned_abs();
+        self.starved.fetch_add(starved, Ordering::Relaxed);
+    }
+
+    /// Runs a piece of a slow call, such as a poll, and waits for its end. A call that has waited
+    /// long for cores runs on the worker: it holds up its lane.
+    pub(crate) fn run_slow<T: Send>(&self, poll: impl FnOnce() -> T + Send) -> T {
+        let began = Instant::now();
+        let timed = || {
+            self.set_clock(Some(WaitClock::start(began)));
+            let polled = poll();
+            if let Some(clock) = self.set_clock(None) {
+                let starved = clock.waited();
+                self.turns.threads.waited(starved);
+                self.starved.fetch_add(nanoseconds(starved).unsigned_abs(), Ordering::Relaxed);
+            }
+            polled
+        };
+        let starved = Duration::from_nanos(self.starved.load(Ordering::Relaxed));
+        if starved >= MAX_STARVED { timed() } else { self.turns.threads.run(timed) }
+    }
+
+    fn set_clock(&self, clock: Option<WaitClock>) -> Option<WaitClock> {
+        std::mem::replace(&mut *self.clock.lock().unwrap_or_else(PoisonError::into_inner), clock)
     }
 
     /// Waits for a turn; none where none is needed.
@@ -206,14 +270,14 @@ impl Meter {
         let began = Instant::now();
         let in_debt = self.budget.debt(began);
         if in_debt.is_none()
-            && let Ok(turn) = self.turns.0.try_acquire()
+            && let Ok(turn) = self.turns.permits.try_acquire()
         {
             return Ok(Some(turn));
         }
-        let left = if self.is_certain.load(Ordering::Relaxed) {
+        let left = if self.is_certain() {
             Duration::MAX
         } else {
-            MAX_WAIT.saturating_sub(self.waited())
+            MAX_WAIT.saturating_sub(Duration::from_nanos(self.waited.load(Ordering::Relaxed)))
         };
         if in_debt.is_some_and(|debt| debt >= left) {
             // A wait in vain would keep the lane from all others.
@@ -223,13 +287,19 @@ impl Meter {
             if let Some(debt) = in_debt {
                 sleep(debt).await;
             }
-            self.turns.0.acquire().await
+            self.turns.permits.acquire().await
         };
         let turn = timeout(left, wait).await;
         let waited = nanoseconds(began.elapsed()).unsigned_abs();
         self.waited.fetch_add(waited, Ordering::Relaxed);
         // The semaphore is never closed.
         turn.ok().and_then(Result::ok).map(Some).ok_or(TooBusy)
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.is_starting.store(false, Ordering::Relaxed);
     }
 }
 
@@ -255,7 +325,7 @@ mod tests {
         (0..10).for_each(|_| meter.tick());
         meter.begin();
         assert!(meter.is_slow());
-        let held = turns.0.acquire().await.unwrap();
+        let held = turns.permits.acquire().await.unwrap();
         let (turn, ()) = tokio::join!(meter.turn(), async {
             tokio::time::sleep(TICK).await;
             drop(held);
@@ -327,6 +397,44 @@ mod tests {
     }
 
     #[test]
+    fn is_slow_while_an_instance_is_made() {
+        let meter = Meter::serving(&Turns::new(2));
+        let starting = meter.starting();
+        meter.begin();
+        assert!(meter.is_slow());
+        drop(starting);
+        assert!(!meter.is_slow(), "a fault makes the next calls no slower");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn runs_a_call_that_starves_with_normal_priority() {
+        let meter = Meter::serving(&Turns::new(2));
+        meter.begin();
+        let ran = tokio::spawn(async move {
+            let name = || std::thread::current().name().map(str::to_owned);
+            let own = name();
+            let first = meter.run_slow(|| {
+                // No core for so long.
+                std::thread::sleep(MAX_STARVED);
+                name()
+            });
+            let second = meter.run_slow(|| {
+                std::thread::sleep(TICK);
+                name()
+            });
+            let starved = Duration::from_nanos(meter.starved.load(Ordering::Relaxed));
+            (own, first, second, starved)
+        });
+        let (own, first, second, starved) = ran.await.unwrap();
+        assert_ne!(first, own);
+        assert_eq!(second, own);
+        assert!(
+            starved > MAX_STARVED + TICK / 2,
+            "the worker may have no core either: {starved:?}"
+        );
+    }
+
+    #[test]
     fn is_slow_at_once_where_calls_take_long_on_average() {
         let meter = Meter::serving(&Turns::new(2));
         // Nine milliseconds each: nine of ten meet a tick.
@@ -354,7 +462,7 @@ mod tests {
     fn leaves_one_worker_for_other_tasks() {
         for (workers, expected) in [(1, 1), (2, 1), (4, 3)] {
             let turns = Turns::new(workers);
-            assert_eq!(turns.0.available_permits(), expected, "{workers} workers");
+            assert_eq!(turns.permits.available_permits(), expected, "{workers} workers");
         }
     }
 

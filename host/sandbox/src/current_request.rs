@@ -146,6 +146,7 @@ mod tests {
             attributes,
             session,
             subscribers: 3,
+            depth: 0,
         }
     }
 

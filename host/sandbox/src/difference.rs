@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::call_record::{CallOutcome, HookAnswer, StoreWrite};
+use crate::effect::Effect;
+use crate::outgoing::call::OutgoingCall;
+use crate::outgoing::request::OutgoingRequest;
 
 /// A difference, named by its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,8 @@ const CONTEXT_BYTES: usize = 40;
 const MAX_KEY_BYTES: usize = 200;
 /// Members whose value is the text of JSON.
 const JSON_TEXTS: &[&str] = &["args", "kwargs"];
+/// Members of an effect that follow from its call, or from the process.
+const NOT_COMPARED: &[&str] = &["kind", "number", "reply_to"];
 /// Members whose value is a set of sessions.
 const SETS: &[&str] = &["exclude", "eligible"];
 
@@ -167,6 +172,26 @@ fn written(write: &StoreWrite) -> String {
     }
 }
 
+/// A request or a call in one line, without the context that only the plugin itself sees. Two that
+/// reach others as the same have the same line. None for other effects.
+pub(crate) fn outgoing_line(effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Request(request) => Some(line(&Effect::Request(Box::new(OutgoingRequest {
+            context: Vec::new(),
+            ..(**request).clone()
+        })))),
+        Effect::Call(call) => Some(line(&Effect::Call(Box::new(OutgoingCall {
+            context: Vec::new(),
+            ..(**call).clone()
+        })))),
+        Effect::Publish { .. }
+        | Effect::Send { .. }
+        | Effect::Unsubscribe { .. }
+        | Effect::Close { .. }
+        | Effect::Complete(_) => None,
+    }
+}
+
 fn lines(effects: &[impl Serialize]) -> Vec<String> {
     effects.iter().map(line).collect()
 }
@@ -185,7 +210,7 @@ fn write_members(line: &mut String, members: &Map<String, Value>) {
     for (name, value) in members {
         match value {
             Value::Null => {}
-            Value::String(_) if name == "kind" => {}
+            _ if NOT_COMPARED.contains(&name.as_str()) => {}
             Value::Array(list) if list.is_empty() && name == "exclude" => {}
             Value::Object(inner) if name == "event" => write_members(line, inner),
             value => {

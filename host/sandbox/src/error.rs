@@ -135,9 +135,12 @@ impl SandboxError {
         if let Self::NotGranted { interface, line, .. } = &mut self {
             let setting = match *interface {
                 "http" => "http: { allow: [\"https://HOST\"] }".to_owned(),
+                // The list of servers may be there already.
+                "fetch" if granted.http => "http: { blocking: true }".to_owned(),
+                "fetch" => "http: { allow: [\"https://HOST\"], blocking: true }".to_owned(),
                 "calls" => "calls: { allow: [\"PROCEDURE\"] }".to_owned(),
                 other => {
-                    let is_listed = |name: &&str| !matches!(*name, "http" | "calls");
+                    let is_listed = |name: &&str| !matches!(*name, "http" | "fetch" | "calls");
                     let names = granted.names().filter(is_listed).chain([other]);
                     format!("grant: [{}]", names.collect::<Vec<_>>().join(", "))
                 }

@@ -16,10 +16,9 @@ use crate::effect::Effect;
 use crate::fault::FaultKind;
 use crate::log_rate_limit::LogRateLimit;
 use crate::memory::{InstanceMemory, Memory};
-use crate::outgoing::ReplyTo;
 use crate::outgoing::deferred::Later;
-use crate::outgoing::policy::OutgoingPolicy;
-use crate::outgoing::tally::Tally;
+use crate::outgoing::tally::{NotAccepted, OutgoingKind, Permit};
+use crate::outgoing::{OutgoingContext, ReplyTo};
 use crate::policy::Limits;
 use crate::probe::{Probe, ReplaySlot};
 use crate::request::{EventTexts, HookRequest};
@@ -49,7 +48,9 @@ pub(crate) struct HostState {
 /// Shared context of all instances of one plugin.
 pub(crate) struct PluginContext {
     /// The plugin's name, or its file before it is described.
-    pub(crate) plugin: String,
+    pub(crate) name: String,
+    /// The name for people, in the log and in faults: a version that does not serve has a note there.
+    pub(crate) label: String,
     pub(crate) limits: Limits,
     pub(crate) audience: Arc<dyn Audience>,
     pub(crate) space: SharedSpace,
@@ -57,8 +58,7 @@ pub(crate) struct PluginContext {
     pub(crate) schema: u32,
     /// Memory counter of all plugins.
     pub(crate) memory: InstanceMemory,
-    /// What it may request, what it has requested, and the digest of its version.
-    pub(crate) outgoing: (OutgoingPolicy, Arc<Tally>, String),
+    pub(crate) outgoing: OutgoingContext,
     /// A std mutex, held for a few additions.
     pub(crate) log_rate_limit: Mutex<LogRateLimit>,
 }
@@ -69,10 +69,14 @@ pub(crate) struct Call {
     pub(crate) realm: RealmId,
     pub(crate) request: CurrentRequest,
     pub(crate) deadline: Instant,
+    /// How many calls of plugins have led to it.
+    pub(crate) depth: u8,
     pub(crate) effects: Vec<Effect>,
     /// Size of the effects, in bytes.
     pub(crate) output: usize,
     pub(crate) deferral: Deferral,
+    /// Whether the hook may wait for answers of HTTP.
+    pub(crate) may_wait: bool,
 }
 
 /// Whether the result of the call comes later.
@@ -107,9 +111,11 @@ impl HostState {
                 realm: RealmId::default(),
                 request: CurrentRequest::default(),
                 deadline: Instant::now(),
+                depth: 0,
                 effects: Vec::new(),
                 output: 0,
                 deferral: Deferral::default(),
+                may_wait: false,
             },
             meter,
             journal: Journal::new(Arc::clone(&context.space), context.schema),
@@ -131,6 +137,7 @@ impl HostState {
         now: Instant,
     ) -> Instant {
         self.call.request.begin(request, event);
+        self.call.depth = request.depth;
         self.reset(request.realm, now)
     }
 
@@ -151,6 +158,9 @@ impl HostState {
             let present = values.filter_map(|(key, value)| Some((key.clone(), value.as_ref()?)));
             let entry = |(key, value): (String, &StoreValue)| (key, value.0.clone().into(), None);
             space.restore(present.map(entry), Instant::now());
+            if let Some(room) = record.answers.store.room {
+                space.leave(room);
+            }
         }
         let schema = self.context.schema;
         let overlay = match store {
@@ -174,6 +184,7 @@ impl HostState {
     /// Resets the state for a call that is no hook, of a handler or of none.
     pub(crate) fn begin_outside(&mut self, handler: &str) -> Instant {
         self.call.request.begin_outside(handler);
+        self.call.depth = 0;
         self.reset(RealmId::default(), Instant::now())
     }
 
@@ -183,6 +194,7 @@ impl HostState {
         call.effects.clear();
         call.output = 0;
         call.deferral = Deferral::Impossible;
+        call.may_wait = false;
         call.deadline = now + self.context.limits.deadline;
         call.deadline
     }
@@ -191,26 +203,50 @@ impl HostState {
     pub(crate) fn reply_to(&self) -> Option<ReplyTo> {
         let request = &self.call.request;
         request.is_hook().then(|| ReplyTo {
-            plugin: self.context.plugin.clone(),
+            plugin: self.context.name.clone(),
             handler: request.text(Text::Handler).to_owned(),
             topic: request.text(Text::Topic).to_owned(),
-            digest: self.context.outgoing.2.clone(),
+            digest: self.context.outgoing.digest.clone(),
         })
+    }
+
+    /// A place among the effects of a kind that wait, unless the operator denies the effect. A
+    /// refusal is counted.
+    pub(crate) fn permit(
+        &mut self,
+        kind: OutgoingKind,
+        denied: Option<String>,
+        limit: usize,
+    ) -> Result<Permit, NotAccepted> {
+        let tally = &self.context.outgoing.tally;
+        let now = || tally.permit(kind, limit).ok_or(NotAccepted::Busy);
+        let answer = match (&mut self.probe, denied) {
+            (Some(probe), denied) => probe.permit(kind, denied, now),
+            (None, Some(denied)) => Err(NotAccepted::Denied(denied)),
+            (None, None) => now(),
+        };
+        if matches!(answer, Err(NotAccepted::Denied(_))) {
+            tally.refuse(kind);
+        }
+        answer
     }
 
     /// Collects an effect, within the limits.
     pub(crate) fn effect(&mut self, effect: Effect) -> wasmtime::Result<()> {
-        let limits = &self.context.limits;
-        let call = &mut self.call;
-        call.output = call.output.saturating_add(effect.len());
-        if call.output > limits.output {
-            return Err(HostTrap(FaultKind::Output(limits.output)).into());
-        }
+        self.count_output(effect.len())?;
+        let (limits, call) = (&self.context.limits, &mut self.call);
         if call.effects.len() >= limits.effects {
             return Err(HostTrap(FaultKind::Effects(limits.effects)).into());
         }
         call.effects.push(effect);
         Ok(())
+    }
+
+    /// Counts bytes that leave the plugin, within the limit.
+    pub(crate) fn count_output(&mut self, bytes: usize) -> Result<(), HostTrap> {
+        let limit = self.context.limits.output;
+        self.call.output = self.call.output.saturating_add(bytes);
+        if self.call.output > limit { Err(HostTrap(FaultKind::Output(limit))) } else { Ok(()) }
     }
 
     /// Logs the call's stdout and stderr.
@@ -250,15 +286,16 @@ impl Deferral {
 
 impl PluginContext {
     pub(crate) fn new(
-        plugin: String,
+        (name, note): (String, &'static str),
         limits: Limits,
         audience: Arc<dyn Audience>,
         (space, schema): (SharedSpace, u32),
         memory: InstanceMemory,
-        outgoing: (OutgoingPolicy, Arc<Tally>, String),
+        outgoing: OutgoingContext,
     ) -> Self {
         let log_rate_limit = Mutex::new(LogRateLimit::new(limits.log, Instant::now()));
-        Self { plugin, limits, audience, space, schema, memory, outgoing, log_rate_limit }
+        let label = format!("{name}{note}");
+        Self { name, label, limits, audience, space, schema, memory, outgoing, log_rate_limit }
     }
 
     /// Runs `f` on the rate limit.

@@ -2,6 +2,7 @@
 //! version on. All are linked; loading checks the grant.
 
 mod calls;
+mod fetch;
 mod http;
 mod later;
 mod log;
@@ -21,7 +22,8 @@ use crate::host_state::{HostState, HostTrap};
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     contract::v0_1::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)?;
     contract::v0_2::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)?;
-    contract::v0_2::effects::Effects::add_to_linker::<HostState, HostState>(linker, |guest| guest)
+    contract::v0_2::effects::Effects::add_to_linker::<HostState, HostState>(linker, |guest| guest)?;
+    fetch::link(linker)
 }
 
 impl contract::types::Host for HostState {}

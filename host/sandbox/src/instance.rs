@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use wasmtime::{Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
@@ -12,7 +12,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::backtrace;
 use crate::contract::handler;
-use crate::cpu::{self, MAX_WAIT, Meter, TooBusy};
+use crate::cpu::{MAX_WAIT, Meter, TooBusy};
 use crate::exports::{Exports, PluginPre};
 use crate::fault::{CallSite, Fault, FaultKind};
 use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
@@ -75,6 +75,13 @@ impl Instance {
         }
     }
 
+    /// Drops the instance after a fault. The operating system takes milliseconds to give up a large
+    /// memory, which would hold up a worker.
+    pub(crate) fn discard(self) {
+        let meter = Arc::clone(&self.store.data().meter);
+        meter.run_slow(|| drop(self));
+    }
+
     /// Calls `describe`.
     pub(crate) async fn describe(&mut self, ticker: &Ticker) -> Result<handler::Manifest, Fault> {
         let _running = ticker.run();
@@ -131,10 +138,10 @@ impl Instance {
 }
 
 /// Runs a call until shortly after its deadline, while it is fast or has a CPU turn.
-pub(crate) async fn within<T>(
+pub(crate) async fn within<T: Send>(
     meter: &Meter,
     deadline: Instant,
-    call: impl Future<Output = wasmtime::Result<T>>,
+    call: impl Future<Output = wasmtime::Result<T>> + Send,
 ) -> Result<T, CallFailure> {
     meter.begin();
     let mut call = pin!(call);
@@ -145,20 +152,25 @@ pub(crate) async fn within<T>(
             turn = meter.turn().await.map_err(|TooBusy| CallFailure::Busy { was_begun })?;
         }
         was_begun = true;
-        // Most calls return at once. A slow one occupies the thread for a tick, and the worker's tasks
-        // and sockets go to another thread meanwhile.
-        let is_aside = turn.is_some() && cpu::has_workers();
+        // Most calls return at once. A slow one occupies its thread for a tick.
+        let is_slow = turn.is_some();
         let polled = poll_fn(|context| {
-            let mut poll = || call.as_mut().poll(context);
-            Poll::Ready(if is_aside { tokio::task::block_in_place(poll) } else { poll() })
+            let waker = context.waker();
+            let mut poll = || call.as_mut().poll(&mut Context::from_waker(waker));
+            Poll::Ready(if is_slow { meter.run_slow(poll) } else { poll() })
         });
         if let Poll::Ready(answer) = polled.await {
             return answer.map_err(CallFailure::Wasm);
         }
-        if !meter.take_interrupted() {
-            // It waits for something, so that others may run.
-            turn = None;
+        if meter.take_interrupted() {
+            // It is ready to run on, and may have to wait for the worker.
+            let ready = Instant::now();
+            until_woken().await;
+            meter.starved_since(ready);
+            continue;
         }
+        // It waits for something, so that others may run.
+        turn = None;
         let overdue = deadline + meter.waited() + GRACE;
         let woken = tokio::time::timeout_at(overdue.into(), until_woken()).await;
         woken.map_err(|_elapsed| CallFailure::Overdue)?;
@@ -217,7 +229,7 @@ pub(crate) fn fault_of_kind(
     guest.journal.roll_back();
     let stderr = guest.stderr_tail();
     guest.log_suppressed();
-    let plugin = guest.context.plugin.clone();
+    let plugin = guest.context.label.clone();
     Fault { plugin, call_site: Box::new(call_site), kind, backtrace, stderr }
 }
 
@@ -284,5 +296,21 @@ mod tests {
         };
         let (run, ()) = tokio::join!(within(&first, deadline, waiting), other);
         run.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn does_not_count_a_wait_for_a_core_as_time_of_the_call() {
+        let meter = Meter::serving(&Turns::new(2));
+        // Slow from the start.
+        (0..5).for_each(|_| meter.tick());
+        let call = async {
+            // No core until after the deadline.
+            std::thread::sleep(Duration::from_millis(1_500));
+            tokio::task::yield_now().await;
+            Ok(())
+        };
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let ended = tokio::spawn(async move { within(&meter, deadline, call).await });
+        ended.await.unwrap().unwrap();
     }
 }

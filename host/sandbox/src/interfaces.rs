@@ -49,6 +49,7 @@ impl Imports {
             store: has("store"),
             log: has("log"),
             http: has("http"),
+            fetch: has("fetch"),
             calls: has("calls"),
         };
         Ok(Self { names: names.imports.iter().map(|&name| name.to_owned()).collect(), grant })
@@ -112,6 +113,7 @@ fn check_import(
         ("store", _) => (grant.store, "store"),
         ("log", _) => (grant.log, "log"),
         ("http", Version::V0_2) => (grant.http, "http"),
+        ("fetch", Version::V0_2) => (grant.fetch, "fetch"),
         ("calls", Version::V0_2) => (grant.calls, "calls"),
         // Types, and the results of the plugin's own calls.
         ("http-types", Version::V0_2) => (true, "http-types"),

@@ -18,11 +18,12 @@ use crate::call_record::{CallInput, FaultRecord, HookAnswer, PluginVersion};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::cpu::{MAX_WAIT, Meter};
 use crate::fault::{CallSite, Fault, FaultKind};
+use crate::handler_metrics::HandlerMetrics;
 use crate::host_state::Deferral;
 use crate::instance::{CallFailure, Instance, fault, fault_of_kind, within};
 use crate::manifest::Hook;
 use crate::outcome::{HookOutcome, LaneGuard, Passage};
-use crate::plugin_runtime::PluginRuntime;
+use crate::plugin_runtime::{HandlerState, PluginRuntime};
 use crate::probe::Probe;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::Routes;
@@ -54,7 +55,7 @@ pub struct Lane {
 }
 
 /// The result of a call that has left the lane, and the gate before its effects, if there is one.
-type Ended<'a, T> = Result<(HookOutcome<'a, T>, Option<Gate>), Fault>;
+type CallEnd<'a, T> = Result<(HookOutcome<'a, T>, Option<Gate>), Fault>;
 
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
 /// an instance, and the instance takes back what the call wrote.
@@ -63,6 +64,9 @@ struct Turn<'a, 'r> {
     hook: Hook,
     route: RouteId,
     breaker: &'a CircuitBreaker,
+    metrics: &'a HandlerMetrics,
+    /// When the call got its lane and its instance.
+    began: Instant,
     deadline: Instant,
     // Dropped in this order: the instance has to be gone before the next call takes its turn.
     instance: Box<Instance>,
@@ -132,6 +136,7 @@ impl Lane {
     ) -> Result<HookOutcome<'_, SubscribeVerdict>, Fault> {
         let mut turn = self.turn(Hook::Subscribe, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
+        store.data_mut().call.may_wait = true;
         let call = exports.on_subscribe(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
         self.pass(turn.finish_in_lane(answer), Hook::Subscribe, request).await
@@ -199,7 +204,7 @@ impl Lane {
     /// Keeps a call's answer and effects back until what it saw in the store is saved.
     async fn pass<'a, T>(
         &'a self,
-        ended: Ended<'a, T>,
+        ended: CallEnd<'a, T>,
         hook: Hook,
         request: &HookRequest<'_>,
     ) -> Result<HookOutcome<'a, T>, Fault> {
@@ -233,9 +238,13 @@ impl Lane {
         Probe::new(&self.version, input, observers, store)
     }
 
+    /// The fault of a call that is refused. It is counted.
     fn refusal(&self, hook: Hook, request: &HookRequest<'_>, kind: FaultKind) -> Fault {
+        if let Ok(handler) = self.plugin.handler(request.handler) {
+            handler.metrics.failed(&kind);
+        }
         Fault {
-            plugin: self.plugin.manifest.name.clone(),
+            plugin: self.plugin.context.label.clone(),
             call_site: Box::new(call_site(hook, request)),
             kind,
             backtrace: None,
@@ -256,13 +265,15 @@ impl Lane {
         let refuse = |kind| self.refusal(hook, request, kind);
         let is_certain = hook == Hook::Unsubscribe;
         let mut now = Instant::now();
-        let breaker = plugin.breaker(request.handler).map_err(refuse)?;
+        let HandlerState { breaker, metrics } = plugin.handler(request.handler).map_err(refuse)?;
         let route = self.routes.id(request.route).ok_or_else(|| refuse(FaultKind::UnknownRoute))?;
         breaker.admit(hook, request, now).map_err(refuse)?;
         let mut slot = if let Some(slot) = self.slot.try_take() {
             slot
         } else {
+            let waiting = plugin.wait();
             let slot = self.slot.take().await;
+            drop(waiting);
             let began = std::mem::replace(&mut now, Instant::now());
             // A queue that is too long is refused call by call; a timer for each wait would cost
             // more than most calls.
@@ -285,7 +296,10 @@ impl Lane {
                 instance
             } else {
                 plugin.admit().map_err(refuse)?;
-                match plugin.instance(&self.routes, &self.meter).await {
+                let starting = self.meter.starting();
+                let made = plugin.instance(&self.routes, &self.meter).await;
+                drop(starting);
+                match made {
                     Ok(instance) => {
                         // What it took to start is not taken from the call's time.
                         now = Instant::now();
@@ -309,8 +323,7 @@ impl Lane {
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
         let deadline = guest.begin(request, event, now);
-        // Answers are not recorded, so that calls with one could not be replayed.
-        if plugin.observers.is_any() && !hook.is_answer() {
+        if plugin.observers.is_any() {
             guest.probe = self.probe(hook, request, event);
         }
         let order = &self.order;
@@ -319,6 +332,8 @@ impl Lane {
             hook,
             route,
             breaker,
+            metrics,
+            began: now,
             deadline,
             instance,
             slot,
@@ -337,17 +352,26 @@ impl std::fmt::Debug for Lane {
 impl<'a> Turn<'a, '_> {
     /// Ends the call: an answer that is sound gives the instance back to the lane, and so does a call
     /// that was never begun. The lane is free.
-    fn finish<T: Recorded>(self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
+    fn finish<T: Recorded>(self, answer: Result<T::Raw, CallFailure>) -> CallEnd<'a, T> {
         self.finish_in_lane(answer)
             .map(|(outcome, gate)| (HookOutcome { passage: Passage::default(), ..outcome }, gate))
     }
 
     /// As [`Turn::finish`]; the lane is free when the passage is dropped.
-    fn finish_in_lane<T: Recorded>(mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
+    fn finish_in_lane<T: Recorded>(
+        mut self,
+        answer: Result<T::Raw, CallFailure>,
+    ) -> CallEnd<'a, T> {
         let was_begun = !matches!(answer, Err(CallFailure::Busy { was_begun: false }));
+        if was_begun {
+            self.metrics.ended(self.hook, self.began.elapsed());
+        }
         let ended = self.end(answer);
         if let Some(probe) = self.instance.store.data_mut().probe.take() {
             self.report(probe, &ended, was_begun);
+        }
+        if let Err(fault) = &ended {
+            self.metrics.failed(&fault.kind);
         }
         match &ended {
             Ok(_) => self.breaker.succeeded(self.request),
@@ -358,8 +382,9 @@ impl<'a> Turn<'a, '_> {
         if ended.is_ok() || !was_begun {
             self.instance.store.data_mut().call.request.end();
             *self.slot = Some(self.instance);
+        } else {
+            self.instance.discard();
         }
-        // Of a call that has failed, the instance is dropped before the slot.
         let (mut outcome, gate) = ended?;
         outcome.passage.lane = Some(self.slot);
         Ok((outcome, gate))
@@ -367,7 +392,7 @@ impl<'a> Turn<'a, '_> {
 
     /// Tells the observers of the call, or the replay.
     #[cold]
-    fn report<T: Recorded>(&mut self, probe: Box<Probe>, ended: &Ended<'a, T>, was_begun: bool) {
+    fn report<T: Recorded>(&mut self, probe: Box<Probe>, ended: &CallEnd<'a, T>, was_begun: bool) {
         let guest = self.instance.store.data_mut();
         if !was_begun {
             // The plugin was not called.
@@ -382,7 +407,7 @@ impl<'a> Turn<'a, '_> {
         guest.end_replay();
     }
 
-    fn end<T: Recorded>(&mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
+    fn end<T: Recorded>(&mut self, answer: Result<T::Raw, CallFailure>) -> CallEnd<'a, T> {
         let guest = self.instance.store.data_mut();
         let call_site = || call_site(self.hook, self.request);
         let raw = answer.map_err(|failure| fault(guest, call_site(), failure))?;

@@ -19,10 +19,11 @@
 //! `compile` turns components into code within limits, `engine` is the configuration shared with the
 //! compiler, `plugin_runtime` makes instances, `instance` runs calls and classifies
 //! faults, `host_state` is the host's side of one instance, `imports` and `wasi` are the functions
-//! that plugins can call, `denied` those that always refuse, `outgoing` has effects with an answer, `store` keeps state, `ticker`
-//! interrupts calls, `cpu` schedules slow calls, `circuit_breaker` refuses calls that keep failing,
-//! and `log_rate_limit` bounds log lines.
+//! that plugins can call, `denied` those that always refuse, `outgoing` has effects with an answer and requests that wait, `store` keeps state, `ticker`
+//! interrupts calls, `cpu` schedules slow calls, `scheduling` has the priorities of threads, `circuit_breaker` refuses calls that keep failing,
+//! `handler_metrics` counts, and `log_rate_limit` bounds log lines.
 
+mod answer_matcher;
 mod audience;
 mod backtrace;
 mod byte_size;
@@ -42,6 +43,8 @@ mod error;
 mod event;
 mod exports;
 mod fault;
+mod fetch_record;
+mod handler_metrics;
 mod host_state;
 mod imports;
 mod instance;
@@ -61,6 +64,8 @@ mod refusal;
 mod request;
 mod route_config;
 mod sandbox;
+mod scheduling;
+mod slow_threads;
 mod spin_mutex;
 mod stderr_tail;
 mod store;
@@ -69,11 +74,13 @@ mod ticker;
 mod verdict;
 mod wasi;
 
-pub use audience::{Audience, RealmId};
+pub use audience::{Audience, NoSubscribers, RealmId};
 
+pub use answer_matcher::AnswerMatcher;
 pub use call_record::{
-    CallCost, CallInput, CallOutcome, CallRecord, CallerRecord, FaultRecord, HookAnswer,
-    HostAnswers, ListedRange, PluginVersion, StoreSeen, StoreWrite,
+    Acceptance, AnswerContent, CallCost, CallInput, CallOutcome, CallRecord, CallerRecord,
+    EffectAnswer, EffectsAccepted, FaultRecord, HookAnswer, HostAnswers, ListedRange,
+    PluginVersion, StoreSeen, StoreWrite,
 };
 pub use circuit_breaker::{CircuitState, CircuitStatus};
 pub use compile::{CompileCommand, CompileLimits, CompileTask, Compiling, run_compile_task};
@@ -82,6 +89,8 @@ pub use effect::Effect;
 pub use error::SandboxError;
 pub use event::PluginEvent;
 pub use fault::{CallSite, CircuitScope, Fault, FaultKind};
+pub use fetch_record::{FetchRecord, FetchedResponse};
+pub use handler_metrics::{HandlerCounts, SandboxMetrics};
 pub use interfaces::Imports;
 pub use lane::{Lane, Lanes};
 pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
@@ -94,6 +103,7 @@ pub use outgoing::deferred::{Completion, Later};
 pub use outgoing::origin::{AllowedOrigin, Host, HttpOrigin, Scheme};
 pub use outgoing::policy::{CallPolicy, HttpPolicy, LaterPolicy, OutgoingPolicy};
 pub use outgoing::request::{HttpError, HttpRequest, HttpResponse, OutgoingRequest};
+pub use outgoing::sender::{HttpSender, PendingResponse};
 pub use outgoing::tally::{OutgoingCount, OutgoingKind, Permit};
 pub use plugin::Plugin;
 pub use policy::{BreakerPolicy, Grant, Limits, LogRate, PluginPolicy, StateMode};
@@ -107,6 +117,7 @@ pub use store::entry::{
 };
 pub use store::history::LostMoment;
 pub use store::moment::StoreMoment;
-pub use store::plugin_store::{PluginStore, StoreBackup};
+pub use store::plugin_store::PluginStore;
+pub use store::plugin_stores::PluginStores;
 pub use store_value::StoreValue;
 pub use verdict::{CallAnswer, Delivery, PublishVerdict, SubscribeVerdict};

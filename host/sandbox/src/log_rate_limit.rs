@@ -1,41 +1,34 @@
-//! Token bucket for a plugin's log lines. Pure: time is a parameter.
+//! Rate limit of a plugin's log lines: a token bucket, and reports of the lines beyond. Pure: time is a
+//! parameter.
 
 use std::time::{Duration, Instant};
 
+use jackfield_metrics::TokenBucket;
+
 use crate::policy::LogRate;
 
-/// Token bucket of one plugin.
+/// Rate limit of one plugin.
 #[derive(Debug)]
 pub(crate) struct LogRateLimit {
-    rate: LogRate,
-    /// Available lines, in thousandths.
-    level: u64,
-    refilled: Instant,
+    lines: TokenBucket,
     suppressed: u64,
     reported: Option<Instant>,
 }
 
-/// One line, in thousandths.
-const LINE: u64 = 1_000;
 /// Interval between reports of suppressed lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 impl LogRateLimit {
     pub(crate) fn new(rate: LogRate, now: Instant) -> Self {
-        let level = u64::from(rate.burst) * LINE;
-        Self { rate, level, refilled: now, suppressed: 0, reported: None }
+        let lines = TokenBucket::full(rate.per_second, rate.burst, now);
+        Self { lines, suppressed: 0, reported: None }
     }
 
     /// Takes a token for a line. Counts the line as suppressed if there is none.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        if self.level >= LINE {
-            self.level -= LINE;
-            true
-        } else {
-            self.suppressed += 1;
-            false
-        }
+        let is_admitted = self.lines.take(now);
+        self.suppressed += u64::from(!is_admitted);
+        is_admitted
     }
 
     /// The number of suppressed lines since the last report, once per interval.
@@ -47,18 +40,6 @@ impl LogRateLimit {
         }
         self.reported = Some(now);
         Some(std::mem::take(&mut self.suppressed))
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.refilled);
-        let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        // A whole millisecond at least, so that nothing is lost in rounding.
-        if passed > 0 {
-            let full = u64::from(self.rate.burst) * LINE;
-            let gain = passed.saturating_mul(u64::from(self.rate.per_second));
-            self.level = self.level.saturating_add(gain).min(full);
-            self.refilled = now;
-        }
     }
 }
 

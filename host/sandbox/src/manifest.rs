@@ -141,8 +141,35 @@ impl Hook {
     pub const ALL: [Self; 5] =
         [Self::Subscribe, Self::Unsubscribe, Self::Publish, Self::Call, Self::Timer];
 
+    /// The number of all hooks, with those for answers.
+    pub(crate) const COUNT: usize = 7;
+
+    /// Every hook, with those for answers, in the order of their numbers.
+    pub(crate) const EVERY: [Self; Self::COUNT] = [
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::Publish,
+        Self::Call,
+        Self::Timer,
+        Self::Response,
+        Self::Result,
+    ];
+
+    /// Its name in the contract.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Subscribe => "on-subscribe",
+            Self::Unsubscribe => "on-unsubscribe",
+            Self::Publish => "on-publish",
+            Self::Call => "on-call",
+            Self::Timer => "on-timer",
+            Self::Response => "on-response",
+            Self::Result => "on-result",
+        }
+    }
+
     /// Whether it receives the answer of an effect.
-    pub(crate) fn is_answer(self) -> bool {
+    pub fn is_answer(self) -> bool {
         matches!(self, Self::Response | Self::Result)
     }
 
@@ -166,15 +193,7 @@ impl Hook {
 /// The name of the hook in the contract.
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Subscribe => "on-subscribe",
-            Self::Unsubscribe => "on-unsubscribe",
-            Self::Publish => "on-publish",
-            Self::Call => "on-call",
-            Self::Timer => "on-timer",
-            Self::Response => "on-response",
-            Self::Result => "on-result",
-        })
+        f.write_str(self.name())
     }
 }
 

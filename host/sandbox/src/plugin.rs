@@ -66,16 +66,12 @@ impl Plugin {
 
     /// How the plugin's store is kept.
     pub fn state_mode(&self) -> StateMode {
-        match &self.runtime.context.space.durable {
-            None => StateMode::Memory,
-            Some(durable) if durable.is_synced => StateMode::Synced,
-            Some(_) => StateMode::Written,
-        }
+        self.store().state_mode()
     }
 
     /// The numbers of its effects with an answer, over all its versions.
     pub fn outgoing(&self, kind: OutgoingKind) -> OutgoingCount {
-        self.runtime.context.outgoing.1.count(kind)
+        self.runtime.context.outgoing.tally.count(kind)
     }
 
     /// SHA-256 of its component, in hexadecimal.
@@ -101,6 +97,11 @@ impl Plugin {
     /// The number of instances that were replaced because they had grown.
     pub fn recycled(&self) -> u64 {
         self.runtime.recycled()
+    }
+
+    /// The number of calls that wait for one of its lanes.
+    pub fn waiting(&self) -> usize {
+        self.runtime.waiting()
     }
 
     /// Makes `lanes` lanes (at least one), each with an instance configured for all the routes. An

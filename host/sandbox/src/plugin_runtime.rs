@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use jackfield_text::Untrusted;
@@ -15,6 +15,7 @@ use crate::cpu::{Budget, MAX_WAIT, Meter, Turns};
 use crate::error::SandboxError;
 use crate::exports::PluginPre;
 use crate::fault::{Fault, FaultKind};
+use crate::handler_metrics::{HandlerMetrics, PluginMetrics};
 use crate::host_state::PluginContext;
 use crate::instance::Instance;
 use crate::manifest::Manifest;
@@ -35,10 +36,27 @@ pub(crate) struct PluginRuntime {
     turns: Turns,
     budget: Arc<Budget>,
     /// By handler, over all lanes.
-    breakers: HashMap<String, CircuitBreaker>,
+    handlers: HashMap<String, HandlerState>,
+    /// Calls that wait for a lane.
+    waiting: AtomicUsize,
     /// Whether instances that have grown may be replaced between calls.
     may_recycle: bool,
     recycled: AtomicU64,
+}
+
+/// What a handler's calls have in common.
+pub(crate) struct HandlerState {
+    pub(crate) breaker: CircuitBreaker,
+    pub(crate) metrics: Arc<HandlerMetrics>,
+}
+
+/// A call that waits for a lane, until it is dropped.
+pub(crate) struct WaitingCall<'a>(&'a AtomicUsize);
+
+impl Drop for WaitingCall<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl PluginRuntime {
@@ -49,13 +67,17 @@ impl PluginRuntime {
         context: Arc<PluginContext>,
         turns: Turns,
         recycle: bool,
-        (observers, digest): (Arc<CallObservers>, String),
+        (observers, digest, metrics): (Arc<CallObservers>, String, Arc<PluginMetrics>),
     ) -> Self {
         let may_recycle = recycle || manifest.is_stateless;
         let limits = &context.limits;
         let names = manifest.handlers.iter().map(|handler| &handler.name);
-        let breaker = |name: &String| CircuitBreaker::new(&context.plugin, name, limits.breaker);
-        let breakers = names.map(|name| (name.clone(), breaker(name))).collect();
+        let state = |name: &String| HandlerState {
+            breaker: CircuitBreaker::new(&context.label, name, limits.breaker),
+            metrics: metrics.of(name),
+        };
+        let handlers = names.map(|name| (name.clone(), state(name))).collect();
+        let waiting = AtomicUsize::new(0);
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let recycled = AtomicU64::new(0);
         Self {
@@ -67,7 +89,8 @@ impl PluginRuntime {
             digest,
             turns,
             budget,
-            breakers,
+            handlers,
+            waiting,
             may_recycle,
             recycled,
         }
@@ -96,6 +119,7 @@ impl PluginRuntime {
                 let times = self.recycled.fetch_add(1, Ordering::Relaxed) + 1;
                 let limit = byte_size(self.context.limits.memory);
                 tracing::info!(
+                    name: "plugin.recycled",
                     target: "jackfield::plugin",
                     plugin,
                     "recycled an instance that used {size} of {limit} (plugins.*.memory); {times} \
@@ -109,6 +133,7 @@ impl PluginRuntime {
         memory.postpone_recycling();
         let reason = Untrusted::new(&reason);
         tracing::warn!(
+            name: "plugin.recycle_failed",
             target: "jackfield::plugin",
             plugin,
             "cannot recycle an instance that uses {size}: {reason}"
@@ -117,7 +142,7 @@ impl PluginRuntime {
 
     /// The circuit breaker of each handler.
     pub(crate) fn breakers(&self) -> impl Iterator<Item = &CircuitBreaker> {
-        self.breakers.values()
+        self.handlers.values().map(|handler| &handler.breaker)
     }
 
     /// A fresh instance, configured for the routes.
@@ -153,8 +178,19 @@ impl PluginRuntime {
         self.context.space.durable.as_ref().map_or(Ok(()), Durable::admit)
     }
 
-    /// The handler's circuit breaker, if the handler exists.
-    pub(crate) fn breaker(&self, handler: &str) -> Result<&CircuitBreaker, FaultKind> {
-        self.breakers.get(handler).ok_or(FaultKind::UnknownHandler)
+    /// The handler of this name, if it exists.
+    pub(crate) fn handler(&self, name: &str) -> Result<&HandlerState, FaultKind> {
+        self.handlers.get(name).ok_or(FaultKind::UnknownHandler)
+    }
+
+    /// Counts a call that waits for a lane.
+    pub(crate) fn wait(&self) -> WaitingCall<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingCall(&self.waiting)
+    }
+
+    /// The number of calls that wait for a lane.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }

@@ -106,14 +106,23 @@ pub struct Grant {
     pub log: bool,
     /// Send requests of HTTP, to the servers of a list.
     pub http: bool,
+    /// Wait for answers of HTTP in `on-subscribe`, from the servers of the same list.
+    pub fetch: bool,
     /// Call procedures of a list.
     pub calls: bool,
 }
 
 impl Grant {
     /// Everything that can be granted.
-    pub const ALL: Self =
-        Self { topics: true, sessions: true, store: true, log: true, http: true, calls: true };
+    pub const ALL: Self = Self {
+        topics: true,
+        sessions: true,
+        store: true,
+        log: true,
+        http: true,
+        fetch: true,
+        calls: true,
+    };
 
     /// Nothing.
     pub const NONE: Self = Self {
@@ -122,29 +131,32 @@ impl Grant {
         store: false,
         log: false,
         http: false,
+        fetch: false,
         calls: false,
     };
 
     /// Whether the other grant has all of this one.
     pub fn is_within(self, other: Self) -> bool {
-        let Self { topics, sessions, store, log, http, calls } = other;
+        let Self { topics, sessions, store, log, http, fetch, calls } = other;
         (!self.topics || topics)
             && (!self.sessions || sessions)
             && (!self.store || store)
             && (!self.log || log)
             && (!self.http || http)
+            && (!self.fetch || fetch)
             && (!self.calls || calls)
     }
 
     /// The names of what is granted, as in the operator's file.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let Self { topics, sessions, store, log, http, calls } = self;
+        let Self { topics, sessions, store, log, http, fetch, calls } = self;
         [
             (topics, "topics"),
             (sessions, "sessions"),
             (store, "store"),
             (log, "log"),
             (http, "http"),
+            (fetch, "fetch"),
             (calls, "calls"),
         ]
         .into_iter()
@@ -183,6 +195,6 @@ impl Default for BreakerPolicy {
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { topics: true, sessions: true, store: true, log: true, http: false, calls: false }
+        Self { topics: true, sessions: true, store: true, log: true, ..Self::NONE }
     }
 }

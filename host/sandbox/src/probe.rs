@@ -15,11 +15,15 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng as _;
 
 use crate::call_record::{
-    CallCost, CallInput, CallOutcome, CallRecord, HookAnswer, HostAnswers, ListedRange,
-    PluginVersion, StoreWrite,
+    Acceptance, AnswerContent, CallCost, CallInput, CallOutcome, CallRecord, EffectAnswer,
+    HookAnswer, HostAnswers, ListedRange, PluginVersion, StoreWrite,
 };
 use crate::effect::Effect;
+use crate::fetch_record::FetchRecord;
 use crate::observer::CallObserver;
+use crate::outgoing::deferred::Later;
+use crate::outgoing::request::{HttpError, HttpResponse};
+use crate::outgoing::tally::{NotAccepted, OutgoingKind, Permit};
 use crate::store::moment::StoreMoment;
 use crate::store_value::StoreValue;
 use script::Script;
@@ -183,6 +187,87 @@ impl Probe {
             self.answers.counts.push((topic.to_owned(), count));
         }
         count
+    }
+
+    /// The answer to a request of HTTP that the hook has waited for. A replay sends none.
+    pub(crate) fn fetched(
+        &mut self,
+        server: String,
+        now: impl FnOnce() -> Result<HttpResponse, HttpError>,
+    ) -> Result<HttpResponse, HttpError> {
+        let record = match &mut self.script {
+            Some(script) => script.fetched(&server),
+            None => FetchRecord::from(now()),
+        };
+        if self.takes(server.len() + record.len()) {
+            self.answers.fetched.push((server, record.clone()));
+        }
+        record.into()
+    }
+
+    /// The hook is called with the answer to an effect.
+    pub(crate) fn answered(&mut self, number: u64, context: &[u8], received: AnswerContent) {
+        let context = StoreValue(context.to_vec());
+        let answer = EffectAnswer { number, context, received };
+        if self.takes(answer.len()) {
+            self.input.answer = Some(answer);
+        }
+    }
+
+    /// A place among the effects of this kind that wait, unless the effect is denied. A replay takes
+    /// no place, and has the recorded answer.
+    pub(crate) fn permit(
+        &mut self,
+        kind: OutgoingKind,
+        denied: Option<String>,
+        now: impl FnOnce() -> Result<Permit, NotAccepted>,
+    ) -> Result<Permit, NotAccepted> {
+        let answer = match (&mut self.script, denied) {
+            (Some(script), denied) => script.accept(kind, denied),
+            (None, Some(denied)) => Err(NotAccepted::Denied(denied)),
+            (None, None) => now(),
+        };
+        let acceptance = Acceptance::from(&answer);
+        if self.takes(acceptance.len()) {
+            let accepted = &mut self.answers.accepted;
+            match kind {
+                OutgoingKind::Http => accepted.requests.push(acceptance),
+                OutgoingKind::Call => accepted.calls.push(acceptance),
+                OutgoingKind::Deferred => {}
+            }
+        }
+        answer
+    }
+
+    /// A deferred result; none if too many wait. Nothing waits for that of a replay.
+    pub(crate) fn deferred(&mut self, now: impl FnOnce() -> Option<Later>) -> Option<Later> {
+        let later = match &mut self.script {
+            Some(script) => script.deferred().map(Later::of_replay),
+            None => now(),
+        };
+        if self.takes(size_of::<u64>()) {
+            self.answers.accepted.deferred.push(later.as_ref().map(Later::number));
+        }
+        later
+    }
+
+    /// Whether the caller of a deferred result waits.
+    pub(crate) fn is_awaited(&mut self, number: u64, now: impl FnOnce() -> bool) -> bool {
+        let is_awaited = match &mut self.script {
+            Some(script) => script.is_awaited(number),
+            None => now(),
+        };
+        if self.takes(size_of::<u64>()) {
+            self.answers.accepted.completed.push((number, is_awaited));
+        }
+        is_awaited
+    }
+
+    /// The plugin is about to write: what is left of the quota before the first write.
+    pub(crate) fn room(&mut self, now: impl FnOnce() -> usize) {
+        if self.answers.store.room.is_none() {
+            self.answers.store.room = Some(now());
+        }
     }
 
     /// The plugin is about to use a key, which holds this value.

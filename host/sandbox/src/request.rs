@@ -23,6 +23,9 @@ pub struct HookRequest<'a> {
     pub session: Option<Caller<'a>>,
     /// The number of sessions subscribed to the topic.
     pub subscribers: u32,
+    /// How many calls of plugins have led to this hook: 0 if a client or a timer has. The plugin does
+    /// not see it.
+    pub depth: u8,
 }
 
 /// The session that sent the message.

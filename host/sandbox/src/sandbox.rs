@@ -20,6 +20,7 @@ use crate::cpu::{Budget, Meter, Turns};
 use crate::engine;
 use crate::error::SandboxError;
 use crate::exports::PluginPre;
+use crate::handler_metrics::{PluginMetrics, SandboxMetrics};
 use crate::host_state::{HostState, PluginContext};
 use crate::imports;
 use crate::instance::Instance;
@@ -27,13 +28,15 @@ use crate::interfaces::check_interfaces;
 use crate::manifest::Manifest;
 use crate::memory::InstanceMemory;
 use crate::observer::CallObservers;
+use crate::outgoing::OutgoingContext;
 use crate::outgoing::policy::OutgoingPolicy;
-use crate::outgoing::tally::Tallies;
+use crate::outgoing::sender::HttpSender;
+use crate::outgoing::tally::{Tallies, Tally};
 use crate::plugin::Plugin;
 use crate::plugin_runtime::PluginRuntime;
 use crate::policy::{PluginPolicy, StateMode};
 use crate::store::durable::Durable;
-use crate::store::plugin_store::StoreBackup;
+use crate::store::plugin_stores::PluginStores;
 use crate::store::{SharedSpace, Spaces};
 use crate::ticker::Ticker;
 use crate::{denied, wasi};
@@ -43,11 +46,13 @@ pub struct Sandbox {
     compiler: Compiler,
     linker: Arc<Linker<HostState>>,
     ticker: Arc<Ticker>,
-    spaces: Spaces,
+    spaces: Arc<Spaces>,
     memory: InstanceMemory,
     tallies: Tallies,
     turns: Turns,
     observers: Arc<CallObservers>,
+    metrics: SandboxMetrics,
+    sender: Option<Arc<dyn HttpSender>>,
 }
 
 /// Settings of a sandbox.
@@ -69,7 +74,7 @@ struct Resources<'a> {
     spaces: &'a Spaces,
     memory: &'a InstanceMemory,
     turns: &'a Turns,
-    /// The end of the plugin's name in the log.
+    /// The end of the plugin's name in the log. One that serves has none.
     note: &'static str,
 }
 
@@ -99,11 +104,13 @@ impl Sandbox {
         Ok(Self {
             linker: Arc::new(linker),
             ticker: Arc::new(ticker),
-            spaces: Spaces::default(),
+            spaces: Arc::default(),
             memory: InstanceMemory::new(instance_memory),
             tallies: Tallies::new(in_flight.unwrap_or(usize::MAX)),
             turns: Turns::new(workers()),
             observers: Arc::default(),
+            metrics: SandboxMetrics::default(),
+            sender: None,
             compiler,
         })
     }
@@ -115,9 +122,16 @@ impl Sandbox {
         engine: Box<dyn StoreEngine>,
         mode: impl Fn(&str) -> StateMode + Send + Sync + 'static,
     ) -> Result<Self, SandboxError> {
-        let spaces = Spaces::saved_by(engine, Box::new(mode));
+        let commits = self.metrics.store_commits();
+        let spaces = Spaces::saved_by(engine, Box::new(mode), commits);
         let spaces = spaces.map_err(|source| SandboxError::Writer { source })?;
-        Ok(Self { spaces, ..self })
+        Ok(Self { spaces: Arc::new(spaces), ..self })
+    }
+
+    /// Sends the requests that hooks wait for by this client. Without one, they fail.
+    #[must_use]
+    pub fn sending_by(self, sender: Arc<dyn HttpSender>) -> Self {
+        Self { sender: Some(sender), ..self }
     }
 
     /// Loads a plugin: checks its version and its imports against the grant, compiles it or takes it
@@ -194,14 +208,18 @@ impl Sandbox {
         let memory = memory.for_plugin();
         // A version that does not serve takes nothing from the one that does.
         let serves = note.is_empty();
-        let tally = if serves { self.tallies.of(&name) } else { self.tallies.spare() };
-        let outgoing = (policy.outgoing, tally, digest.clone());
-        let name = name + note;
+        let tally = if serves { self.tallies.of(&name) } else { Tally::apart() };
+        let metrics =
+            if serves { self.metrics.of(&name) } else { Arc::new(PluginMetrics::default()) };
+        let sender = self.sender.clone().filter(|_| serves);
+        let outgoing =
+            OutgoingContext { policy: policy.outgoing, tally, digest: digest.clone(), sender };
+        let name = (name, note);
         let context = PluginContext::new(name, policy.limits, audience, space, memory, outgoing);
         let (ticker, turns) = (Arc::clone(&self.ticker), turns.clone());
         let context = Arc::new(context);
         let recycle = policy.recycle;
-        let observed = (Arc::clone(&self.observers), digest);
+        let observed = (Arc::clone(&self.observers), digest, metrics);
         let runtime = PluginRuntime::new(manifest, pre, ticker, context, turns, recycle, observed);
         Ok(Plugin::new(runtime))
     }
@@ -211,9 +229,17 @@ impl Sandbox {
         Arc::clone(&self.observers)
     }
 
-    /// Backups of the saved stores.
-    pub fn store_backup(&self) -> StoreBackup {
-        self.spaces.backup()
+    /// Metrics of the plugins that serve.
+    pub fn metrics(&self) -> SandboxMetrics {
+        self.metrics.clone()
+    }
+
+    /// The stores of all plugins; `quota` is the size limit of one that is removed, in bytes.
+    pub fn plugin_stores(
+        &self,
+        quota: impl Fn(&str) -> usize + Send + Sync + 'static,
+    ) -> PluginStores {
+        PluginStores::new(Arc::clone(&self.spaces), quota)
     }
 
     /// Memory counter of all instances.
@@ -269,12 +295,17 @@ impl Sandbox {
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let meter = Arc::new(Meter::new(self.turns.clone(), budget));
         let context = Arc::new(PluginContext::new(
-            file.to_owned(),
+            (file.to_owned(), ""),
             limits,
             Arc::clone(audience),
             (SharedSpace::default(), 0),
             self.memory.clone(),
-            (OutgoingPolicy::default(), self.tallies.spare(), String::new()),
+            OutgoingContext {
+                policy: OutgoingPolicy::default(),
+                tally: Tally::apart(),
+                digest: String::new(),
+                sender: None,
+            },
         ));
         let failed =
             |fault| SandboxError::Describe { file: file.to_owned(), fault: Box::new(fault) };
@@ -296,6 +327,7 @@ fn report_schema(manifest: &Manifest, space: &SharedSpace) {
     let earlier = space.durable.as_ref().and_then(Durable::schema);
     if let Some(earlier) = earlier.filter(|earlier| *earlier != manifest.schema) {
         tracing::warn!(
+            name: "store.other_layout",
             target: "jackfield::plugin",
             plugin = manifest.name,
             "the plugin's store was last written with layout {earlier} (`schema`), and this version \
@@ -319,6 +351,7 @@ fn new_engine(cache: Option<PathBuf>) -> Result<Engine, SandboxError> {
         match open_cache(&directory) {
             Ok(cache) => drop(config.cache(Some(cache))),
             Err(text) => tracing::warn!(
+                name: "compile.cache_unusable",
                 directory = %directory.display(),
                 "the cache of compiled plugins cannot be used, plugins are compiled at each \
                  start: {text}"

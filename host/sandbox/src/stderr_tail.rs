@@ -7,6 +7,9 @@ const MAX_QUOTED_BYTES: usize = 1 << 10;
 const PANICKED: &str = " panicked at ";
 const THREAD: &str = "thread '";
 const NOTE: &str = "note: run with `RUST_BACKTRACE";
+/// Parts of an error of JavaScript within a panic of its engine.
+const SCRIPT_MESSAGE: &str = "Exception { message: Some(\"";
+const SCRIPT_STACK: &str = ", stack: Some(\"";
 
 /// Splits the text into lines for the log and the quotation of the fault: the last panic, or else
 /// the last lines.
@@ -24,7 +27,8 @@ pub(crate) fn split(text: &str) -> (&str, &str) {
     text.split_at(start)
 }
 
-/// `panicked at src/lib.rs:5:9: a bid of 666`, or `stderr: the last / lines`; none of nothing.
+/// `panicked at src/lib.rs:5:9: a bid of 666`; for a plugin in JavaScript `TypeError: x is undefined /
+/// at onCall (/plugin.js:4:5)`; or `stderr: the last / lines`; none of nothing.
 pub(crate) fn in_one_line(last: &str) -> Option<String> {
     let lines: Vec<_> = last.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let mut text = match lines.split_first() {
@@ -33,12 +37,49 @@ pub(crate) fn in_one_line(last: &str) -> Option<String> {
             let place = first.split_once(PANICKED).map_or("", |(_, place)| place);
             let message: Vec<_> =
                 rest.iter().take_while(|line| !line.starts_with(NOTE)).copied().collect();
-            format!("panicked at {place} {}", message.join(" / "))
+            let message = message.join(" / ");
+            script_error(&message).unwrap_or_else(|| format!("panicked at {place} {message}"))
         }
         Some(_) => format!("stderr: {}", lines.join(" / ")),
     };
     text.truncate(text.floor_char_boundary(MAX_QUOTED_BYTES));
     Some(text)
+}
+
+/// Message and stack of an error of JavaScript, which a panic of its engine quotes.
+fn script_error(panic: &str) -> Option<String> {
+    let (_, message) = panic.split_once(SCRIPT_MESSAGE)?;
+    let (message, rest) = unquoted(message)?;
+    let stack = rest.strip_prefix(')').and_then(|rest| rest.strip_prefix(SCRIPT_STACK));
+    let stack = stack.and_then(unquoted).map(|(stack, _)| stack).unwrap_or_default();
+    let lines = message.lines().chain(stack.lines()).map(str::trim);
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    Some(lines.join(" / "))
+}
+
+/// Reads a text up to its closing quote, with the escapes of `Debug`. Returns it with the rest after
+/// the quote; none if it is cut off.
+fn unquoted(quoted: &str) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut chars = quoted.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some((text, chars.as_str())),
+            '\\' => text.push(match chars.next()? {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                '0' => '\0',
+                'u' => {
+                    let digits = chars.by_ref().skip(1).take_while(|digit| *digit != '}');
+                    let number = u32::from_str_radix(&digits.collect::<String>(), 16).ok();
+                    number.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+                }
+                other => other,
+            }),
+            other => text.push(other),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +101,28 @@ mod tests {
         check(&format!("about to fail{panic}"), "about to fail\n", line);
         check(&format!("{panic}{panic}"), &format!("{panic}\n"), line);
         check("thread 'main' (1) panicked at x.rs:1:1:\nno", "", Some("panicked at x.rs:1:1: no"));
+    }
+
+    #[test]
+    fn reads_message_and_stack_of_an_error_in_javascript() {
+        let panic = |value: &str| {
+            format!(
+                "\nthread 'main' (1) panicked at crates/runtime/src/interpreter.rs:51:31:\n\
+                 Failed to call 'onCall': Value(Exception(\n{value}\n))\n{NOTE}=1`\n"
+            )
+        };
+        let error = r#"Exception { message: Some("TypeError: no \"y\" in \u{1f600}"), stack: Some("    at inner (/plugin.js:2:28)\n    at onCall (/plugin.js:4:57)\n") }"#;
+        let line = "TypeError: no \"y\" in \u{1f600} / at inner (/plugin.js:2:28) / at onCall (/plugin.js:4:57)";
+        check(&panic(error), "\n", Some(line));
+        let thrown = r#"Exception { message: Some("thrown: 7"), stack: None }"#;
+        check(&panic(thrown), "\n", Some("thrown: 7"));
+        // One that is cut off is quoted as it is.
+        let cut = r#"Exception { message: Some("TypeErr"#;
+        let line = in_one_line(split(&panic(cut)).1).unwrap();
+        assert!(
+            line.starts_with("panicked at crates/runtime/") && line.contains("TypeErr"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! [`Journal`](journal::Journal), which rolls its writes back if it fails. With an engine, the
 //! writes of hooks are saved as well: [`durable`] collects them, the [`writer`] commits them, and a
 //! [`Gate`](passage::Gate) keeps a hook's answer and effects back until then. The operator of a server
-//! reaches a space through a [`PluginStore`](plugin_store::PluginStore).
+//! reaches a space through a [`PluginStore`](plugin_store::PluginStore), which
+//! [`PluginStores`](plugin_stores::PluginStores) finds, also of plugins that are removed.
 
 pub(crate) mod durable;
 pub(crate) mod entry;
@@ -13,21 +14,22 @@ pub(crate) mod journal;
 pub(crate) mod moment;
 pub(crate) mod passage;
 pub(crate) mod plugin_store;
+pub(crate) mod plugin_stores;
 pub(crate) mod space;
 pub(crate) mod writer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
+use jackfield_metrics::Histogram;
 use jackfield_store::Engine;
 
 use crate::policy::StateMode;
 use durable::{Durable, MAX_SAVE_TIME};
-use plugin_store::StoreBackup;
 use space::Space;
-use writer::Writer;
+use writer::StoreWriter;
 
 /// A space shared by several instances.
 pub(crate) type SharedSpace = Arc<Kept>;
@@ -51,7 +53,7 @@ pub(crate) struct Spaces {
 
 /// How spaces are saved.
 struct Saving {
-    writer: Writer,
+    writer: StoreWriter,
     /// The mode of the plugin of this name.
     mode: Box<dyn Fn(&str) -> StateMode + Send + Sync>,
     /// The time for changes to be saved.
@@ -63,15 +65,16 @@ impl Spaces {
     pub(crate) fn saved_by(
         engine: Box<dyn Engine>,
         mode: Box<dyn Fn(&str) -> StateMode + Send + Sync>,
+        commits: Arc<Histogram>,
     ) -> io::Result<Self> {
-        let writer = Writer::start(engine)?;
+        let writer = StoreWriter::start(engine, commits)?;
         let saving = Saving { writer, mode, save_time: MAX_SAVE_TIME };
         Ok(Self { saving: Some(saving), ..Self::default() })
     }
 
-    /// The backups of the file.
-    pub(crate) fn backup(&self) -> StoreBackup {
-        StoreBackup::new(self.saving.as_ref().map(|saving| saving.writer.clone()))
+    /// The thread that saves; none if all spaces are in memory.
+    pub(crate) fn writer(&self) -> Option<&StoreWriter> {
+        self.saving.as_ref().map(|saving| &saving.writer)
     }
 
     /// The plugin's space, made or read from the file if missing; `quota` applies from now on.
@@ -89,6 +92,49 @@ impl Spaces {
         drop(spaces);
         space.lock().set_quota(quota);
         Ok(space)
+    }
+}
+
+impl Spaces {
+    /// The space of a plugin that may be removed, in memory or in the file. `quota` applies to one
+    /// that is read from there. None if it has never had entries.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) async fn find(
+        &self,
+        plugin: &str,
+        quota: usize,
+    ) -> Result<Option<SharedSpace>, String> {
+        let mut spaces = self.by_plugin.lock().await;
+        if let Some(space) = spaces.get(plugin) {
+            return Ok(Some(Arc::clone(space)));
+        }
+        let Some(saving) = &self.saving else { return Ok(None) };
+        let space = saving.open(plugin).await?;
+        if space.durable.as_ref().and_then(Durable::schema).is_none() {
+            return Ok(None);
+        }
+        space.lock().set_quota(quota);
+        // From now on a plugin of this name gets the same space.
+        spaces.insert(plugin.to_owned(), Arc::clone(&space));
+        Ok(Some(space))
+    }
+
+    /// The plugins that have entries, by name, also removed ones.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) async fn names(&self) -> Result<BTreeSet<String>, String> {
+        let saved = match self.writer() {
+            Some(writer) => writer.plugins().await?,
+            None => Vec::new(),
+        };
+        let spaces = self.by_plugin.lock().await;
+        // The file may be behind the memory, and have what is deleted there.
+        let is_used = |name: &String| spaces.get(name).is_none_or(|it| !it.lock().is_empty());
+        let in_memory = spaces.keys().cloned();
+        Ok(saved.into_iter().chain(in_memory).filter(is_used).collect())
     }
 }
 

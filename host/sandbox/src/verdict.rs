@@ -125,9 +125,10 @@ impl Answer for CallAnswer {
     type Raw = (Result<types::Event, types::Refusal>, Option<Later>);
 
     fn parse((answer, later): Self::Raw) -> Result<Self, String> {
-        match later {
-            Some(later) => Ok(Self::Later(later)),
-            None => Ok(Self::Now(call_result(answer)?)),
+        match (later, answer) {
+            (Some(later), Ok(_)) => Ok(Self::Later(later)),
+            // An error ends the wait that had begun: a plugin that fails after `defer` is no riddle.
+            (_, answer) => Ok(Self::Now(call_result(answer)?)),
         }
     }
 

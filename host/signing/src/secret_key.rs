@@ -149,6 +149,11 @@ impl SecretKey {
         encode_public(self.number, self.pair.public_key().as_ref())
     }
 
+    /// The number of the key, as minisign shows it.
+    pub fn number(&self) -> String {
+        format!("{:016X}", u64::from_le_bytes(self.number))
+    }
+
     /// Signs the bytes of a component. Returns the content of the signature file.
     pub fn sign(&self, bytes: &[u8], statement: &Statement) -> String {
         self.sign_with_comment(bytes, &statement.to_string())

@@ -16,6 +16,8 @@ const KEY_LINE: usize = 1;
 pub struct TrustedKey {
     key: PublicKey,
     number: String,
+    /// In the encoding of minisign.
+    encoded: String,
     /// Patterns of names; `None` is all plugins.
     plugins: Option<Vec<Glob>>,
 }
@@ -25,6 +27,8 @@ pub struct TrustedKey {
 pub struct Verified {
     /// The number of the key, as minisign shows it.
     pub key: String,
+    /// The key in the encoding of minisign.
+    pub public: String,
     /// What the signer states.
     pub statement: Statement,
 }
@@ -98,7 +102,7 @@ impl TrustedKey {
             })
         };
         let plugins = plugins.map(|patterns| patterns.iter().map(glob).collect()).transpose()?;
-        Ok(Self { key, number, plugins })
+        Ok(Self { key, number, encoded: text.to_owned(), plugins })
     }
 
     /// The number of the key, as minisign shows it.
@@ -144,7 +148,7 @@ pub fn verify(
             Ok(()) => {
                 let statement = Statement::parse(signature.trusted_comment())?;
                 if key.may_sign(&statement.plugin) {
-                    return Ok(Verified { key: by, statement });
+                    return Ok(Verified { key: by, public: key.encoded.clone(), statement });
                 }
                 refusal = VerifyError::OtherPlugins { key: by.clone(), plugin: statement.plugin };
             }

@@ -86,12 +86,14 @@ impl File {
         let taken = text.and_then(|text| Ok(auth.replace(self.of, &file.to_string(), &text)?));
         match taken {
             Ok(count) => {
-                info!(%file, count, "the {what} have changed");
+                info!(name: "auth.files_reloaded", %file, count, "the {what} have changed");
                 if self.of == FileOf::Users {
                     log_warnings(auth);
                 }
             }
-            Err(error) => warn!("the {what} stay as they were: {error}"),
+            Err(error) => {
+                warn!(name: "auth.files_refused", "the {what} stay as they were: {error}");
+            }
         }
     }
 
@@ -118,7 +120,7 @@ impl Stamp {
 
 fn log_warnings(auth: &Auth) {
     for warning in auth.warnings() {
-        warn!(target: log::DIAGNOSIS, "{warning}");
+        warn!(name: "auth.files_warning", target: log::DIAGNOSIS, "{warning}");
     }
 }
 
@@ -126,7 +128,7 @@ fn log_warnings(auth: &Auth) {
 /// unavailable.
 async fn probe(auth: &Auth) {
     if let Err(error) = auth.probe().await {
-        warn!("{error}; tickets of users are refused until the source answers");
+        warn!(name: "users.never_available", "{error}; tickets of users are refused until the source answers");
     }
 }
 

@@ -8,7 +8,7 @@ use hyper::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use jackfield_wamp::error_uri;
 use serde_json::{Value, json};
 
-use crate::dispatch::{self, Refusal};
+use crate::dispatch::Refusal;
 use crate::http::response::Answer;
 
 /// An error of the API.
@@ -172,17 +172,8 @@ const NOT_FOUND: &str = "jackfield.error.not_found";
 /// Converts the refusal of a client's PUBLISH or CALL.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let (status, retry) = match refusal.uri() {
-            dispatch::NO_ROUTE | error_uri::NO_SUCH_PROCEDURE => (StatusCode::NOT_FOUND, None),
-            error_uri::NOT_AUTHORIZED => (StatusCode::FORBIDDEN, None),
-            error_uri::PAYLOAD_SIZE_EXCEEDED => (StatusCode::PAYLOAD_TOO_LARGE, None),
-            dispatch::HANDLER_FAILED => (StatusCode::INTERNAL_SERVER_ERROR, None),
-            dispatch::HANDLER_ON_HOLD
-            | dispatch::HANDLER_BUSY
-            | dispatch::HANDLER_DISABLED
-            | dispatch::STORE_FAILED => (StatusCode::SERVICE_UNAVAILABLE, Some("1")),
-            _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
-        };
+        let status = refusal.http_status();
+        let retry = (status == StatusCode::SERVICE_UNAVAILABLE).then_some("1");
         let (uri, message) = refusal.into_parts();
         Self { status, uri, message, header: retry.map(|seconds| (RETRY_AFTER, seconds)) }
     }

@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use hyper::header::HeaderValue;
+use hyper::header::HeaderMap;
 use jackfield_broker::{Bounds, Features, Identity, Outbox, Session, Transport};
 use jackfield_config::OpenToken;
 use jackfield_wamp::dialect::{Codec, Dialect};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
+use crate::bearer::{BearerError, BearerTokens};
 use crate::dispatch::Dispatch;
 use crate::ids;
 use crate::realms::Realms;
 
 /// All tokens of a server.
-pub(super) struct Tokens(Vec<Arc<Token>>);
+pub(super) struct Tokens(BearerTokens<Arc<Token>>);
 
 /// A token of the API.
 pub(super) struct Token {
@@ -25,8 +24,6 @@ pub(super) struct Token {
     pub(super) realm: Option<String>,
     /// The session of the token's publications. It is in no realm, so nothing is delivered to it.
     pub(super) session: Arc<Session>,
-    /// The SHA-256 digest of the token, whose text is not kept.
-    digest: [u8; 32],
 }
 
 impl Tokens {
@@ -35,37 +32,25 @@ impl Tokens {
     /// # Errors
     /// When the operating system cannot provide random bytes for the ids of the sessions.
     pub(super) fn new(tokens: Vec<OpenToken>, bounds: Bounds) -> Result<Self, getrandom::Error> {
-        let token = |open: OpenToken| {
-            let digest = Sha256::digest(open.text.as_bytes()).into();
-            let OpenToken { name, roles, realm, .. } = open;
-            let session = session(name.clone(), roles, bounds)?;
-            Ok(Arc::new(Token { name, realm, session, digest }))
+        let token = |OpenToken { name, text, roles, realm }: OpenToken| {
+            let session = session_without_connection(name.clone(), roles, "token", bounds)?;
+            Ok((text, Arc::new(Token { name, realm, session })))
         };
-        tokens.into_iter().map(token).collect::<Result<_, _>>().map(Self)
+        let tokens: Vec<_> = tokens.into_iter().map(token).collect::<Result<_, _>>()?;
+        let texts = tokens.iter().map(|(text, token)| (text.as_str(), Arc::clone(token)));
+        Ok(Self(BearerTokens::new(texts)))
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|token| token.name.as_str())
+        self.0.values().map(|token| token.name.as_str())
     }
 
-    /// Finds the token of a request. RFC 6750, section 2.1.
-    ///
-    /// Compares digests of the same length, each to its end, and all of them: the time reveals
-    /// nothing about any token.
-    pub(super) fn find(&self, authorization: Option<&HeaderValue>) -> Result<Arc<Token>, Problem> {
-        let credentials = authorization.and_then(|it| it.as_bytes().split_first_chunk::<7>());
-        let Some((_, token)) = credentials.filter(|it| it.0.eq_ignore_ascii_case(b"bearer "))
-        else {
-            return Err(Problem::unauthenticated());
-        };
-        let digest: [u8; 32] = Sha256::digest(token.trim_ascii()).into();
-        let mut found = None;
-        for known in &self.0 {
-            if bool::from(known.digest.ct_eq(&digest)) {
-                found = Some(known);
-            }
-        }
-        found.map(Arc::clone).ok_or_else(Problem::wrong_token)
+    /// Finds the token of a request.
+    pub(super) fn find(&self, headers: &HeaderMap) -> Result<Arc<Token>, Problem> {
+        self.0.find(headers).map(Arc::clone).map_err(|error| match error {
+            BearerError::Missing | BearerError::Repeated => Problem::unauthenticated(),
+            BearerError::Unknown => Problem::wrong_token(),
+        })
     }
 }
 
@@ -88,15 +73,21 @@ impl Token {
     }
 }
 
-fn session(
+/// Creates the session of publications without a connection. It is in no realm, so nothing is
+/// delivered to it.
+///
+/// # Errors
+/// When the operating system cannot provide random bytes for its id.
+pub(crate) fn session_without_connection(
     authid: String,
     roles: Vec<String>,
+    authmethod: &str,
     bounds: Bounds,
 ) -> Result<Arc<Session>, getrandom::Error> {
     let identity = Identity {
         authid,
         roles,
-        authmethod: "token".to_owned(),
+        authmethod: authmethod.to_owned(),
         claims: "{}".to_owned(),
         anonymous_from: None,
     };
@@ -119,46 +110,28 @@ impl Transport for Nobody {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::{AUTHORIZATION, HeaderValue};
     use jackfield_broker::Overflow;
 
     use super::*;
 
-    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
-    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
-
-    fn open(tokens: &[(&str, &str)]) -> Tokens {
-        let token = |(name, text): &(&str, &str)| OpenToken {
-            name: (*name).to_owned(),
-            text: (*text).to_owned().into(),
+    #[test]
+    fn a_token_has_a_session_of_its_own() {
+        let open = OpenToken {
+            name: "a".to_owned(),
+            text: "aaaaaaaaaaaaaaaaaaaaaaaa".to_owned().into(),
             roles: vec!["backend".to_owned()],
             realm: None,
         };
         let bounds = Bounds { bytes: 1, frames: 1, overflow: Overflow::DropEvent };
-        Tokens::new(tokens.iter().map(token).collect(), bounds).unwrap()
-    }
-
-    #[test]
-    fn compares_tokens_in_full() {
-        let tokens = open(&[("a", A), ("b", B)]);
-        let check = |header: Option<&str>, expect: Option<&str>| {
-            let value = header.map(|it| HeaderValue::from_str(it).unwrap());
-            let found = tokens.find(value.as_ref()).ok();
-            assert_eq!(found.as_ref().map(|it| it.name.as_str()), expect, "{header:?}");
-        };
-        check(Some(&format!("Bearer {A}")), Some("a"));
-        check(Some(&format!("bearer  {B}")), Some("b"));
-        check(Some(&format!("Bearer {A}a")), None);
-        check(Some(&format!("Bearer {}", &A[1..])), None);
-        check(Some("Bearer"), None);
-        check(Some("Bearer "), None);
-        check(Some(&format!("Basic {A}")), None);
-        check(Some(A), None);
-        check(None, None);
-        let session = &tokens.0[0].session;
-        assert_eq!(session.identity.authmethod, "token");
-        assert_eq!(
-            (session.identity.authid.as_str(), session.identity.authrole()),
-            ("a", "backend")
-        );
+        let tokens = Tokens::new(vec![open], bounds).unwrap();
+        let mut headers = HeaderMap::new();
+        assert!(tokens.find(&headers).is_err());
+        let value = HeaderValue::from_static("Bearer aaaaaaaaaaaaaaaaaaaaaaaa");
+        headers.insert(AUTHORIZATION, value);
+        let found = tokens.find(&headers).unwrap();
+        let identity = &found.session.identity;
+        assert_eq!(identity.authmethod, "token");
+        assert_eq!((identity.authid.as_str(), identity.authrole()), ("a", "backend"));
     }
 }

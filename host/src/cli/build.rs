@@ -10,9 +10,13 @@ use jackfield_text::Untrusted;
 use serde_json::{Value, json};
 
 use crate::bundle::{BuildError, BuildReport, Builder, Bundle};
-use crate::signals::Signals;
+use crate::signals::Stop;
 
 use super::{exit_code, say};
+
+/// The beginning of the names of interfaces of the contract. The others are those of the system,
+/// which need no grant.
+const CONTRACT: &str = "jackfield:";
 
 /// Command-line arguments of `jackfield build`.
 #[derive(Debug, clap::Args)]
@@ -65,12 +69,12 @@ async fn build(args: &Args) -> Result<Option<BuildReport>, BuildError> {
     let plugins = Config::find(&sources, &args.bundle).config.plugins;
     let sandbox = |error| BuildError::sandbox(&error);
     let builder = Builder::new(plugins).map_err(sandbox)?;
-    let signals = Signals::receive().map_err(|error| BuildError::io("signals", &error))?;
+    let stop = Stop::of_command().map_err(|error| BuildError::io("signals", &error))?;
     let build = async {
         let package = builder.package(&bundle).await?;
         builder.build(&bundle, &package).await
     };
-    signals.stop.or(build).await.transpose()
+    stop.or(build).await.transpose()
 }
 
 fn print(report: &BuildReport, out: &mut dyn Write) -> io::Result<()> {
@@ -86,8 +90,13 @@ fn print(report: &BuildReport, out: &mut dyn Write) -> io::Result<()> {
         let hooks = if hooks.is_empty() { "no hooks".to_owned() } else { hooks.join(", ") };
         writeln!(out, "  handler  {}: {hooks}", Untrusted::new(&handler.name))?;
     }
-    for name in &imports.names {
+    let (contract, system): (Vec<_>, Vec<_>) =
+        imports.names.iter().partition(|name| name.starts_with(CONTRACT));
+    for name in contract {
         writeln!(out, "  import   {}", Untrusted::new(name))?;
+    }
+    if !system.is_empty() {
+        writeln!(out, "  import   {} of the system (WASI)", system.len())?;
     }
     let grant: Vec<&str> = imports.grant.names().collect();
     let grant = if grant.is_empty() { "nothing".to_owned() } else { grant.join(", ") };

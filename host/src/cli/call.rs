@@ -7,6 +7,7 @@ use jackfield_wamp::payload::Payload;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::JsonAlways;
 use super::json_payload;
 use super::remote::{self, CommandError, Remote};
 
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     /// Print indented JSON.
     #[arg(long)]
     pretty: bool,
+    #[command(flatten)]
+    _json: JsonAlways,
     /// Maximum time to connect and to get the result.
     #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,

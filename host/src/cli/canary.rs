@@ -1,5 +1,5 @@
-//! `jackfield canary PLUGIN [FILE] [--share SHARE | --stop]` and `jackfield promote PLUGIN`: a new
-//! version that serves a share of the topics, and later all of them.
+//! `jackfield canary PLUGIN [FILE] [--share SHARE | --stop]` and `jackfield promote PLUGIN [DIGEST] [--force]`: a
+//! new version that serves a share of the topics, and later all of them.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::control;
-use super::rollback::ChangeArgs;
+use super::reload::text;
+use super::rollback::{CandidateDigest, ChangeArgs, page_of};
 use super::say;
 use crate::generation::Share;
 
@@ -28,15 +29,39 @@ pub(crate) struct Args {
     /// End the canary: the version in service has all topics again.
     #[arg(long, conflicts_with = "file")]
     stop: bool,
+    /// Digest of the canary, or its beginning, as `jackfield canary PLUGIN` has shown it, for `--stop`
+    /// and `--share` without FILE. Another canary is not changed.
+    #[arg(long, value_name = "DIGEST", conflicts_with = "file")]
+    digest: Option<String>,
+}
+
+/// Command-line arguments of `jackfield promote`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PromoteArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Digest of the version, or its beginning, as `jackfield shadow` or `canary` has shown it.
+    /// Another version is not promoted. A shadow that is a file of the site
+    /// needs at least 12 digits.
+    #[arg(value_name = "DIGEST")]
+    digest: Option<String>,
+    /// Promote a version whose signature has a lower number than one that has served, although
+    /// `plugins.refuse_downgrades` is set.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Places, changes, ends or shows a canary.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
-    let Args { change, file, share, stop } = args;
+    let Args { change, file, share, stop, digest } = args;
     let plugin = &change.plugin;
+    let present = CandidateDigest { kind: "canary", named: digest.as_deref() };
     if *stop {
-        let show = |_: &Value| format!("the canary of {plugin} has ended");
-        return change.run("canary/stop", json!({}), show, out);
+        let show = |body: &Value| {
+            let (version, digest) = (text(&body["version"]), text(&body["digest"]));
+            format!("the canary of {plugin}, version {version} ({digest}), has ended")
+        };
+        return change.run_on(present, "canary/stop", json!({}), show, out);
     }
     let Some(share) = share else { return show(args, out) };
     let file = match file.as_deref().map(absolute).transpose() {
@@ -48,11 +73,17 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         let until = until(body);
         format!("version {version} ({digest}) serves {share} of the topics of {plugin}{until}")
     };
-    change.run("canary", json!({ "file": file, "share": share.to_string() }), placed, out)
+    let body = json!({ "file": file, "share": share.to_string() });
+    if file.is_some() {
+        change.run("canary", body, placed, out)
+    } else {
+        change.run_on(present, "canary", body, placed, out)
+    }
 }
 
 /// Makes the shadow or the canary of a plugin serve.
-pub(crate) fn promote(args: &ChangeArgs, out: &mut dyn Write) -> ExitCode {
+pub(crate) fn promote(args: &PromoteArgs, out: &mut dyn Write) -> ExitCode {
+    let PromoteArgs { change, digest, force } = args;
     let promoted = |body: &Value| {
         let [plugin, version, digest, file] =
             ["plugin", "version", "to", "file"].map(|key| text(&body[key]));
@@ -61,7 +92,7 @@ pub(crate) fn promote(args: &ChangeArgs, out: &mut dyn Write) -> ExitCode {
             "{plugin} is promoted: version {version} ({digest}) serves until {file} changes{until}"
         )
     };
-    args.run("promote", json!({}), promoted, out)
+    change.run("promote", json!({ "digest": digest, "force": force }), promoted, out)
 }
 
 fn show(args: &Args, out: &mut dyn Write) -> ExitCode {
@@ -71,12 +102,6 @@ fn show(args: &Args, out: &mut dyn Write) -> ExitCode {
         let path = page_of("canary", &args.change.plugin);
         control::print_page(&server, &path, control.json(), page, out).await
     })
-}
-
-/// The path of a page about a plugin.
-pub(super) fn page_of(endpoint: &str, plugin: &str) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    format!("/v1/{endpoint}?{}", query.append_pair("plugin", plugin).finish())
 }
 
 fn page(body: &Value) -> String {
@@ -123,13 +148,9 @@ pub(super) fn absolute(file: &Path) -> Result<String, ExitCode> {
 
 /// A note for a server without a data folder.
 pub(super) fn until(body: &Value) -> &'static str {
-    if body["survives_restart"] == false {
+    if body["survives_restart"] == false && body["save_error"].is_null() {
         "; the server has no data folder, so this holds until it ends"
     } else {
         ""
     }
-}
-
-pub(super) fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use jackfield_routing::RouteTable;
 use jackfield_text::Untrusted;
 use serde_json::{Value, json};
 
+use super::count::count;
 use super::inspect::{Inspection, SiteArgs};
 use crate::generation::{Generation, PluginEntry};
 use crate::signatures::Signed;
@@ -51,14 +52,14 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let routes = inspection.routes().map(RouteTable::routes).unwrap_or_default();
     let handlers: BTreeSet<&str> =
         routes.iter().map(|route| route.handler.callback.as_str()).collect();
-    let routes = count(routes.len(), "route");
-    let handlers = count(handlers.len(), "handler");
+    let routes = count(routes.len() as u64, "route");
+    let handlers = count(handlers.len() as u64, "handler");
     match &inspection.generation {
         Some(generation) => {
             for plugin in generation.plugins() {
                 print_signature(plugin, out)?;
             }
-            let plugins = count(generation.plugins().len(), "plugin");
+            let plugins = count(generation.plugins().len() as u64, "plugin");
             writeln!(out, "{site}: {routes}, {handlers}, {plugins}: ok")?;
         }
         None => writeln!(out, "{site}: {routes}, {handlers} (plugins not checked): ok")?,
@@ -68,17 +69,18 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 
 /// Prints the verified signature of a plugin, if the settings need one.
 fn print_signature(plugin: &PluginEntry, out: &mut dyn Write) -> io::Result<()> {
-    let Some(Signed { key, statement, .. }) = plugin.signed() else { return Ok(()) };
+    let Some(Signed { key, public, statement, .. }) = plugin.signed() else { return Ok(()) };
     let (file, name) = (Untrusted::new(plugin.file()), Untrusted::new(&statement.plugin));
     let number = statement.number.map(|number| format!(", number {number}")).unwrap_or_default();
-    writeln!(out, "{file}: signed for the plugin {name} with the key {key}{number}")
+    writeln!(out, "{file}: signed for the plugin {name} with the key {key} ({public}){number}")
 }
 
 fn json_of(inspection: &Inspection) -> Value {
     let plugins = inspection.generation.iter().flat_map(Generation::plugins).map(|plugin| {
-        let signature = plugin.signed().map(|Signed { key, statement, .. }| {
+        let signature = plugin.signed().map(|Signed { key, public, statement, .. }| {
             json!({
                 "key": key,
+                "public_key": public,
                 "plugin": statement.plugin,
                 "version": statement.version,
                 "number": statement.number,
@@ -100,11 +102,6 @@ fn json_of(inspection: &Inspection) -> Value {
         "plugins_checked": inspection.generation.is_some(),
         "plugins": plugins.collect::<Vec<_>>(),
     })
-}
-
-fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 #[cfg(test)]

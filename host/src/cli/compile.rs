@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// CPU time in seconds.
     #[arg(long)]
     cpu: u64,
+    /// Use only cores that no other process wants, and give up if there are none.
+    #[arg(long)]
+    idle: bool,
     /// The file's name for the list of processes; otherwise unused.
     file: String,
 }
@@ -28,6 +31,7 @@ pub(super) struct Args {
 /// # Errors
 /// When stdin or stdout fails, or the limits cannot be set.
 pub(super) fn run(args: Args) -> io::Result<()> {
-    let Args { folder, bytes, memory, cpu, file: _ } = args;
-    run_compile_task(&CompileTask { folder, bytes, memory, cpu: Duration::from_secs(cpu) })
+    let Args { folder, bytes, memory, cpu, idle: is_idle, file: _ } = args;
+    let cpu = Duration::from_secs(cpu);
+    run_compile_task(&CompileTask { folder, bytes, memory, cpu, is_idle })
 }

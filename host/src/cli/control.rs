@@ -1,16 +1,14 @@
-//! Control client: finds the socket of a running server, and sends one request. The common part of
+//! Control client: sends one request to a running server, which [`discovery`] finds. The common part of
 //! `status` and `reload`.
 //!
 //! Exit codes: 0 success; 1 the server reports a problem; 2 usage; 3 no server answers; 4 the time is
 //! over.
 
+mod discovery;
 mod stream;
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,59 +19,23 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use jackfield_config::{ControlSocket, SocketCandidate, SocketEnvironment};
+use jackfield_config::SocketCandidate;
 use jackfield_text::Untrusted;
+use jackfield_yaml::suggest;
 use serde_json::Value;
-use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::config_args::SettingsArgs;
 use super::say;
-use crate::user_name;
 
-pub(super) use stream::Stream;
+pub(super) use discovery::{ControlArgs, PluginControlArgs, find};
+use discovery::{connect, unreachable};
+pub(super) use stream::{Stream, stop};
 
 /// The maximum size of an answer.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// The user id of root.
-const ROOT: u32 = 0;
 /// The time for an answer that the server has at hand.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// The time to connect.
-const MAX_CONNECT_TIME: Duration = Duration::from_secs(5);
-
-/// Command-line arguments of the commands about a running server.
-#[derive(Debug, clap::Args)]
-pub(super) struct ControlArgs {
-    /// Site directory of the server, as given to `jackfield serve` [default: the current directory].
-    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
-    site: PathBuf,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
-/// Command-line arguments of the commands about a plugin of a running server.
-#[derive(Debug, clap::Args)]
-pub(super) struct PluginControlArgs {
-    /// Site directory of the server, as given to `jackfield serve` [default: the current directory].
-    #[arg(long = "site", value_name = "DIR", default_value = ".", hide_default_value = true)]
-    site: PathBuf,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
-#[derive(Debug, clap::Args)]
-struct ServerArgs {
-    #[command(flatten)]
-    settings: SettingsArgs,
-    /// Control socket of the server; replaces DIR and the setting `control.socket`.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// Print the server's answer, a JSON object.
-    #[arg(long)]
-    json: bool,
-}
 
 /// A server that can be asked.
 #[derive(Clone, Debug)]
@@ -84,6 +46,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     text: Bytes,
     pub(super) body: Value,
+    /// The help for a refusal, if there is one.
+    help: Option<String>,
 }
 
 /// The failure of a command.
@@ -99,89 +63,6 @@ pub(super) enum ControlError {
     Output(io::Error),
 }
 
-impl ControlArgs {
-    /// Finds the running server.
-    ///
-    /// # Errors
-    /// With the paths, and the reason for each.
-    pub(super) async fn find(&self) -> Result<Server, ControlError> {
-        self.server.find(&self.site).await
-    }
-
-    /// Whether the server's answer is printed as it comes.
-    pub(super) fn json(&self) -> bool {
-        self.server.json
-    }
-}
-
-impl PluginControlArgs {
-    /// Finds the running server.
-    ///
-    /// # Errors
-    /// With the paths, and the reason for each.
-    pub(super) async fn find(&self) -> Result<Server, ControlError> {
-        self.server.find(&self.site).await
-    }
-
-    /// Whether the server's answer is printed as it comes.
-    pub(super) fn json(&self) -> bool {
-        self.server.json
-    }
-}
-
-impl ServerArgs {
-    async fn find(&self, site: &Path) -> Result<Server, ControlError> {
-        let named = match &self.socket {
-            Some(path) => Some(path.clone()),
-            None => self.named(site)?,
-        };
-        if let Some(path) = named {
-            let named = SocketCandidate { path, owner: None };
-            return match connect(&named).await {
-                Ok(_stream) => Ok(Server(named)),
-                Err(error) => {
-                    Err(ControlError::Unreachable(unreachable(&[(named.path, error)], None)))
-                }
-            };
-        }
-        let from = |name| std::env::var(name).ok();
-        let (service, login) = (from("RUNTIME_DIRECTORY"), from("XDG_RUNTIME_DIR"));
-        let environment = SocketEnvironment {
-            runtime_directory: service.as_deref(),
-            xdg_runtime_dir: login.as_deref(),
-            uid: rustix::process::geteuid().as_raw(),
-        };
-        let owner = site.metadata().ok().map(|metadata| metadata.uid());
-        let mut tried = Vec::new();
-        for candidate in ControlSocket::candidates(site, &environment, owner) {
-            match connect(&candidate).await {
-                Ok(_stream) => return Ok(Server(candidate)),
-                Err(error) => tried.push((candidate.path, error)),
-            }
-        }
-        Err(ControlError::Unreachable(unreachable(&tried, Some(site))))
-    }
-
-    /// The path of the setting, if it names one.
-    fn named(&self, site: &Path) -> Result<Option<PathBuf>, ControlError> {
-        let settings = self.settings.find(site);
-        if !settings.problems.is_empty() {
-            let problems = settings.problems.iter().map(ToString::to_string).collect();
-            return Err(ControlError::Settings(problems));
-        }
-        match settings.config.control.socket {
-            ControlSocket::Default => Ok(None),
-            ControlSocket::At(path) => Ok(Some(path)),
-            ControlSocket::Off => Err(ControlError::Unreachable(
-                "the control channel is disabled (control.socket: off)\n  = help: remove the setting \
-                 and restart the server; without the channel, SIGHUP reloads and GET /health has the \
-                 state"
-                    .to_owned(),
-            )),
-        }
-    }
-}
-
 impl Server {
     /// Sends a request, and waits for the answer up to `limit`.
     pub(super) async fn ask(
@@ -192,7 +73,29 @@ impl Server {
         limit: Duration,
     ) -> Result<Answer, ControlError> {
         let asked = timeout(limit, self.exchange(method, path, body)).await;
-        asked.unwrap_or_else(|_elapsed| Err(self.failed(&format_args!("none within {limit:?}"))))
+        let mut answer = asked
+            .unwrap_or_else(|_elapsed| Err(self.failed(&format_args!("none within {limit:?}"))))?;
+        let plugin = body.and_then(|body| body.get("plugin")?.as_str());
+        if let (StatusCode::NOT_FOUND, Some(plugin)) = (answer.status, plugin) {
+            answer.help = self.other_plugins(plugin).await;
+        }
+        Ok(answer)
+    }
+
+    /// The help for a name that no plugin in service has; `None` if the server does not tell the
+    /// names, or has the plugin.
+    async fn other_plugins(&self, name: &str) -> Option<String> {
+        let status = timeout(ANSWER_TIME, self.exchange(Method::GET, "/v1/status", None)).await;
+        let status = status.ok()?.ok()?.body;
+        let plugins = status.get("plugins")?.as_array()?.iter();
+        let names: Vec<&str> = plugins.filter_map(|it| it.get("name")?.as_str()).collect();
+        if names.is_empty() || names.contains(&name) {
+            return None;
+        }
+        Some(match suggest::nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the plugins in service are {}", suggest::list(&names)),
+        })
     }
 
     async fn exchange(
@@ -255,7 +158,7 @@ impl Server {
         let text = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let text = text.map_err(|error| self.failed(&error))?.to_bytes();
         let body = serde_json::from_slice(&text).map_err(|_| self.failed(&"it is not JSON"))?;
-        Ok(Answer { status, text, body })
+        Ok(Answer { status, text, body, help: None })
     }
 
     pub(super) fn failed(&self, reason: &dyn std::fmt::Display) -> ControlError {
@@ -278,7 +181,18 @@ impl Answer {
             return Ok(self);
         }
         let message = self.body.get("message").and_then(Value::as_str).unwrap_or_default();
-        Err(ControlError::Refused(format!("the server refuses: {message}")))
+        let help = self.help.map(|help| format!("\n  = help: {}", Untrusted::new(help)));
+        let help = help.unwrap_or_default();
+        Err(ControlError::Refused(format!("the server refuses: {message}{help}")))
+    }
+
+    /// The same answer, with a message in the terms of the command in place of those of the API.
+    pub(super) fn in_terms_of_commands(mut self, message: &str, help: &str) -> Self {
+        if let Some(text) = self.body.get_mut("message") {
+            *text = Value::from(message);
+            self.help = Some(help.to_owned());
+        }
+        self
     }
 }
 
@@ -301,6 +215,16 @@ pub(super) async fn print_page(
     out: &mut dyn Write,
 ) -> Result<ExitCode, ControlError> {
     let answer = server.ask(Method::GET, path, None, ANSWER_TIME).await?;
+    print_answer(answer, json, page, out)
+}
+
+/// Prints an answer: as it came, or the text that `page` makes.
+pub(super) fn print_answer(
+    answer: Answer,
+    json: bool,
+    page: impl FnOnce(&Value) -> String,
+    out: &mut dyn Write,
+) -> Result<ExitCode, ControlError> {
     if json {
         answer.print(out).map_err(ControlError::Output)?;
         answer.accepted()?;
@@ -345,120 +269,10 @@ pub(super) fn run(command: impl Future<Output = Result<ExitCode, ControlError>>)
     }
 }
 
-async fn connect(candidate: &SocketCandidate) -> io::Result<UnixStream> {
-    let connecting = timeout(MAX_CONNECT_TIME, UnixStream::connect(&candidate.path)).await;
-    let stream = connecting.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()))?;
-    let server = stream.peer_cred()?.uid();
-    match candidate.owner {
-        Some(owner) if !is_trusted(server, owner) => {
-            let (server, owner) = (user_name::describe(server), user_name::describe(owner));
-            Err(io::Error::other(format!("not used: it belongs to {server}, and not to {owner}")))
-        }
-        Some(_) | None => Ok(stream),
-    }
-}
-
-/// Whether a server of this user may answer in a folder that any user can make: one of another user
-/// could imitate the server.
-const fn is_trusted(server: u32, owner: u32) -> bool {
-    server == owner || server == ROOT
-}
-
 /// Checks the result of writing. A closed pipe is no error: its reader has read enough.
 pub(super) fn written(output: io::Result<()>) -> Result<(), ControlError> {
     match output {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ControlError::Output(error)),
         Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// The message about a server that cannot be reached, from the paths that were tried.
-fn unreachable(tried: &[(PathBuf, io::Error)], site: Option<&Path>) -> String {
-    let what = match site {
-        Some(site) => {
-            let site = Untrusted::new(site.display());
-            format!("no running server of the site {site} was found")
-        }
-        None => "no server answers on the control socket".to_owned(),
-    };
-    let mut text = what;
-    // Paths without a socket are shown only if no path has one.
-    let is_missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
-    let are_there = tried.iter().filter(|(_, error)| !is_missing(error));
-    let mut shown: Vec<&(PathBuf, io::Error)> = are_there.collect();
-    if shown.is_empty() {
-        shown = tried.iter().collect();
-    }
-    for (path, error) in &shown {
-        let (path, reason) = (Untrusted::new(path.display()), reason(path, error));
-        // Writing to a string cannot fail.
-        let _written = write!(text, "\n  {path}: {reason}");
-    }
-    let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
-    let help = if shown.iter().any(|(_, error)| is_denied(error)) {
-        "run the command as the user of the server, or as root"
-    } else if site.is_some() {
-        "name the DIR that `jackfield serve` was started with, or the socket with --socket; the \
-         server's log has its path: `the control channel is open`"
-    } else {
-        "start the server, or correct the path; the server's log has it: `the control channel is open`"
-    };
-    text + "\n  = help: " + help
-}
-
-/// Why a socket cannot be connected to.
-fn reason(path: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "there is no such socket".to_owned(),
-        ErrorKind::ConnectionRefused => {
-            let is_socket = path.symlink_metadata().is_ok_and(|it| it.file_type().is_socket());
-            if is_socket {
-                "connection refused: the server ended without cleaning up".to_owned()
-            } else {
-                "this is no socket".to_owned()
-            }
-        }
-        ErrorKind::PermissionDenied => {
-            let owner = |path: &Path| path.metadata().map(|it| user_name::describe(it.uid()));
-            if let Ok(user) = owner(path) {
-                format!("permission denied: the server runs as {user}")
-            } else if let Ok(user) = owner(path.parent().unwrap_or(path)) {
-                format!("permission denied: the folder belongs to {user}")
-            } else {
-                "permission denied".to_owned()
-            }
-        }
-        ErrorKind::TimedOut => "the server does not accept connections".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trusts_servers_of_the_expected_user_and_of_root() {
-        assert!(is_trusted(7, 7) && is_trusted(0, 7) && is_trusted(0, 0));
-        assert!(!is_trusted(7, 0) && !is_trusted(7, 8));
-    }
-
-    #[test]
-    fn names_the_path_and_the_reason() {
-        let missing = || io::Error::from(ErrorKind::NotFound);
-        let path = |text: &str| PathBuf::from(text);
-        let text =
-            unreachable(&[(path("/a"), missing()), (path("/b"), missing())], Some(Path::new("s")));
-        assert!(
-            text.starts_with("no running server of the site s was found\n  /a: there is no such")
-        );
-        assert!(text.contains("\n  /b: there is no such socket\n  = help: name the DIR"), "{text}");
-        // Paths without a socket are left out.
-        let refused = io::Error::from(ErrorKind::PermissionDenied);
-        let text =
-            unreachable(&[(path("/a"), missing()), (path("/"), refused)], Some(Path::new("s")));
-        assert!(!text.contains("/a"), "{text}");
-        assert!(text.contains("/: permission denied: the server runs as root (uid 0)"), "{text}");
-        assert!(text.ends_with("run the command as the user of the server, or as root"), "{text}");
     }
 }

@@ -26,6 +26,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
                 return Served::Failed;
             }
         };
+        if !service.can_listen().await {
+            return Served::Failed;
+        }
         service.accept_unsigned();
         let stop = service.stop();
         if stop.or(dev.build_changed()).await.is_none() {

@@ -55,7 +55,7 @@ fn page(body: &Value) -> String {
                 text(&version["version"]),
                 text(&version["since"]),
                 until.to_owned(),
-                text(&version["ended"]),
+                text(&version["ended"]).replace('_', " "),
                 if version["kept"] == true { "yes" } else { "no" }.to_owned(),
                 text(&version["file"]),
             ]);

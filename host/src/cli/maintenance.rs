@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Maximum time to connect and to publish.
     #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,13 +42,17 @@ enum State {
 
 /// Publishes the announcement.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let Args { state, remote, user, timeout } = args;
+    let Args { state, remote, user, timeout, json } = args;
     let event = json!({ "isOn": state == State::On, "userId": user });
     remote::run(async move {
         let payload = json_payload::from_args(&[event.to_string()], "", false)?;
         let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
-        remote::within(timeout, publish(remote, TOPIC, options, payload)).await?;
+        let publication = remote::within(timeout, publish(remote, TOPIC, options, payload)).await?;
         let state = if state == State::On { "on" } else { "off" };
+        if json {
+            let done = json!({ "topic": TOPIC, "state": state, "publication": publication });
+            return json_payload::print(&done, false);
+        }
         // As with `publish`, stdout is kept for the output that scripts read.
         say(format_args!("published to {TOPIC}: maintenance is {state}"));
         Ok(())

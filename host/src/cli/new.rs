@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use jackfield_text::Untrusted;
+use serde_json::json;
 
 use name::Name;
 use scaffold::Scaffold;
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
     #[command(flatten)]
     sdk: SdkArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A language with a template.
@@ -58,6 +62,15 @@ struct NewError {
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let given = args.dir.clone().unwrap_or_else(|| PathBuf::from(args.name.as_str()));
     match make(args, &given) {
+        Ok(sdk) if args.json => {
+            let made = json!({
+                "folder": given.display().to_string(),
+                "language": args.lang.to_string(),
+                "sdk": sdk.to_string(),
+                "next": args.lang.next_commands(),
+            });
+            writeln!(out, "{}", jackfield_text::json(&made.to_string())).map(|()| true)
+        }
         Ok(sdk) => {
             let folder = given.display();
             writeln!(out, "created {folder} ({}; the SDK is {sdk})", args.lang)?;

@@ -1,7 +1,9 @@
 //! `jackfield record [TOPIC] [--plugin NAME]`: writes the hook calls of a running server to a file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Write};
+mod recording_file;
+
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, ErrorKind, Write};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -15,21 +17,32 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{self, ControlError, PluginControlArgs};
+use super::count::count;
 use super::say;
 use crate::recording::MAX_LINE_BYTES;
-use crate::recording::line::{End, Line};
-use crate::signals::{Signals, Stop};
+use crate::signals::Stop;
+
+use recording_file::{LineKind, RecordingFile, Storage};
 
 /// Access to the file for its owner alone.
 const PRIVATE_FILE: u32 = 0o600;
 /// The time of a recording that has no other end; an alternative to never.
 const FOREVER: Duration = Duration::from_hours(24 * 365);
 
+/// The fate of a recording that cannot be written on.
+const WRITTEN_UNTIL: &str = "free space, and record again; the file ends with the last call that \
+                             could be written, and `jackfield replay` reads it";
+/// The fate of a recording whose last line cannot be written.
+const REMOVED: &str = "free space, and record again; the file is removed, as it has no last line";
+
 /// Command-line arguments of `jackfield record`.
 #[derive(Debug, clap::Args)]
+#[command(group(
+    clap::ArgGroup::new("calls").args(["topic", "plugin"]).required(true).multiple(true)
+))]
 pub(crate) struct Args {
     /// Topic whose calls are recorded [default: all topics of the plugin].
-    #[arg(value_name = "TOPIC", required_unless_present = "plugin")]
+    #[arg(value_name = "TOPIC")]
     topic: Option<String>,
     /// Plugin whose calls are recorded [default: the plugin of the topic].
     #[arg(long, value_name = "NAME")]
@@ -52,6 +65,10 @@ pub(crate) struct Args {
     /// Record the claims of sessions as they are [default: redacted].
     #[arg(long)]
     with_claims: bool,
+    /// Record the values of HTTP headers, of requests of the plugin and of answers, as they are
+    /// [default: redacted].
+    #[arg(long)]
+    with_headers: bool,
     #[command(flatten)]
     control: PluginControlArgs,
 }
@@ -69,36 +86,45 @@ struct Peek {
 /// Records until the end that the arguments name, or a signal.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     control::run(async {
-        let signals = Signals::receive().map_err(ControlError::Output)?;
+        let stop = control::stop()?;
         let server = args.control.find().await?;
         let body = json!({
             "topic": args.topic,
             "plugin": args.plugin,
             "with_payload": args.with_payload,
             "with_claims": args.with_claims,
+            "with_headers": args.with_headers,
         });
         let mut stream = server.open("/v1/record", &body).await?;
-        let is_stdout = args.out == Path::new("-");
-        let sink: Box<dyn Write> =
-            if is_stdout { Box::new(io::stdout()) } else { Box::new(create(&args.out)?) };
-        let mut file = Recording::new(args, sink);
+        let storage: Box<dyn Storage> =
+            if args.is_stdout() { Box::new(io::stdout()) } else { Box::new(create(&args.out)?) };
+        let mut recording = Recording::new(args, storage);
         let shown = Untrusted::new(args.out.display()).to_string();
-        if !is_stdout {
+        if !args.is_stdout() {
             say(format_args!("recording into {shown}; Ctrl-C ends it"));
         }
-        let ended = file.fill(&mut stream, &signals.stop).await;
+        let ended = recording.fill(&mut stream, &stop).await;
         drop(stream);
-        let (reason, failed) = match ended {
+        let (reason, failure) = match ended {
             Ok(reason) => (reason, None),
-            // What was recorded until then is kept.
-            Err(error @ ControlError::Unreachable(_)) => {
-                ("the server ended".to_owned(), Some(error))
-            }
-            Err(error) => return Err(error),
+            Err(failure) => (failure.reason(), Some(failure)),
         };
-        file.end(&reason).map_err(ControlError::Output)?;
-        let Recording { calls, dropped, bytes, .. } = file;
-        if args.control.json() && !is_stdout {
+        // The calls that were recorded until a failure are kept.
+        let dropped = match recording.file.end(&reason, recording.dropped) {
+            Ok(dropped) => dropped,
+            Err(later) => {
+                if !args.is_stdout() {
+                    // Without its last line it cannot be replayed.
+                    let _gone = remove_file(&args.out);
+                }
+                // The first error has the reason: of a stream, nothing can be removed.
+                let error =
+                    if let Some(RecordingError::Write(first)) = failure { first } else { later };
+                return Err(args.unwritten(error, REMOVED));
+            }
+        };
+        let (calls, bytes) = (recording.file.calls(), recording.file.bytes());
+        if args.control.json() && !args.is_stdout() {
             let summary = json!({
                 "file": shown, "calls": calls, "dropped": dropped, "bytes": bytes, "reason": reason,
             });
@@ -110,16 +136,57 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
                     format!("; {dropped} calls were dropped, as they were not written in time")
                 }
             };
-            say(format_args!("recorded {calls} calls into {shown} ({reason}){lost}"));
+            let calls = count(calls, "call");
+            say(format_args!("recorded {calls} into {shown} ({reason}){lost}"));
         }
-        failed.map_or(Ok(ExitCode::SUCCESS), Err)
+        failure.map_or(Ok(ExitCode::SUCCESS), |it| Err(it.into_error(args)))
     })
 }
 
+impl Args {
+    fn is_stdout(&self) -> bool {
+        self.out == Path::new("-")
+    }
+
+    /// The error of a recording that cannot be written, with what becomes of it.
+    fn unwritten(&self, error: io::Error, fate: &str) -> ControlError {
+        if self.is_stdout() {
+            return ControlError::Output(error);
+        }
+        let shown = Untrusted::new(self.out.display());
+        ControlError::Refused(format!("failed to write {shown}: {error}\n  = help: {fate}"))
+    }
+}
+
+/// Why a recording ends early.
+enum RecordingError {
+    Server(ControlError),
+    Write(io::Error),
+}
+
+impl RecordingError {
+    /// The reason in the last line.
+    fn reason(&self) -> String {
+        match self {
+            Self::Server(ControlError::Unreachable(_)) => "the server ended".to_owned(),
+            Self::Server(_) => "the server sent a line that is not valid".to_owned(),
+            Self::Write(error) => format!("failed to write: {error}"),
+        }
+    }
+
+    /// The error of the command. The file has all calls before.
+    fn into_error(self, args: &Args) -> ControlError {
+        match self {
+            Self::Server(error) => error,
+            Self::Write(error) => args.unwritten(error, WRITTEN_UNTIL),
+        }
+    }
+}
+
 /// Makes the file, for its owner alone. One that exists is not replaced.
-fn create(path: &Path) -> Result<BufWriter<File>, ControlError> {
+fn create(path: &Path) -> Result<File, ControlError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(path);
-    file.map(BufWriter::new).map_err(|error| {
+    file.map_err(|error| {
         let shown = Untrusted::new(path.display());
         let help = if error.kind() == ErrorKind::AlreadyExists {
             "\n  = help: remove it, or name another one with --out"
@@ -130,22 +197,18 @@ fn create(path: &Path) -> Result<BufWriter<File>, ControlError> {
     })
 }
 
-/// The file that is being written.
+/// The recording that is being written.
 struct Recording<'a> {
     args: &'a Args,
-    sink: Box<dyn Write + 'a>,
+    file: RecordingFile<Box<dyn Storage>>,
     /// A line that is not complete.
     part: Vec<u8>,
-    calls: u64,
     dropped: u64,
-    bytes: u64,
-    /// Whether the last line is written.
-    has_end: bool,
 }
 
 impl<'a> Recording<'a> {
-    fn new(args: &'a Args, sink: Box<dyn Write + 'a>) -> Self {
-        Self { args, sink, part: Vec::new(), calls: 0, dropped: 0, bytes: 0, has_end: false }
+    fn new(args: &'a Args, storage: Box<dyn Storage>) -> Self {
+        Self { args, file: RecordingFile::new(storage), part: Vec::new(), dropped: 0 }
     }
 
     /// Writes what the server sends. Returns the reason of the end.
@@ -153,11 +216,11 @@ impl<'a> Recording<'a> {
         &mut self,
         stream: &mut control::Stream<'_>,
         stop: &Stop,
-    ) -> Result<String, ControlError> {
+    ) -> Result<String, RecordingError> {
         let end = Instant::now() + self.args.time.map_or(FOREVER, NonZeroDuration::get);
         loop {
             let part = tokio::select! {
-                part = stream.next() => part?,
+                part = stream.next() => part.map_err(RecordingError::Server)?,
                 () = stop.requested() => return Ok("interrupted".to_owned()),
                 () = sleep_until(end) => return Ok("time".to_owned()),
             };
@@ -169,13 +232,11 @@ impl<'a> Recording<'a> {
     }
 
     /// Writes the lines that are complete now. Returns the reason of the end, if they are the last.
-    fn take(&mut self, part: &[u8]) -> Result<Option<String>, ControlError> {
+    fn take(&mut self, part: &[u8]) -> Result<Option<String>, RecordingError> {
         for piece in part.split_inclusive(|byte| *byte == b'\n') {
             self.part.extend_from_slice(piece);
             if self.part.len() > MAX_LINE_BYTES + 1 {
-                return Err(ControlError::Refused(
-                    "the server sends a line without end".to_owned(),
-                ));
+                return Err(refused("the server sends a line without end".to_owned()));
             }
             if self.part.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.part);
@@ -185,45 +246,36 @@ impl<'a> Recording<'a> {
             }
         }
         // A line that is seen is not lost if the machine ends.
-        self.sink.flush().map_err(ControlError::Output)?;
+        self.file.flush().map_err(RecordingError::Write)?;
         Ok(None)
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<Option<String>, ControlError> {
+    fn line(&mut self, line: &[u8]) -> Result<Option<String>, RecordingError> {
         let peek: Peek = serde_json::from_slice(line).map_err(|error| {
-            ControlError::Refused(format!("the server sends a line that is not valid: {error}"))
+            refused(format!("the server sends a line that is not valid: {error}"))
         })?;
         self.dropped = self.dropped.max(peek.dropped);
         let limit = u64::from(self.args.max_mib.get()) << 20;
-        if self.bytes + line.len() as u64 > limit {
+        if self.file.bytes() + line.len() as u64 > limit {
             return Ok(Some("size".to_owned()));
         }
-        self.write(line).map_err(ControlError::Output)?;
-        match peek.line.as_str() {
-            "call" => {
-                self.calls += 1;
-                let is_last = self.args.count.is_some_and(|count| count.get() <= self.calls);
-                Ok(is_last.then(|| "count".to_owned()))
+        let kind = match peek.line.as_str() {
+            "call" => LineKind::Call,
+            "end" => LineKind::End,
+            _ => LineKind::Other,
+        };
+        self.file.write(line, kind).map_err(RecordingError::Write)?;
+        Ok(match kind {
+            LineKind::Call => {
+                let is_last = self.args.count.is_some_and(|it| it.get() <= self.file.calls());
+                is_last.then(|| "count".to_owned())
             }
-            "end" => {
-                self.has_end = true;
-                Ok(Some(peek.reason.unwrap_or_default()))
-            }
-            _ => Ok(None),
-        }
+            LineKind::End => Some(peek.reason.unwrap_or_default()),
+            LineKind::Other => None,
+        })
     }
+}
 
-    fn end(&mut self, reason: &str) -> io::Result<()> {
-        if !self.has_end {
-            let (calls, dropped) = (self.calls, self.dropped);
-            let end = Line::End(End { reason: reason.to_owned(), calls, dropped });
-            self.write(&end.bytes())?;
-        }
-        self.sink.flush()
-    }
-
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        self.bytes += line.len() as u64;
-        self.sink.write_all(line)
-    }
+fn refused(text: String) -> RecordingError {
+    RecordingError::Server(ControlError::Refused(text))
 }

@@ -62,7 +62,8 @@ pub(super) async fn change(
     if let Some(reason) = unsaved {
         let reason = Untrusted::new(reason);
         say(format_args!(
-            "error: the change is lost when the server ends: {reason}\n  = help: mend it, and run the command again"
+            "error: the change is lost when the server ends: {reason}\n  = help: mend it, and run the command again; the server itself \
+             tries again every 10 s, and `jackfield status` shows whether it is saved"
         ));
     }
     let code = match answer.status {
@@ -114,7 +115,7 @@ fn show(answer: &Answer, wait: u64, out: &mut dyn Write) -> std::io::Result<()> 
         "ok" => writeln!(out, "reloaded in {took:.1} s: generation {generation} is in service"),
         "unchanged" => writeln!(
             out,
-            "unchanged: generation {generation} has the same routes and the same instances of plugins"
+            "unchanged: generation {generation} stays in service, as the site is equal to it"
         ),
         "running" => {
             for line in compiling(body) {
@@ -138,4 +139,9 @@ fn show(answer: &Answer, wait: u64, out: &mut dyn Write) -> std::io::Result<()> 
             )
         }
     }
+}
+
+/// The text of a value of an answer; empty if it is none.
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

@@ -5,7 +5,7 @@
 //! 4 timed out. They are documented in `docs/publishing.md`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use jackfield_yaml::duration::DurationError;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::say;
+use crate::admission::HTTPS_REQUIRED;
+use crate::dispatch::NO_ROUTE;
 
 /// The environment variable with the URL of the server.
 const URL: &str = "JACKFIELD_URL";
@@ -29,6 +31,17 @@ const TICKET: &str = "JACKFIELD_TICKET";
 const JWT: &str = "JACKFIELD_JWT";
 /// The environment variable with the path of a CA certificate file.
 const CA: &str = "JACKFIELD_CA";
+/// The help for a topic without a route.
+const NO_ROUTE_HELP: &str = "`jackfield match DIR TOPIC` in the site of the server says why; if another \
+                             server is meant, name it with --url";
+/// The help for a server that cannot be reached.
+const CONNECT_HELP: &str = "start the server, or name another one with --url or JACKFIELD_URL; \
+                            `jackfield doctor DIR --url URL` finds the cause";
+/// The help for a server with `access.https`.
+const TLS_HELP: &str = "use the URL of the proxy with TLS: --url wss://HOST/PATH";
+/// The help for a procedure without a route and a callee.
+const NO_PROCEDURE_HELP: &str = "`jackfield match DIR PROCEDURE` in the site of the server shows its \
+                                 route; a client may have left that offered it";
 /// The URL of a server with the default configuration.
 const DEFAULT_URL: &str = "ws://127.0.0.1:8080/";
 
@@ -114,6 +127,10 @@ impl Remote {
             authorities(ca, from(CA), target.is_tls()).map_err(CommandError::Usage)?;
         Client::connect(&target).await.map_err(|failure| {
             let help = match &failure {
+                ClientError::Connect { .. } => Some(CONNECT_HELP.to_owned()),
+                ClientError::Refused { uri, message } if is_without_tls(uri, message) => {
+                    Some(TLS_HELP.to_owned())
+                }
                 ClientError::Refused { uri, .. } if is_unauthenticated(uri) => Some(help),
                 ClientError::Tls { error, .. } => advice(error).map(str::to_owned),
                 _ => None,
@@ -141,14 +158,19 @@ fn authorities(
         (None, Some(path)) if is_tls => (CA, PathBuf::from(path)),
         (None, _) => return Ok(None),
     };
-    let pem = std::fs::read(&path)
+    read_authorities(source, &path).map(Some)
+}
+
+/// Reads CA certificates from a file that an option or a variable names.
+pub(super) fn read_authorities(source: &str, path: &Path) -> Result<Authorities, String> {
+    let pem = std::fs::read(path)
         .map_err(|error| format!("{source}: cannot read {}: {error}", path.display()))?;
     let authorities = Authorities::from_pem(&pem);
-    authorities.map(Some).map_err(|error| format!("{source}: {} {error}", path.display()))
+    authorities.map_err(|error| format!("{source}: {} {error}", path.display()))
 }
 
 /// Returns the help line for a TLS handshake error.
-fn advice(error: &HandshakeError) -> Option<&'static str> {
+pub(super) fn advice(error: &HandshakeError) -> Option<&'static str> {
     match error {
         HandshakeError::UnknownAuthority => Some(
             "if the server uses a private CA, pass the CA certificate with --ca FILE or \
@@ -265,10 +287,31 @@ pub(super) fn run(command: impl Future<Output = Result<(), CommandError>>) -> Ex
             (code(&failure), format!("{failure}\n  = help: {help}"))
         }
         Err(CommandError::TimedOut(limit)) => (4, format!("timed out after {limit:?}")),
+        Err(CommandError::Failed(failure)) if is_without_route(&failure) => {
+            (code(&failure), format!("{failure}\n  = help: {NO_ROUTE_HELP}"))
+        }
+        Err(CommandError::Failed(failure)) if is_without_procedure(&failure) => {
+            (code(&failure), format!("{failure}\n  = help: {NO_PROCEDURE_HELP}"))
+        }
         Err(CommandError::Failed(failure)) => (code(&failure), failure.to_string()),
     };
     say(format_args!("error: {message}"));
     ExitCode::from(code)
+}
+
+/// Returns whether the server has no route for a topic.
+fn is_without_route(failure: &ClientError) -> bool {
+    matches!(failure, ClientError::Refused { uri, .. } if uri == NO_ROUTE)
+}
+
+/// Returns whether the server has no procedure of this name.
+fn is_without_procedure(failure: &ClientError) -> bool {
+    matches!(failure, ClientError::Refused { uri, .. } if uri == error_uri::NO_SUCH_PROCEDURE)
+}
+
+/// Returns whether a server with `access.https` rejects a client that connects without TLS.
+fn is_without_tls(uri: &str, message: &str) -> bool {
+    uri.starts_with("403") && message.contains(HTTPS_REQUIRED)
 }
 
 /// Returns the exit code of a failure.

@@ -19,7 +19,7 @@ use super::{exit_code, say};
 use crate::compiler;
 use crate::data_folder;
 use crate::recording::reader::Reader;
-use crate::recording::replay::{Binary, Replay, Report};
+use crate::recording::replay::{Binary, Replay, ReplayReport};
 use crate::site::{ContentHash, Site};
 use crate::versions;
 
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     }
 }
 
-fn replay(args: &Args, printer: &mut Printer<'_>) -> Result<Report, String> {
+fn replay(args: &Args, printer: &mut Printer<'_>) -> Result<ReplayReport, String> {
     let settings = args.settings.find(&args.site);
     if let Some(problem) = settings.problems.first() {
         return Err(problem.to_string());

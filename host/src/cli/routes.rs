@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use jackfield_routing::{Action, Route, RouteTable};
+use jackfield_routing::{
+    Allow, Restriction, RestrictionOrigin, Route, RouteTable, SlowSubscriber, restrictions,
+};
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value, json};
 
@@ -10,6 +12,7 @@ use crate::generation::PluginEntry;
 
 use super::inspect::{Inspection, SiteArgs};
 use super::say;
+use super::table::{fit, terminal_columns};
 
 /// Command-line arguments of `jackfield routes`.
 #[derive(Debug, clap::Args)]
@@ -31,8 +34,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         say(format_args!("{problem}\n"));
     }
     let routes = inspection.routes().map(RouteTable::routes).unwrap_or_default();
-    let rows: Vec<Row<'_>> =
-        routes.iter().map(|route| Row { route, plugin: plugin(&inspection, route) }).collect();
+    let row = |route| {
+        let plugin = plugin(&inspection, route);
+        Row { route, configured: &inspection.allow, plugin }
+    };
+    let rows: Vec<Row<'_>> = routes.iter().map(row).collect();
     if args.json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
         for line in format!("{:#}", Value::Array(rows)).lines() {
@@ -52,8 +58,39 @@ pub(super) fn plugin<'a>(inspection: &'a Inspection, route: &Route) -> Option<&'
     plugins.iter().find(serves).map(PluginEntry::file)
 }
 
+/// Formats the roles: `subscribe: member|staff; publish: backend (configuration)`; `-` if no action is
+/// restricted.
+pub(super) fn allowed(route: &Route, configured: &Allow) -> String {
+    let shown = restrictions(&route.allow, configured).map(|it| {
+        let Restriction { action, roles, origin } = it;
+        let roles = if roles.is_empty() { "none".to_owned() } else { roles.join("|") };
+        let origin = match origin {
+            RestrictionOrigin::Route => "",
+            RestrictionOrigin::Configuration => " (configuration)",
+        };
+        format!("{}: {roles}{origin}", action.key())
+    });
+    let shown: Vec<String> = shown.collect();
+    if shown.is_empty() { "-".to_owned() } else { shown.join("; ") }
+}
+
+/// The roles of each restricted action for programs, and the place of each list.
+pub(super) fn allow_lists(
+    route: &Route,
+    configured: &Allow,
+) -> (Map<String, Value>, Map<String, Value>) {
+    let (mut allow, mut allow_from) = (Map::new(), Map::new());
+    for it in restrictions(&route.allow, configured) {
+        allow.insert(it.action.key().to_owned(), json!(it.roles));
+        allow_from.insert(it.action.key().to_owned(), json!(it.origin.key()));
+    }
+    (allow, allow_from)
+}
+
 struct Row<'a> {
     route: &'a Route,
+    /// The roles of the configuration.
+    configured: &'a Allow,
     plugin: Option<&'a str>,
 }
 
@@ -65,34 +102,16 @@ impl Row<'_> {
             channel.clone(),
             handler.callback.clone(),
             self.plugin.unwrap_or("-").to_owned(),
-            self.allow(),
+            allowed(self.route, self.configured),
             format!("{}:{}", origin.path, origin.line),
         ]
         .map(|cell| Untrusted::new(cell).to_string())
     }
 
-    /// Formats the roles: `subscribe: member|staff; publish: none`, or `-` if no action is
-    /// restricted.
-    fn allow(&self) -> String {
-        let restricted: Vec<String> = Action::ALL
-            .into_iter()
-            .filter_map(|action| {
-                let roles = self.route.allow.roles(action)?;
-                let roles = if roles.is_empty() { "none".to_owned() } else { roles.join("|") };
-                Some(format!("{}: {roles}", action.key()))
-            })
-            .collect();
-        if restricted.is_empty() { "-".to_owned() } else { restricted.join("; ") }
-    }
-
     fn json(&self) -> Value {
         let Route { name, channel, handler, requirements, timer, lanes, origin, .. } = self.route;
-        let allow: Map<String, Value> = Action::ALL
-            .into_iter()
-            .filter_map(|action| {
-                Some((action.key().to_owned(), json!(self.route.allow.roles(action)?)))
-            })
-            .collect();
+        let slow_subscriber = self.route.slow_subscriber.map(SlowSubscriber::key);
+        let (allow, allow_from) = allow_lists(self.route, self.configured);
         let requirements: Map<String, Value> =
             requirements.iter().map(|(name, pattern)| (name.clone(), json!(pattern))).collect();
         json!({
@@ -103,9 +122,11 @@ impl Row<'_> {
             "plugin": self.plugin,
             "requirements": requirements,
             "allow": allow,
+            "allow_from": allow_from,
             "timer_seconds": timer.and_then(|it| it.every).map(|every| every.as_secs_f64()),
             "timer_from": timer.map(|it| it.from.key()),
             "lanes": lanes.get(),
+            "slow_subscriber": slow_subscriber,
             "file": origin.path,
             "line": origin.line,
             "column": origin.column,
@@ -117,6 +138,7 @@ fn table(rows: &[Row<'_>], out: &mut dyn Write) -> io::Result<()> {
     let head = ["NAME", "CHANNEL", "HANDLER", "PLUGIN", "ALLOW", "FILE"].map(str::to_owned);
     let lines: Vec<[String; 6]> =
         std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
+    let lines = fit(lines, terminal_columns());
     let mut widths = [0; 6];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -141,6 +163,21 @@ mod tests {
     struct Line {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn names_the_roles_of_the_configuration() {
+        let site = tempfile::tempdir().unwrap();
+        let routes = "a:\n    channel: a\n    handler: h\n    allow: { publish: [staff] }\n";
+        std::fs::write(site.path().join("websocket_routing.yml"), routes).unwrap();
+        let settings = site.path().join("settings.yml");
+        std::fs::write(&settings, "allow: { publish: [user], register: [backend] }\n").unwrap();
+        let [path, settings] = [site.path(), &settings].map(|it| it.display().to_string());
+        let line = ["routes", &path, "--routing-only", "--config", &settings];
+        let mut out = Vec::new();
+        assert!(run(&Line::parse_from(line).args, &mut out).unwrap());
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("publish: staff; register: backend (configuration)"), "{text}");
     }
 
     fn said(flags: &[&str]) -> String {
@@ -185,6 +222,7 @@ SITE/websocket_routing.yml:6
         assert_eq!(rows[0]["timer_from"], json!("subscribe"));
         assert_eq!(rows[1]["timer_from"], Value::Null);
         assert_eq!(rows[0]["allow"], json!({ "subscribe": ["member", "staff"], "publish": [] }));
+        assert_eq!(rows[0]["allow_from"], json!({ "subscribe": "route", "publish": "route" }));
         assert_eq!(rows[1]["line"], json!(6));
         assert_eq!(rows[1]["plugin"], Value::Null);
     }

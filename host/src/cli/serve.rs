@@ -1,7 +1,7 @@
 //! `jackfield serve DIR`: serves a site until the process receives a signal to stop. The command
 //! `dev` serves by the same code.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use tracing::{info, warn};
 
 use crate::admission::Files;
 use crate::http::Demo;
-use crate::log::{self, Reader};
+use crate::log::{self, PluginLog, Reader};
 use crate::server::{self, ServeError, Startup};
+use crate::service_manager;
 use crate::signals::{Signals, Stop};
 use crate::site::Site;
 
@@ -42,10 +43,13 @@ pub(crate) struct Args {
 pub(super) struct Service {
     site: PathBuf,
     listen: Option<SocketAddr>,
+    /// The socket of the service manager, for each server in turn.
+    socket: Option<TcpListener>,
     settings: SettingsArgs,
     demo: Demo,
     signals: Signals,
     config: Config,
+    plugin_log: PluginLog,
     accepts_unsigned: bool,
     /// None once it has been used; it is found again then.
     startup: Option<Startup>,
@@ -73,6 +77,11 @@ pub(super) fn run_with(
     work: impl AsyncFnOnce(&mut Service) -> Served,
 ) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
+    // Before the process has threads.
+    let socket = match service_manager::inherited_socket() {
+        Ok(socket) => socket,
+        Err(error) => return fail(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -92,21 +101,31 @@ pub(super) fn run_with(
         }
     };
     // Dropping the guard, at the end, writes the lines that are still queued.
-    let _log = match log::start(startup.config.log.format, reader) {
+    let log = match log::start(startup.config.log.format, reader) {
         Ok(log) => log,
         Err(error) => return fail(&error),
     };
     let demo = if demo { Demo::On } else { Demo::Off };
     let config = startup.config.clone();
     let startup = Some(startup);
-    let mut service =
-        Service { site, listen, settings, demo, signals, config, accepts_unsigned: false, startup };
+    let mut service = Service {
+        site,
+        listen,
+        socket,
+        settings,
+        demo,
+        signals,
+        config,
+        plugin_log: log.plugin_log(),
+        accepts_unsigned: false,
+        startup,
+    };
     let served = runtime.block_on(work(&mut service));
     // Bounded: a thread may be blocked on a file system that does not respond.
     runtime.shutdown_timeout(MAX_BLOCKING_SHUTDOWN);
     match served {
         Served::Stopped => {
-            info!("stopped");
+            info!(name: "server.stopped", "stopped");
             ExitCode::SUCCESS
         }
         Served::Broken | Served::Failed => ExitCode::FAILURE,
@@ -128,7 +147,7 @@ impl Service {
     /// none.
     pub(super) fn accept_unsigned(&mut self) {
         if !self.config.plugins.verify.is_empty() {
-            warn!("signatures are not verified by this command: `plugins.verify` is ignored");
+            warn!(name: "plugin.signatures_ignored", "signatures are not verified by this command: `plugins.verify` is ignored");
         }
         self.accepts_unsigned = true;
     }
@@ -136,6 +155,16 @@ impl Service {
     /// The signal to stop.
     pub(super) fn stop(&self) -> Stop {
         self.signals.stop.clone()
+    }
+
+    /// Whether the address can be listened on, so that a port in use is reported before a long
+    /// build. The reason is printed if it cannot.
+    pub(super) async fn can_listen(&self) -> bool {
+        if self.socket.is_some() {
+            return true;
+        }
+        let address = self.listen.unwrap_or(self.config.listen);
+        server::check_address(address).await.map_err(|error| fail(&error)).is_ok()
     }
 
     /// Serves until the process receives a signal to stop, or until the server cannot go on. May be
@@ -158,6 +187,14 @@ impl Service {
                 return Served::Failed;
             }
         };
+        match self.socket.as_ref().map(TcpListener::try_clone).transpose() {
+            Ok(socket) => startup.socket = socket,
+            Err(error) => {
+                fail(&error);
+                return Served::Failed;
+            }
+        }
+        startup.plugin_log = self.plugin_log.clone();
         let site = Site::new(&self.site);
         let mut stdout = std::io::stdout();
         // On the heap: all of a server is in this future.
@@ -194,7 +231,8 @@ fn open(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     let problems = [settings.problems, problems, absent].concat();
     match opened {
         Some(opened) if problems.is_empty() => {
-            Ok(Startup { config: settings.config, config_file, opened, files })
+            let (config, plugin_log) = (settings.config, PluginLog::default());
+            Ok(Startup { config, config_file, opened, files, socket: None, plugin_log })
         }
         Some(_) | None => {
             for problem in problems {

@@ -8,10 +8,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::canary::{absolute, page_of, text, until};
+use super::canary::{absolute, until};
 use super::control;
-use super::rollback::ChangeArgs;
+use super::count::count;
+use super::reload::text;
+use super::rollback::{CandidateDigest, ChangeArgs, page_of};
+use super::status::size;
 use super::table::table;
+use crate::versions::word;
 
 /// Command-line arguments of `jackfield shadow`.
 #[derive(Debug, clap::Args)]
@@ -24,15 +28,21 @@ pub(crate) struct Args {
     /// End the shadow. A file of the site is no shadow any more until it changes.
     #[arg(long, conflicts_with = "file")]
     stop: bool,
+    /// Digest of the shadow, or its beginning, as `jackfield shadow PLUGIN` has shown it, for `--stop`.
+    /// Another shadow is not ended.
+    #[arg(long, value_name = "DIGEST", requires = "stop")]
+    digest: Option<String>,
 }
 
 /// Places, ends or shows a shadow.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
-    let Args { change, file, stop } = args;
+    let Args { change, file, stop, digest } = args;
     let plugin = &change.plugin;
     if *stop {
-        let show = |_: &Value| format!("the shadow of {plugin} has ended");
-        return change.run("shadow/stop", json!({}), show, out);
+        let show =
+            |body: &Value| format!("the shadow of {plugin} ({}) has ended", text(&body["digest"]));
+        let present = CandidateDigest { kind: "shadow", named: digest.as_deref() };
+        return change.run_on(present, "shadow/stop", json!({}), show, out);
     }
     let Some(file) = file else { return show(args, out) };
     let file = match absolute(file) {
@@ -43,8 +53,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         let (version, digest) = (text(&body["version"]), text(&body["digest"]));
         let until = until(body);
         format!(
-            "version {version} ({digest}) is the shadow of {plugin}: `jackfield shadow {plugin}` has \
-             its differences{until}"
+            "version {version} ({digest}) is the shadow of {plugin}: `jackfield shadow {}` has its \
+             differences{until}",
+            word(plugin)
         )
     };
     change.run("shadow", json!({ "file": file }), placed, out)
@@ -102,8 +113,8 @@ fn page(body: &Value) -> String {
     if number("unanswered") > 0 {
         let _written = writeln!(
             page,
-            "{} calls asked for subscribers that the version in service had not asked for, and got \
-             none",
+            "{} calls asked the host for what the version in service had not asked for, and got \
+             nothing",
             number("unanswered")
         );
     }
@@ -118,15 +129,16 @@ fn page(body: &Value) -> String {
         [("serving", &costs["serving"]), ("shadow", &costs["shadow"])].map(|(version, cost)| {
             let [mean, max, memory] = ["mean_microseconds", "max_microseconds", "memory_bytes"]
                 .map(|key| cost[key].as_u64().unwrap_or_default());
-            [version.to_owned(), format!("{mean} µs"), format!("{max} µs"), format!("{memory} B")]
+            [version.to_owned(), format!("{mean} µs"), format!("{max} µs"), size(memory)]
         });
     page += "\n";
     page += &table(["VERSION", "MEAN TIME", "LONGEST", "MEMORY"], rows.to_vec());
     for difference in shadow["differences"].as_array().into_iter().flatten() {
         let example = &difference["example"];
-        let (kind, calls) = (text(&difference["kind"]), &difference["calls"]);
+        let calls = count(difference["calls"].as_u64().unwrap_or_default(), "call");
+        let kind = text(&difference["kind"]);
         let (topic, at) = (text(&example["topic"]), text(&example["at"]));
-        let _written = writeln!(page, "\n{kind}: {calls} calls, such as {topic} at {at}");
+        let _written = writeln!(page, "\n{kind}: {calls}, such as {topic} at {at}");
         for line in text(&example["diff"]).lines() {
             let _written = writeln!(page, "    {line}");
         }

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 /// The result, for people and for programs.
-struct Report {
+struct SigningReport {
     text: String,
     json: Value,
 }

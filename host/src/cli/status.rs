@@ -7,12 +7,11 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::control::{self, ControlArgs};
+use super::count::count;
 use super::table::table;
 
 /// The reloads that are shown.
 const MAX_SHOWN_RELOADS: usize = 5;
-/// The handlers of a plugin that are shown.
-const MAX_SHOWN_HANDLERS: usize = 8;
 
 /// Command-line arguments of `jackfield status`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +29,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
 }
 
 /// The state for people: one fact a line, names before values.
-fn page(status: &Value) -> String {
+pub(super) fn page(status: &Value) -> String {
     let mut page = Page::default();
     let at = |path: &str| status.pointer(path).unwrap_or(&Value::Null);
     let uptime = duration(number(at("/uptime_seconds")));
@@ -45,10 +44,10 @@ fn page(status: &Value) -> String {
     page.line(
         "generation",
         format!(
-            "{} since {}, {} routes",
+            "{} since {}, {}",
             at("/generation/number"),
             text(at("/generation/since")),
-            at("/generation/routes")
+            count(number(at("/generation/routes")), "route")
         ),
     );
     let problems = number(at("/problem_count"));
@@ -56,6 +55,12 @@ fn page(status: &Value) -> String {
         page.line(
             "problems",
             format!("{problems}, the change is not in service since {}", text(at("/failed_since"))),
+        );
+    }
+    if let Some(reason) = at("/save_error").as_str() {
+        page.line(
+            "not saved",
+            format!("changes of versions are lost when the server ends: {reason}"),
         );
     }
     for compiling in list(at("/compiling")) {
@@ -71,6 +76,22 @@ fn page(status: &Value) -> String {
     let protocols =
         if protocols.is_empty() { String::new() } else { format!(" ({})", protocols.join(", ")) };
     page.line("sessions", format!("{}{protocols}", at("/sessions/open")));
+    let rate = |key: &str| number(&at("/rates")[key]);
+    page.line(
+        "messages",
+        format!(
+            "{} in, {} out per second ({} in, {} out since the start)",
+            rate("messages_in"),
+            rate("messages_out"),
+            number(at("/traffic/messages_in")),
+            number(at("/traffic/messages_out")),
+        ),
+    );
+    page.line(
+        "traffic",
+        format!("{} in, {} out per second", size(rate("bytes_in")), size(rate("bytes_out"))),
+    );
+    page.line("ended", format!("{} sessions since the start", number(at("/ended/count"))));
     for realm in list(at("/realms")) {
         let subscriptions = of_limit(&realm["subscriptions"], &realm["subscription_limit"]);
         let sessions = &realm["sessions"];
@@ -123,10 +144,6 @@ impl Page {
             let shadow = shadow.map(|calls| format!(", shadow {calls} differ"));
             let state =
                 format!("{state}{}{}", canary.unwrap_or_default(), shadow.unwrap_or_default());
-            let names: Vec<&str> = list(&plugin["handlers"]).iter().map(text).collect();
-            let shown = names.iter().take(MAX_SHOWN_HANDLERS).copied().collect::<Vec<_>>();
-            let more = number(&plugin["handler_count"]).saturating_sub(shown.len() as u64);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             [
                 text(&plugin["name"]).to_owned(),
                 text(&plugin["version"]).to_owned(),
@@ -135,7 +152,7 @@ impl Page {
                 plugin["instances"].to_string(),
                 format!("{used} (limit {limit} each)"),
                 plugin.pointer("/circuit_breaker/state").map_or("", text).to_owned(),
-                shown.join(" ") + &more,
+                number(&plugin["handler_count"]).to_string(),
                 text(&plugin["file"]).to_owned(),
             ]
         });
@@ -232,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_server_that_says_little_is_shown() {
-        let page = page(&serde_json::json!({ "state": "starting" }));
+        let page = page(&serde_json::json!({ "state": "starting", "save_error": null }));
         assert!(page.starts_with("server       starting, version , pid null\n"), "{page}");
+        assert!(!page.contains("not saved"), "{page}");
     }
 }

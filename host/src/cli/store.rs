@@ -18,9 +18,10 @@ use jackfield_yaml::NonZeroDuration;
 use serde_json::{Value, json};
 
 use super::control::{self, ANSWER_TIME, ControlError, PluginControlArgs};
+use super::count::count;
 use super::reload::change;
 use super::status::{duration, size};
-use super::table::table;
+use super::table::{after, table};
 
 /// The time to wait for a change: the server's.
 const CHANGE_TIME: Duration = Duration::from_mins(1);
@@ -36,14 +37,15 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
-    /// List the keys of a store, with the sizes of their values and their remaining times to live.
+    /// List the keys of a store, with the sizes of their values and their remaining times to live; or
+    /// the plugins that have stores, also removed ones.
     List(ListArgs),
     /// Print the value of a key.
     Get(GetArgs),
     /// Write the value of a key.
     Set(SetArgs),
-    /// Remove a key.
-    Delete(EntryArgs),
+    /// Remove a key, or all.
+    Delete(DeleteArgs),
     /// Write a store as lines of JSON, all of one moment.
     Export(transfer::ExportArgs),
     /// Write the lines of an export into a store, all or none.
@@ -54,17 +56,17 @@ enum StoreCommand {
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// Name of the plugin.
+    /// Name of the plugin [default: the plugins are listed].
     #[arg(value_name = "PLUGIN")]
-    plugin: String,
+    plugin: Option<String>,
     /// Only keys that begin with this text.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "plugin")]
     prefix: String,
     /// Only keys behind this one.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", requires = "plugin")]
     after: Option<String>,
     /// Maximum number of keys, up to 10000.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000, requires = "plugin")]
     limit: u32,
     #[command(flatten)]
     control: PluginControlArgs,
@@ -78,6 +80,21 @@ struct EntryArgs {
     /// The key.
     #[arg(value_name = "KEY")]
     key: String,
+    #[command(flatten)]
+    control: PluginControlArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct DeleteArgs {
+    /// Name of the plugin.
+    #[arg(value_name = "PLUGIN")]
+    plugin: String,
+    /// The key.
+    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all")]
+    key: Option<String>,
+    /// Remove all keys.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     control: PluginControlArgs,
 }
@@ -144,10 +161,24 @@ fn path(name: &str, pairs: &[(&str, &str)]) -> String {
 
 async fn list(args: &ListArgs, out: &mut dyn Write) -> Result<ExitCode, ControlError> {
     let server = args.control.find().await?;
+    let Some(plugin) = &args.plugin else {
+        let path = path("plugins", &[]);
+        return control::print_page(&server, &path, args.control.json(), plugins, out).await;
+    };
     let limit = args.limit.to_string();
-    let mut pairs = vec![("plugin", &*args.plugin), ("prefix", &args.prefix), ("limit", &limit)];
+    let mut pairs = vec![("plugin", &**plugin), ("prefix", &args.prefix), ("limit", &limit)];
     pairs.extend(args.after.as_deref().map(|key| ("after", key)));
     control::print_page(&server, &path("list", &pairs), args.control.json(), page, out).await
+}
+
+/// The plugins that have stores.
+fn plugins(body: &Value) -> String {
+    let rows = body["plugins"].as_array().into_iter().flatten().map(|entry| {
+        let name = Untrusted::new(entry["plugin"].as_str().unwrap_or_default()).to_string();
+        [name, if entry["in_service"] == true { "in service" } else { "removed" }.to_owned()]
+    });
+    let page = table(["PLUGIN", ""], rows.collect());
+    if page.is_empty() { "no plugin has stored anything\n".to_owned() } else { page }
 }
 
 fn page(body: &Value) -> String {
@@ -164,21 +195,22 @@ fn page(body: &Value) -> String {
     if !page.is_empty() {
         page.push('\n');
     }
-    let (count, used) = (number(&body["entry_count"]), size(number(&body["bytes"])));
+    let (keys, used) = (count(number(&body["entry_count"]), "key"), size(number(&body["bytes"])));
     let quota = size(number(&body["quota"]));
     // Writing to a string cannot fail.
     let _written = writeln!(
         page,
-        "{}: {count} keys, {used} of {quota}, {}, schema {}",
+        "{}{}: {keys}, {used} of {quota}, {}, schema {}",
         text("plugin"),
+        if body["in_service"] == false { " (removed)" } else { "" },
         text("state"),
         body["schema"]
     );
     if body["has_more"] == true
         && let Some(last) = entries.last()
     {
-        let last = Untrusted::new(last["key"].as_str().unwrap_or_default());
-        let _written = writeln!(page, "there are more: continue with --after '{last}'");
+        let next = after(last["key"].as_str().unwrap_or_default());
+        let _written = writeln!(page, "there are more: continue with {next}");
     }
     page
 }
@@ -239,13 +271,16 @@ async fn set(args: &SetArgs, out: &mut dyn Write) -> Result<ExitCode, ControlErr
     send(control, "set", &body, CHANGE_TIME, show, out).await
 }
 
-async fn delete(args: &EntryArgs, out: &mut dyn Write) -> Result<ExitCode, ControlError> {
-    let EntryArgs { plugin, key, control } = args;
-    let show = |body: &Value| {
-        let text = if body["result"] == "unchanged" { "there is no such key" } else { "removed" };
-        text.to_owned()
+async fn delete(args: &DeleteArgs, out: &mut dyn Write) -> Result<ExitCode, ControlError> {
+    let DeleteArgs { plugin, key, all, control } = args;
+    let show = |body: &Value| match body["result"] == "unchanged" {
+        _ if *all => {
+            format!("{} removed", count(body["removed"].as_u64().unwrap_or_default(), "key"))
+        }
+        true => "there is no such key".to_owned(),
+        false => "removed".to_owned(),
     };
-    let body = json!({ "plugin": plugin, "key": key });
+    let body = json!({ "plugin": plugin, "key": key, "all": all });
     send(control, "delete", &body, CHANGE_TIME, show, out).await
 }
 
@@ -323,7 +358,8 @@ mod tests {
         }));
         let expected = "KEY      BYTES  EXPIRES IN\na        3      1 min 1 s\nb\\u{1b}  40\n\n\
                         acme: 7 keys, 1 KiB of 64 MiB, written, schema 2\n\
-                        there are more: continue with --after 'b\\u{1b}'\n";
+                        there are more: continue with --after with the last entry of --json, which has \
+                        characters that are not printable\n";
         assert_eq!(page, expected);
     }
 }

@@ -11,9 +11,10 @@ use jackfield_wamp::value::{Dict, Value};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::closed_output::output_closed;
 use super::json_payload;
 use super::remote::{self, CommandError, Remote};
-use super::say;
+use super::{JsonAlways, say};
 
 /// The time limit of connecting and subscribing, and of leaving.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +39,8 @@ pub(crate) struct Args {
     /// Print indented JSON.
     #[arg(long)]
     pretty: bool,
+    #[command(flatten)]
+    _json: JsonAlways,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,11 +67,16 @@ struct Line {
 
 /// Subscribes, and prints events until a limit is reached.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let Args { remote, topics, policy, count, timeout, pretty } = args;
+    let Args { remote, topics, policy, count, timeout, pretty, _json } = args;
     remote::run(async move {
         let mut client =
             remote::within(REQUEST_TIMEOUT, subscribe(remote, &topics, policy)).await?;
-        let listening = print_events(&mut client, count, pretty);
+        let listening = async {
+            tokio::select! {
+                ended = print_events(&mut client, count, pretty) => ended,
+                () = output_closed() => Ok(()),
+            }
+        };
         match timeout {
             None => listening.await?,
             Some(limit) => match remote::within(limit, listening).await {

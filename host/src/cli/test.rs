@@ -15,14 +15,14 @@ use tokio::runtime::Runtime;
 use crate::bundle::{BuildError, Builder, Bundle};
 use crate::dialogue::{self, MAX_SCRIPT_BYTES};
 use crate::log::capture::{self, Capture};
-use crate::signals::{Signals, Stop};
+use crate::signals::Stop;
 use crate::site::{Site, Snapshot};
 
 use super::config_args::SettingsArgs;
 
 mod report;
 
-use report::Report;
+use report::TestReport;
 
 /// The folder of a bundle's scripts.
 const FOLDER: &str = "tests";
@@ -66,7 +66,7 @@ pub(crate) struct Args {
 /// # Errors
 /// When the output cannot be written.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
-    let mut report = Report::new(&args.bundle, args.json, args.log, out);
+    let mut report = TestReport::new(&args.bundle, args.json, args.log, out);
     if let Err(problems) = run_all(args, &mut report)? {
         report.problems(problems)?;
     }
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 /// Runs the scripts. The inner error is a list of problems that are no failures of a script.
-fn run_all(args: &Args, report: &mut Report<'_>) -> io::Result<Result<(), Vec<String>>> {
+fn run_all(args: &Args, report: &mut TestReport<'_>) -> io::Result<Result<(), Vec<String>>> {
     let settings = args.settings.find(&args.bundle);
     if !settings.problems.is_empty() {
         return Ok(Err(settings.problems.iter().map(ToString::to_string).collect()));
@@ -100,7 +100,7 @@ fn run_each(
     config: &Config,
     args: &Args,
     Process { runtime, capture, stop }: &Process,
-    report: &mut Report<'_>,
+    report: &mut TestReport<'_>,
 ) -> io::Result<Result<(), Vec<String>>> {
     for path in paths {
         let script = match read(path) {
@@ -136,10 +136,10 @@ impl Process {
         let runtime = builder.worker_threads(WORKERS).enable_all().build();
         let runtime =
             runtime.map_err(|error| format!("error: failed to start the runtime: {error}"))?;
-        let signals = runtime.block_on(async { Signals::receive() });
-        let signals = signals.map_err(|error| format!("error: failed to get signals: {error}"))?;
+        let stop = Stop::of_command();
+        let stop = stop.map_err(|error| format!("error: failed to get signals: {error}"))?;
         let capture = capture::start().map_err(|error| format!("error: failed to log: {error}"))?;
-        Ok(Self { runtime, capture, stop: signals.stop })
+        Ok(Self { runtime, capture, stop })
     }
 
     /// Builds each bundle that has sources. Compilers write their errors to stderr.

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use jackfield_auth::ticket::{self, AppSecret, Holder, Ticket};
 use jackfield_auth::{AuthSettings, UsersError};
+use serde_json::json;
 
 use super::config_args::SettingsArgs;
 use super::say;
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// User name in the ticket [default: an anonymous ticket, as the application's backend uses].
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// An error of making a ticket.
@@ -58,6 +62,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         return Ok(false);
     }
     match make(&settings.config.auth, args.user.as_deref()) {
+        Ok(ticket) if args.json => {
+            writeln!(out, "{}", json!({ "ticket": ticket, "user": args.user })).map(|()| true)
+        }
         Ok(ticket) => writeln!(out, "{ticket}").map(|()| true),
         Err(error) => {
             say(format_args!("error: {error}"));
@@ -157,6 +164,10 @@ users:
             let password = jackfield_auth::PasswordHash::new("$2y$13$abc".to_owned());
             ticket.verify(&secret, password.as_ref()).unwrap();
         }
+        let text = ticket(SETTINGS, &["--user", "admin", "--json"]).unwrap();
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(object["user"], "admin");
+        assert!(Ticket::parse(object["ticket"].as_str().unwrap()).is_ok(), "{text}");
     }
 
     #[test]

@@ -3,23 +3,30 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jackfield_broker::{Features, PendingFlushes};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::protocol as wamp;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
-use tracing::{Span, field, warn};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{Span, field};
 
 use super::keepalive::Keepalive;
+use super::limits::{Exceeded, UserPlace};
 use super::member::Member;
+use super::message_rate::MessageRate;
 use super::reader::Reader;
 use super::{Connection, Context, DisconnectReason, Expiry};
-use crate::admission::{Admitted, Rejection};
+use crate::admission::{Admitted, Rejection, Rule};
 use crate::connection_limit::ConnectionPermit;
 use crate::handshake::{self, Opening, Refusal, Upgrade};
+use crate::metrics::ConnectionOutcome;
 use crate::transport::WebSocketTransport;
 use crate::{frame, http};
+
+/// The time for a request that is on its way when the server stops.
+const MAX_HEAD_DELAY: Duration = Duration::from_secs(1);
 
 /// Reads the request of a socket and answers it. None where it asked for something else than a
 /// connection, and got it.
@@ -32,59 +39,168 @@ pub(super) async fn open(
     loop {
         let limit = context.limits.handshake_bytes;
         let opened_by = Instant::now() + context.handshake_timeout;
-        let opening = timeout_at(opened_by, handshake::read(&mut stream, read, limit));
+        let read_by = Instant::now() + permit.head_time(context.handshake_timeout);
+        let opening = timeout_at(read_by, handshake::read(&mut stream, read, limit));
+        let stopped = async {
+            context.shutdown.requested().await;
+            sleep(MAX_HEAD_DELAY).await;
+        };
         let opening = tokio::select! {
-            () = context.shutdown.requested() => return Ok(None),
+            () = stopped => return Ok(None),
+            () = permit.evicted() => return Err(evicted(&context)),
             opening = opening => opening,
         };
+        if !permit.keep() {
+            return Err(evicted(&context));
+        }
         let opening = match opening {
             Err(_elapsed) => {
+                context.metrics.began(ConnectionOutcome::Timeout);
                 return Err(DisconnectReason::Handshake("it took too long".to_owned()));
             }
-            Ok(Err(error)) => return Err(DisconnectReason::Lost(error.to_string())),
-            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(error)) => {
+                context.metrics.began(ConnectionOutcome::Lost);
+                return Err(DisconnectReason::Lost(error.to_string()));
+            }
+            Ok(Ok(None)) => {
+                context.metrics.began(ConnectionOutcome::Lost);
+                return Ok(None);
+            }
             Ok(Ok(Some(opening))) => opening,
         };
         match opening {
-            Ok(Opening::Upgrade(_)) if permit.is_reserved() => {
-                let limit = permit.limit();
-                warn!("maximum connections reached (limits.connections = {limit}); answered 503");
-                http::refuse(stream, &Refusal::full()).await;
-                return Err(DisconnectReason::Handshake("maximum connections reached".to_owned()));
-            }
-            Ok(Opening::Upgrade(upgrade)) if context.generations.is_none() => {
-                let peer = peer(&stream)?;
-                let checked = context.admission.check_address(&upgrade.visitor.forwarded, peer);
-                let (refusal, ended) = match checked {
-                    Ok(()) => (
-                        Refusal::starting(),
-                        DisconnectReason::Handshake("it is too early".to_owned()),
-                    ),
-                    Err(denial) => (denial.refusal, DisconnectReason::Denied(denial.reason)),
-                };
-                http::refuse(stream, &refusal).await;
-                return Err(ended);
-            }
             Ok(Opening::Upgrade(upgrade)) => {
-                return match admit(&context, &stream, &upgrade, opened_by).await? {
-                    Ok(admitted) => {
-                        greet(context, stream, upgrade, admitted, opened_by).await.map(Some)
-                    }
-                    Err(denial) => {
-                        http::refuse(stream, &denial.refusal).await;
-                        Err(DisconnectReason::Denied(denial.reason))
-                    }
-                };
+                return upgraded(context, stream, upgrade, permit, opened_by).await.map(Some);
             }
             Ok(Opening::Plain(head)) => match plain(&context, stream, head, permit).await? {
                 Some(upgrade) => (stream, read) = upgrade,
                 None => return Ok(None),
             },
             Err(refusal) => {
+                context.metrics.began(ConnectionOutcome::Handshake);
                 http::refuse(stream, &refusal).await;
                 return Err(DisconnectReason::Handshake(refusal.message));
             }
         }
+    }
+}
+
+/// Counts a connection of the reserve that has sent no request when another one needed its place.
+fn evicted(context: &Context) -> DisconnectReason {
+    context.metrics.began(ConnectionOutcome::Unanswered);
+    DisconnectReason::Handshake(
+        "no request had come when another connection needed the place".to_owned(),
+    )
+}
+
+/// A refused request for a WebSocket.
+struct Refused {
+    outcome: ConnectionOutcome,
+    refusal: Refusal,
+    ended: DisconnectReason,
+}
+
+impl Refused {
+    fn temporary(outcome: ConnectionOutcome, refusal: Refusal, why: &str) -> Self {
+        Self { outcome, refusal, ended: DisconnectReason::Handshake(why.to_owned()) }
+    }
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        let outcome = outcome(&rejection);
+        let Rejection { refusal, reason, .. } = rejection;
+        Self { outcome, refusal, ended: DisconnectReason::Denied(reason) }
+    }
+}
+
+/// Answers a request for a WebSocket.
+async fn upgraded(
+    context: Arc<Context>,
+    stream: TcpStream,
+    upgrade: Upgrade,
+    permit: &ConnectionPermit,
+    opened_by: Instant,
+) -> Result<Box<Connection>, DisconnectReason> {
+    if let Some(context) = context.for_probe(&upgrade.visitor.path) {
+        let admitted = Admitted { proven: None, must_prove: false };
+        return greet(context, stream, upgrade, admitted, None, opened_by).await;
+    }
+    match examine(&context, &stream, &upgrade, permit, opened_by).await? {
+        Ok((admitted, place)) => {
+            context.metrics.began(ConnectionOutcome::Accepted);
+            greet(context, stream, upgrade, admitted, place, opened_by).await
+        }
+        Err(refused) => {
+            context.metrics.began(refused.outcome);
+            http::refuse(stream, &refused.refusal).await;
+            Err(refused.ended)
+        }
+    }
+}
+
+/// Applies the state of the server, the limits of new connections and the access rules, in the order
+/// of their costs: credentials are verified last.
+async fn examine(
+    context: &Context,
+    stream: &TcpStream,
+    upgrade: &Upgrade,
+    permit: &ConnectionPermit,
+    opened_by: Instant,
+) -> Result<Result<(Admitted, UserPlace), Refused>, DisconnectReason> {
+    if context.shutdown.is_requested() {
+        let refusal = Refusal::stopping();
+        let why = "the server is stopping";
+        return Ok(Err(Refused::temporary(ConnectionOutcome::Stopping, refusal, why)));
+    }
+    if let Some(reached) = permit.reached() {
+        return Ok(Err(context.exceeded(Exceeded::Reached(reached))));
+    }
+    let peer = peer(stream)?;
+    if let Err(rejection) = context.admission.check_address(&upgrade.visitor.forwarded, peer) {
+        return Ok(Err(rejection.into()));
+    }
+    if context.generations.is_none() {
+        let refusal = Refusal::starting();
+        let why = "it is too early";
+        return Ok(Err(Refused::temporary(ConnectionOutcome::Starting, refusal, why)));
+    }
+    let client = context.admission.client(&upgrade.visitor.forwarded, peer);
+    match client {
+        Some(client) if client == peer.to_canonical() => {}
+        Some(client) => drop(Span::current().record("client", field::display(client))),
+        None => drop(Span::current().record("client", "unknown")),
+    }
+    if let Err(exceeded) = context.new_connections.check(client.unwrap_or(peer), permit) {
+        return Ok(Err(context.exceeded(exceeded)));
+    }
+    let admitted = match admit(context, peer, upgrade, opened_by).await? {
+        Ok(admitted) => admitted,
+        Err(rejection) => return Ok(Err(rejection.into())),
+    };
+    Ok(match context.new_connections.place(admitted.proven.as_ref()) {
+        Ok(place) => Ok((admitted, place)),
+        Err(exceeded) => Err(context.exceeded(exceeded)),
+    })
+}
+
+impl Context {
+    /// Logs a limit, and returns its answer.
+    fn exceeded(&self, exceeded: Exceeded) -> Refused {
+        let (outcome, refusal) = (exceeded.outcome(), exceeded.refusal());
+        Refused { outcome, refusal, ended: exceeded.log(&self.limits) }
+    }
+}
+
+/// Returns the outcome of a rejected client.
+fn outcome(rejection: &Rejection) -> ConnectionOutcome {
+    match rejection.rule {
+        Rule::Address => ConnectionOutcome::Address,
+        Rule::Transport => ConnectionOutcome::Transport,
+        Rule::Path => ConnectionOutcome::Path,
+        Rule::Origin => ConnectionOutcome::Origin,
+        Rule::Credential if rejection.is_temporary() => ConnectionOutcome::Unavailable,
+        Rule::Credential => ConnectionOutcome::Credential,
     }
 }
 
@@ -95,23 +211,18 @@ async fn plain(
     head: Vec<u8>,
     permit: &ConnectionPermit,
 ) -> Result<Option<(TcpStream, Vec<u8>)>, DisconnectReason> {
-    let served = context.http.serve(stream, head, !permit.is_reserved()).await;
+    context.metrics.began(ConnectionOutcome::Http);
+    let served = context.http.serve(stream, head, permit.reached().is_none()).await;
     served.map_err(|error| DisconnectReason::Lost(error.to_string()))
 }
 
 /// Applies the access rules, and authenticates the client.
 async fn admit(
     context: &Context,
-    stream: &TcpStream,
+    peer: IpAddr,
     upgrade: &Upgrade,
     opened_by: Instant,
 ) -> Result<Result<Admitted, Rejection>, DisconnectReason> {
-    let peer = peer(stream)?;
-    match context.admission.client(&upgrade.visitor.forwarded, peer) {
-        Some(client) if client == peer.to_canonical() => {}
-        Some(client) => drop(Span::current().record("client", field::display(client))),
-        None => drop(Span::current().record("client", "unknown")),
-    }
     // Version 2 may prove it in the dialogue; version 1 has no words for it.
     let may_follow = upgrade.dialect != Dialect::V1;
     let verdict =
@@ -125,13 +236,15 @@ async fn greet(
     stream: TcpStream,
     upgrade: Upgrade,
     admitted: Admitted,
+    place: UserPlace,
     opened_by: Instant,
 ) -> Result<Box<Connection>, DisconnectReason> {
     let Admitted { proven, must_prove } = admitted;
     let peer = peer(&stream)?;
     let client = context.admission.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
     let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, context.limits.depth);
-    let wire = WebSocketTransport::new(stream, context.limits.outbox, &context.totals);
+    let wire =
+        WebSocketTransport::new(stream, upgrade.dialect, context.limits.outbox, &context.totals);
     wire.probe_when_silent_for(context.keepalive.interval);
     let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
@@ -140,7 +253,7 @@ async fn greet(
         let features = Features::default();
         let proven = proven.as_ref();
         let joining = Member::new(&wire, upgrade.dialect, features, dispatch, proven, client)?;
-        let welcome = dialogue.welcome(&joining.welcome(None));
+        let welcome = dialogue.welcome(&joining.welcome(None, None));
         greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
         expiry = Expiry::of(proven);
         member = Some(joining);
@@ -151,9 +264,13 @@ async fn greet(
         member.join(&context.shutdown);
     }
     let limit = context.limits.message_bytes;
-    let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit).await;
+    let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit);
     let keepalive = Keepalive::new(context.keepalive.interval, context.keepalive.timeout);
     let batch = PendingFlushes::default();
+    let mut rate = MessageRate::new(&context.limits, Instant::now());
+    if member.as_ref().is_some_and(Member::is_backend) {
+        rate.exempt();
+    }
     let proven = proven.filter(|_| member.is_none()).map(Box::new);
     let connection = Connection {
         context,
@@ -166,9 +283,11 @@ async fn greet(
         asked: None,
         expiry,
         member,
+        place,
         opened_by,
         batch,
         keepalive,
+        rate,
     };
     Ok(Box::new(connection))
 }

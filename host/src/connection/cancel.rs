@@ -3,7 +3,8 @@
 //! that a session handles one request at a time. WAMP v2 specification, section "Call Canceling".
 //!
 //! [`ReadAhead`] ends with the CANCEL of the running call; [`crate::dispatch`] does the rest. A
-//! waiting call behind it is removed from the queue and answered here.
+//! waiting call behind it is removed from the queue and answered here. Messages that are handled
+//! ahead of their turn count for the rates of the session; above them, no message is read ahead.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,9 +17,12 @@ use jackfield_wamp::message::{Call, CallId, CancelMode};
 use jackfield_wamp::protocol::{self as wamp, ErrorTo, Lookahead, Reply, Request};
 use tokio::time::Instant;
 
+use super::message_rate::MessageRate;
 use super::reader::Reader;
 use crate::dispatch::Cancellation;
 use crate::frame;
+use crate::metrics::{ConnectionMetrics, ReceivedKind};
+use crate::transport::WebSocketTransport;
 
 /// The maximum number of messages read ahead during one call. It bounds the advantage of a client
 /// that cancels calls that it has just sent.
@@ -29,10 +33,18 @@ pub(super) struct ReadAhead<'a> {
     reader: &'a mut Reader,
     dialogue: &'a wamp::Protocol,
     caller: &'a Arc<Session>,
+    counts: Counts<'a>,
     /// The call; `None` for other requests and in version 1, which cannot be cancelled.
     call: Option<RequestId>,
     /// The number of messages that may still be read ahead.
     left: usize,
+}
+
+/// The places where a message counts that is handled ahead of its turn.
+pub(super) struct Counts<'a> {
+    pub(super) rate: &'a mut MessageRate,
+    pub(super) wire: &'a WebSocketTransport,
+    pub(super) metrics: &'a ConnectionMetrics,
 }
 
 impl<'a> ReadAhead<'a> {
@@ -41,26 +53,39 @@ impl<'a> ReadAhead<'a> {
         reader: &'a mut Reader,
         dialogue: &'a wamp::Protocol,
         caller: &'a Arc<Session>,
+        counts: Counts<'a>,
     ) -> Self {
         let call = match request {
             Request::Call(Call { request: CallId::V2(call), .. }) => Some(*call),
             _ => None,
         };
-        Self { reader, dialogue, caller, call, left: MAX_MESSAGES_PER_CALL }
+        Self { reader, dialogue, caller, counts, call, left: MAX_MESSAGES_PER_CALL }
     }
 
     /// Cancels a waiting call before it begins. A CANCEL of another call, such as one that a client
     /// answers, is handled in its turn.
     fn cancel_waiting(&mut self, call: RequestId) {
-        if !self.reader.remove_call(call) {
-            return;
-        }
-        self.reader.drop_last();
+        let Some(bytes) = self.reader.remove_call(call) else { return };
+        self.count(ReceivedKind::Call, bytes);
+        let bytes = self.reader.drop_last();
+        self.count(ReceivedKind::Cancel, bytes);
         let call = CallId::V2(call);
         let (uri, message) = (error_uri::CANCELED, "the call was cancelled before it began");
         let reply = Reply::Error { to: ErrorTo::Call { call: &call }, uri, message };
         if let Some(frame) = frame::reply(self.caller, &reply) {
             self.caller.reply(frame, &mut PendingFlushes::default());
+        }
+    }
+}
+
+impl ReadAhead<'_> {
+    /// Counts a message that was handled ahead of its turn, of this size on the wire.
+    fn count(&mut self, kind: ReceivedKind, bytes: usize) {
+        let Counts { rate, wire, metrics } = &mut self.counts;
+        wire.count_message();
+        metrics.received(kind, self.dialogue.dialect());
+        if !rate.take(bytes) {
+            self.left = 0;
         }
     }
 }
@@ -81,7 +106,8 @@ impl Future for ReadAhead<'_> {
             this.left -= 1;
             match ready!(this.reader.poll_ahead(this.dialogue, context)) {
                 Lookahead::Cancel(cancel) if cancel.request == call => {
-                    this.reader.drop_last();
+                    let bytes = this.reader.drop_last();
+                    this.count(ReceivedKind::Cancel, bytes);
                     return Poll::Ready(cancel.mode);
                 }
                 Lookahead::Cancel(cancel) => this.cancel_waiting(cancel.request),

@@ -9,11 +9,10 @@ use std::pin::Pin;
 use std::time::SystemTime;
 
 use jackfield_auth::Authenticated;
-use jackfield_broker::CloseReason;
+use jackfield_broker::{CloseCause, CloseReason};
 use tokio::time::{Sleep, sleep};
 
-/// The reason of the GOODBYE; the specification defines none.
-const EXPIRED: &str = "jackfield.close.authentication_expired";
+use crate::close_uri::EXPIRED;
 
 /// The expiry of the session's credential; without a timer, never.
 #[derive(Default)]
@@ -40,6 +39,7 @@ impl Expiry {
 /// Returns the close reason of an expired session.
 pub(super) fn closing() -> CloseReason {
     CloseReason {
+        cause: CloseCause::Expired,
         reason: EXPIRED.to_owned(),
         message: "the token has expired; connect with a new one".to_owned(),
     }

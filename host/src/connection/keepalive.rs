@@ -22,6 +22,8 @@ pub(super) struct Keepalive {
     awaited: Awaited,
     /// Whether the client has ever answered a ping.
     answered: bool,
+    /// When the last ping was sent, until it is answered.
+    pinged: Option<Instant>,
 }
 
 /// The event that has to occur before the timer fires.
@@ -49,12 +51,14 @@ pub(super) enum Due {
 impl Keepalive {
     pub(super) fn new(interval: Duration, timeout: Duration) -> Self {
         let timer = Box::pin(sleep(interval));
-        Self { interval, timeout, timer, awaited: Awaited::Nothing, answered: false }
+        Self { interval, timeout, timer, awaited: Awaited::Nothing, answered: false, pinged: None }
     }
 
-    /// Records a pong.
-    pub(super) fn answered(&mut self) {
+    /// Records a pong. Returns the time since the ping; none if the client answers more often than it
+    /// is asked.
+    pub(super) fn answered(&mut self) -> Option<Duration> {
         self.answered = true;
+        self.pinged.take().map(|at| at.elapsed())
     }
 
     /// Returns whether the client has ever answered a ping.
@@ -82,6 +86,7 @@ impl Keepalive {
                     } else {
                         self.awaited = Awaited::Answer;
                         if !wire.outbox().is_blocked() {
+                            self.pinged = Some(Instant::now());
                             return Due::Ping;
                         }
                     }

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jackfield_auth::Authenticated;
 use jackfield_broker::{Features, Identity, Session};
+use jackfield_config::Config;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::protocol::Welcome;
@@ -47,7 +49,7 @@ impl Member {
         let outbox = Arc::clone(wire.outbox());
         let link = Arc::clone(wire) as Arc<_>;
         let session = Session::new(id, identity, dialect, features, outbox, link);
-        wire.set_client(session.client);
+        wire.set_client(session.client, client);
         Ok(Self { session: Arc::new(session), dispatch })
     }
 
@@ -55,13 +57,27 @@ impl Member {
         self.dispatch.realm().join(&self.session);
         // A shutdown that began before the session joined has not closed it.
         if shutdown.is_requested() {
-            self.session.close(shutdown::close_reason());
+            let _first = self.session.close(shutdown::close_reason());
         }
     }
 
+    /// Returns whether the session speaks for the application itself, whose rates have no limit.
+    pub(super) fn is_backend(&self) -> bool {
+        self.session.identity.roles.iter().any(|role| role == Config::BACKEND)
+    }
+
+    /// Returns the session and its dispatch, for its end.
+    pub(super) fn joined(&self) -> (Arc<Session>, Arc<Dispatch>) {
+        (Arc::clone(&self.session), Arc::clone(&self.dispatch))
+    }
+
     /// Returns the content of WELCOME. `method` is the client's name of its authentication method,
-    /// if it has one.
-    pub(super) fn welcome<'a>(&'a self, method: Option<&'a str>) -> Welcome<'a> {
+    /// if it has one; `retry` the window for its reconnects.
+    pub(super) fn welcome<'a>(
+        &'a self,
+        method: Option<&'a str>,
+        retry: Option<Duration>,
+    ) -> Welcome<'a> {
         let Self { session, dispatch } = self;
         Welcome {
             session: session.id,
@@ -70,6 +86,7 @@ impl Member {
             authrole: session.identity.authrole(),
             authmethod: method.unwrap_or(&session.identity.authmethod),
             agent: crate::AGENT,
+            retry_max_ms: retry.and_then(|it| u64::try_from(it.as_millis()).ok()),
         }
     }
 }

@@ -1,24 +1,20 @@
-//! Message reader of a connection: tungstenite with minimal memory for idle connections, and a
-//! queue of messages that were read ahead.
+//! Message reader of a connection, and a queue of messages that were read ahead.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
 use jackfield_wamp::id::RequestId;
 use jackfield_wamp::protocol::{self as wamp, Frame, Lookahead};
+use jackfield_websocket::{Message, MessageReader, ReadError};
 use tokio::time::Instant;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::transport::{Held, MIN_ARRIVING_BYTES, Part, TungsteniteIo, WebSocketTransport};
-
-/// The size in bytes of tungstenite's read buffer. A larger message gets a buffer of its own size.
-const BUFFER: usize = 512;
+use crate::frame;
+use crate::transport::{Held, MIN_ARRIVING_BYTES, Part, WebSocketTransport};
 
 /// The maximum number of waiting messages that were read ahead.
 const MAX_AHEAD_MESSAGES: usize = 256;
@@ -28,11 +24,14 @@ const MAX_AHEAD_BYTES: usize = 64 * 1024;
 /// Reads the messages of a connection.
 pub(super) struct Reader {
     wire: Arc<WebSocketTransport>,
-    settings: WebSocketConfig,
-    websocket: WebSocketStream<TungsteniteIo>,
-    /// Whether a large message has grown tungstenite's buffer. The buffer can only be freed by
-    /// replacing the stream.
-    bloated: bool,
+    messages: MessageReader,
+    /// Bytes that were read from the socket and are not taken by `messages`. An idle connection has
+    /// none.
+    rest: Bytes,
+    /// Bytes that were taken since the last message: of the frames of the next one.
+    taken: usize,
+    /// The size on the wire of the last message of [`next`](Self::next), in bytes.
+    wire_bytes: usize,
     ahead: Ahead,
     /// The bytes of `ahead`, if they are counted.
     held: Option<Held>,
@@ -49,29 +48,40 @@ struct Ahead {
 
 struct Waiting {
     received: Received,
+    /// The size of the message on the wire, in bytes.
+    wire_bytes: usize,
     /// The call in the message, if there is one.
     call: Option<RequestId>,
     arrived: Instant,
 }
 
-/// A message, an error of reading, or `None` at the end.
-pub(super) type Received = Option<Result<Message, Error>>;
+/// A message, an error of reading, or `None` at the end of the transport.
+pub(super) type Received = Option<Result<Message, ReceiveError>>;
+
+/// The reason for which a connection cannot be read further.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReceiveError {
+    /// The socket failed.
+    #[error(transparent)]
+    Io(io::Error),
+    /// The client violated the WebSocket protocol.
+    #[error(transparent)]
+    Violation(#[from] ReadError),
+}
 
 impl Reader {
     /// Reads the messages after the handshake: first `early`, which was read together with it, then
     /// the transport.
-    pub(super) async fn new(
-        wire: Arc<WebSocketTransport>,
-        early: Vec<u8>,
-        message_bytes: usize,
-    ) -> Self {
-        let settings = WebSocketConfig::default()
-            .read_buffer_size(BUFFER)
-            .write_buffer_size(0)
-            .max_message_size(Some(message_bytes))
-            .max_frame_size(Some(message_bytes));
-        let websocket = open(TungsteniteIo::new(Arc::clone(&wire), early), settings).await;
-        Self { wire, settings, websocket, bloated: false, ahead: Ahead::default(), held: None }
+    pub(super) fn new(wire: Arc<WebSocketTransport>, early: Vec<u8>, message_bytes: usize) -> Self {
+        Self {
+            wire,
+            messages: MessageReader::new(message_bytes),
+            rest: early.into(),
+            taken: 0,
+            wire_bytes: 0,
+            ahead: Ahead::default(),
+            held: None,
+        }
     }
 
     /// Waits for the next message. Cancel-safe: it may be dropped and called again.
@@ -88,6 +98,12 @@ impl Reader {
     /// is now.
     pub(super) const fn arrived(&self) -> Option<Instant> {
         self.ahead.arrived
+    }
+
+    /// Returns the size on the wire of the last message of [`next`](Self::next), in bytes: with the
+    /// headers of its frames.
+    pub(super) const fn wire_bytes(&self) -> usize {
+        self.wire_bytes
     }
 
     /// Reads another message ahead, and returns its kind. [`next`](Self::next) returns the message
@@ -115,19 +131,21 @@ impl Reader {
             Lookahead::Call(call) => Some(call),
             Lookahead::Cancel(_) | Lookahead::Other => None,
         };
-        self.ahead.push(Waiting { received, call, arrived: Instant::now() });
+        let wire_bytes = std::mem::take(&mut self.taken);
+        self.ahead.push(Waiting { received, wire_bytes, call, arrived: Instant::now() });
         self.count_ahead();
         Poll::Ready(foresight)
     }
 
-    /// Removes the message that was read ahead last.
-    pub(super) fn drop_last(&mut self) {
-        self.ahead.drop_last();
+    /// Removes the message that was read ahead last. Returns its size on the wire, in bytes.
+    pub(super) fn drop_last(&mut self) -> usize {
+        let removed = self.ahead.drop_last();
         self.count_ahead();
+        removed
     }
 
-    /// Removes a call that was read ahead. Returns whether there was one.
-    pub(super) fn remove_call(&mut self, call: RequestId) -> bool {
+    /// Removes a call that was read ahead. Returns its size on the wire in bytes, if there is one.
+    pub(super) fn remove_call(&mut self, call: RequestId) -> Option<usize> {
         let removed = self.ahead.remove_call(call);
         self.count_ahead();
         removed
@@ -146,34 +164,86 @@ impl Reader {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Received> {
-        match self.ahead.pop() {
-            Some(received) => {
-                self.count_ahead();
-                Poll::Ready(received)
+        let received = if let Some((received, wire_bytes)) = self.ahead.pop() {
+            self.wire_bytes = wire_bytes;
+            self.count_ahead();
+            received
+        } else {
+            let received = ready!(self.poll_websocket(context));
+            self.wire_bytes = std::mem::take(&mut self.taken);
+            received
+        };
+        // In its turn: no frame may follow the answer, and the running request has a reply.
+        if let Some(Ok(Message::Close(close))) = &received {
+            self.wire.send(frame::close_answer(close.as_ref()));
+        }
+        Poll::Ready(received)
+    }
+
+    /// Returns the next message of the socket. Pings are answered here, ahead of their turn.
+    fn poll_websocket(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        let received = ready!(self.poll_socket(context));
+        if let Some(Ok(Message::Ping(payload))) = &received {
+            self.wire.send(frame::pong(payload));
+        }
+        Poll::Ready(received)
+    }
+
+    fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        loop {
+            if let Some(received) = self.take_rest() {
+                return Poll::Ready(Some(received));
             }
-            None => self.poll_websocket(context),
+            let before = self.messages.incomplete_bytes();
+            let part = if before >= MIN_ARRIVING_BYTES { Part::Rest } else { Part::Beginning };
+            ready!(self.wire.poll_readable(part, context));
+            let Self { wire, messages, rest, taken, .. } = self;
+            let read = wire.poll_bytes(context, |bytes| {
+                let mut left = bytes;
+                let read = messages.read(&mut left);
+                *taken += bytes.len() - left.len();
+                *rest = Bytes::copy_from_slice(left);
+                read
+            });
+            let read = match ready!(read) {
+                Ok(Some(read)) => read,
+                Ok(None) => return Poll::Ready(None),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Poll::Ready(None);
+                }
+                Err(error) => return Poll::Ready(Some(Err(ReceiveError::Io(error)))),
+            };
+            self.count_arriving(before);
+            if let Some(received) = read.map_err(Into::into).transpose() {
+                return Poll::Ready(Some(received));
+            }
         }
     }
 
-    fn poll_websocket(&mut self, context: &mut Context<'_>) -> Poll<Received> {
-        let polled = self.websocket.poll_next_unpin(context);
-        match &polled {
-            Poll::Ready(Some(Ok(message))) => {
-                self.bloated |= message.len() > BUFFER;
-                polled
-            }
-            // The old stream loses no data: it has returned every complete message, and has read no
-            // part of another.
-            Poll::Pending if self.bloated && self.websocket.get_ref().is_between_messages() => {
-                self.bloated = false;
-                let duplex = TungsteniteIo::new(Arc::clone(&self.wire), Vec::new());
-                match open(duplex, self.settings).now_or_never() {
-                    Some(fresh) => self.websocket = fresh,
-                    None => return Poll::Pending,
-                }
-                self.websocket.poll_next_unpin(context)
-            }
-            Poll::Ready(_) | Poll::Pending => polled,
+    /// Returns the next complete message of the bytes that were read already.
+    fn take_rest(&mut self) -> Option<Result<Message, ReceiveError>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let before = self.messages.incomplete_bytes();
+        let mut bytes = self.rest.as_ref();
+        let read = self.messages.read(&mut bytes);
+        let taken = self.rest.len() - bytes.len();
+        self.taken += taken;
+        self.rest.advance(taken);
+        if self.rest.is_empty() {
+            // Frees the memory for an idle connection.
+            self.rest = Bytes::new();
+        }
+        self.count_arriving(before);
+        read.map_err(Into::into).transpose()
+    }
+
+    /// Counts the bytes of an incomplete message, of which there were `before`.
+    fn count_arriving(&self, before: usize) {
+        let now = self.messages.incomplete_bytes();
+        if before.max(now) >= MIN_ARRIVING_BYTES {
+            self.wire.set_arriving(now);
         }
     }
 }
@@ -184,7 +254,8 @@ impl Ahead {
         self.waiting.push_back(waiting);
     }
 
-    fn pop(&mut self) -> Option<Received> {
+    /// Removes the first message. Returns it, and its size on the wire in bytes.
+    fn pop(&mut self) -> Option<(Received, usize)> {
         let Some(waiting) = self.waiting.pop_front() else {
             self.arrived = None;
             return None;
@@ -195,19 +266,20 @@ impl Ahead {
             self.waiting = VecDeque::new();
         }
         self.arrived = Some(waiting.arrived);
-        Some(waiting.received)
+        Some((waiting.received, waiting.wire_bytes))
     }
 
-    fn drop_last(&mut self) {
+    fn drop_last(&mut self) -> usize {
         let removed = self.waiting.pop_back();
         self.bytes -= removed.as_ref().map_or(0, Waiting::bytes);
+        removed.map_or(0, |waiting| waiting.wire_bytes)
     }
 
-    fn remove_call(&mut self, call: RequestId) -> bool {
-        let place = self.waiting.iter().position(|waiting| waiting.call == Some(call));
-        let removed = place.and_then(|place| self.waiting.remove(place));
-        self.bytes -= removed.as_ref().map_or(0, Waiting::bytes);
-        removed.is_some()
+    fn remove_call(&mut self, call: RequestId) -> Option<usize> {
+        let place = self.waiting.iter().position(|waiting| waiting.call == Some(call))?;
+        let removed = self.waiting.remove(place)?;
+        self.bytes -= removed.bytes();
+        Some(removed.wire_bytes)
     }
 
     /// Returns whether no more is read ahead: enough messages wait, or the stream has ended.
@@ -222,7 +294,7 @@ impl Ahead {
 impl Waiting {
     fn bytes(&self) -> usize {
         match &self.received {
-            Some(Ok(message)) => message.len(),
+            Some(Ok(message)) => message.payload_bytes(),
             Some(Err(_)) | None => 0,
         }
     }
@@ -232,12 +304,8 @@ impl Waiting {
 /// copied.
 fn frame_of(message: &Message) -> Option<Frame> {
     match message {
-        Message::Text(text) => Some(Frame::Text(Bytes::from(text.clone()))),
+        Message::Text(text) => Some(Frame::Text(text.clone())),
         Message::Binary(bytes) => Some(Frame::Binary(bytes.clone())),
-        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => None,
     }
-}
-
-async fn open(duplex: TungsteniteIo, settings: WebSocketConfig) -> WebSocketStream<TungsteniteIo> {
-    WebSocketStream::from_raw_socket(duplex, Role::Server, Some(settings)).await
 }

@@ -72,9 +72,16 @@ impl Connection {
             return Err(refused(error_uri::UNAVAILABLE, message));
         };
         match verdict {
-            Ok(proven) => self.welcome_proven(*asked, &proven),
+            Ok(proven) => {
+                let place = self.context.new_connections.place(Some(&proven));
+                self.place = place.map_err(|exceeded| {
+                    drop(exceeded.log(&self.context.limits));
+                    CloseAction::UserLimit { message: exceeded.message() }
+                })?;
+                self.welcome_proven(*asked, &proven)
+            }
             Err(denial) => {
-                warn!("a session is refused: {}", denial.reason);
+                warn!(name: "session.denied", "a session is refused: {}", denial.reason);
                 let reason = if denial.is_temporary() {
                     error_uri::AUTHENTICATION_FAILED
                 } else {
@@ -93,7 +100,7 @@ impl Connection {
         {
             let asked: String = authid.chars().take(MAX_SHOWN).collect();
             let name = &proven.username;
-            warn!("a session is refused: it was asked for as {asked:?} with the proof of {name:?}");
+            warn!(name: "session.other_user", "a session is refused: it was asked for as {asked:?} with the proof of {name:?}");
             let message = "the ticket or token is not of the `authid` that was asked for";
             return Err(refused(error_uri::AUTHENTICATION_DENIED, message.to_owned()));
         }
@@ -106,9 +113,14 @@ impl Connection {
             Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who, self.client)
                 .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
         let method = method.filter(|_| who.is_some());
-        let welcome = self.dialogue.welcome(&member.welcome(method.as_deref()));
+        let sessions = self.context.realms.session_count();
+        let retry = self.context.shutdown.retry_window(sessions);
+        let welcome = self.dialogue.welcome(&member.welcome(method.as_deref(), retry));
         self.expiry = Expiry::of(who);
         member.join(&self.context.shutdown);
+        if member.is_backend() {
+            self.rate.exempt();
+        }
         self.wire.send(self.wrap(&welcome));
         self.member = Some(member);
         Ok(())

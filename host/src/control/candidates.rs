@@ -4,22 +4,22 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use jackfield_text::Untrusted;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Context;
 use super::audit::{Caller, Subject};
+use super::plugin_lookup::find_plugin;
 use super::problem::Problem;
-use super::timestamp::time;
-use super::{Context, change, result};
-use crate::generation::{Canary, Generation, Share};
+use super::result::{Changed, StopRequest, VersionChange, check_digest, sha256};
+use crate::generation::{Canary, Share};
 use crate::http::response::Answer;
-use crate::versions::{Candidate, EndedCanary, SourceFile, entry};
+use crate::server_state::ServerState;
+use crate::timestamp::time;
+use crate::versions::{Candidate, EndedCanary, SourceFile};
 
 /// The maximum size of a path.
 const MAX_PATH_BYTES: usize = 4 * 1024;
-/// The maximum size of a name that is repeated.
-const MAX_NAME_BYTES: usize = 256;
 
 /// The body of a request to place a canary, or to set its share.
 #[derive(Debug, Default, Deserialize)]
@@ -28,15 +28,19 @@ pub(super) struct CanaryRequest {
     plugin: String,
     file: Option<String>,
     share: Option<String>,
+    /// The digest of the canary whose share is set, as the operator has seen it, or its beginning.
+    digest: Option<String>,
     wait_seconds: Option<u64>,
 }
 
-/// The body of a request about the candidate of a plugin.
+/// The body of a request to promote a candidate.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct PluginRequest {
-    pub(super) plugin: String,
-    pub(super) wait_seconds: Option<u64>,
+pub(super) struct PromoteRequest {
+    plugin: String,
+    digest: Option<String>,
+    force: bool,
+    wait_seconds: Option<u64>,
 }
 
 /// Shows the canary of the plugin that the query names.
@@ -45,15 +49,15 @@ pub(super) fn canary(context: &Context, query: Option<&str>) -> Result<Answer, P
     let reloader = &context.state.reloader;
     let generations = reloader.generations();
     let generation = generations.current();
-    check_plugin(&generation, &plugin)?;
+    let serving = find_plugin(&generation, &plugin)?.canary();
     let versions = reloader.versions();
     let candidate = versions.candidate(&plugin).filter(|it| it.share().is_some());
-    let serving = entry(&generation, &plugin).ok().and_then(|it| it.canary());
     let body = json!({
         "plugin": plugin,
         "canary": candidate.map(|it| shown_canary(&it, serving)),
         "ended": versions.ended_canary(&plugin).as_ref().map(ended),
-        "survives_restart": versions.are_kept(),
+        "survives_restart": versions.survives(),
+        "save_error": versions.unsaved(),
     });
     Ok(Answer::json(StatusCode::OK, &body))
 }
@@ -62,7 +66,7 @@ pub(super) fn canary(context: &Context, query: Option<&str>) -> Result<Answer, P
 pub(super) fn shown_canary(candidate: &Candidate, serving: Option<&Canary>) -> Value {
     let circuits = serving.into_iter().flat_map(Canary::circuits);
     json!({
-        "digest": format!("sha256:{}", candidate.digest),
+        "digest": sha256(&candidate.digest),
         "version": candidate.version,
         "source": candidate.source,
         "since": time(candidate.since),
@@ -75,7 +79,7 @@ pub(super) fn shown_canary(candidate: &Candidate, serving: Option<&Canary>) -> V
 
 fn ended(it: &EndedCanary) -> Value {
     json!({
-        "digest": format!("sha256:{}", it.digest),
+        "digest": sha256(&it.digest),
         "version": it.version,
         "share": it.share.to_string(),
         "at": time(it.at),
@@ -89,89 +93,73 @@ pub(super) async fn set_canary(
     caller: &Caller,
     request: CanaryRequest,
 ) -> Result<Answer, Problem> {
-    let CanaryRequest { plugin, file, share, wait_seconds } = request;
-    let wait = change::wait(wait_seconds)?;
+    let CanaryRequest { plugin, file, share, digest, wait_seconds } = request;
     let subject = Subject::plugin(&plugin)?;
     let share = share.ok_or_else(|| Problem::invalid("`share` is missing, such as \"10%\""))?;
     let share: Share =
         share.parse().map_err(|error| Problem::invalid(format!("`share`: {error}")))?;
-    let file = file.map(|file| source(&file)).transpose()?;
-    let state = Arc::clone(&context.state);
-    let changing = async move {
-        let done = match file {
-            Some(file) => state.rollout.start_canary(&plugin, file, share).await,
-            None => state.rollout.set_share(&plugin, share).await,
+    check_digest(digest.as_deref())?;
+    if file.is_some() && digest.is_some() {
+        let message = "`digest` names the canary whose share is set, and `file` places another one";
+        return Err(Problem::invalid(message));
+    }
+    let file = file.map(|file| source(caller, &file)).transpose()?;
+    let subject = subject.with_file(file.as_ref().map(SourceFile::path)).with_share(share);
+    let subject = subject.with_digest(digest.as_deref());
+    let change = VersionChange { context, caller, action: "canary", subject, wait_seconds };
+    let set = async move |state: Arc<ServerState>| {
+        let (candidate, older) = match file {
+            Some(file) => state.rollout.start_canary(&plugin, file, share).await?,
+            None => (state.rollout.set_share(&plugin, share, digest.as_deref()).await?, None),
         };
-        let done = done.map(|candidate| {
-            json!({
-                "result": "ok",
-                "plugin": plugin,
-                "digest": format!("sha256:{}", candidate.digest),
-                "version": candidate.version,
-                "share": share.to_string(),
-                "survives_restart": state.reloader.versions().are_kept(),
-                "generation": state.reloader.state().generation,
-            })
+        let keys = json!({
+            "plugin": plugin,
+            "digest": sha256(&candidate.digest),
+            "version": candidate.version,
+            "share": share.to_string(),
         });
-        result::changed(&state, done)
+        Ok(Changed::version(&candidate.digest, keys).with_warnings(older.as_ref()))
     };
-    change::run(context, caller, "canary", subject, wait, changing).await
+    change.run(set).await
 }
 
 /// Ends a canary.
 pub(super) async fn stop_canary(
     context: &Context,
     caller: &Caller,
-    request: PluginRequest,
+    request: StopRequest,
 ) -> Result<Answer, Problem> {
-    let PluginRequest { plugin, wait_seconds } = request;
-    let wait = change::wait(wait_seconds)?;
-    let subject = Subject::plugin(&plugin)?;
-    let state = Arc::clone(&context.state);
-    let changing = async move {
-        let done = state.rollout.stop_canary(&plugin).await.map(|candidate| {
-            json!({
-                "result": "ok",
-                "plugin": plugin,
-                "digest": format!("sha256:{}", candidate.digest),
-                "generation": state.reloader.state().generation,
-            })
-        });
-        result::changed(&state, done)
+    let (change, plugin, shown) = VersionChange::of_stop(context, caller, "canary_stop", request)?;
+    let stop = async move |state: Arc<ServerState>| {
+        let ended = state.rollout.stop_canary(&plugin, shown.as_deref()).await?;
+        let Candidate { digest, version, .. } = ended;
+        let keys = json!({ "plugin": plugin, "digest": sha256(&digest), "version": version });
+        Ok(Changed::version(&digest, keys))
     };
-    change::run(context, caller, "canary_stop", subject, wait, changing).await
+    change.run(stop).await
 }
 
 /// Makes the shadow or the canary of a plugin serve.
 pub(super) async fn promote(
     context: &Context,
     caller: &Caller,
-    request: PluginRequest,
+    request: PromoteRequest,
 ) -> Result<Answer, Problem> {
-    let PluginRequest { plugin, wait_seconds } = request;
-    let wait = change::wait(wait_seconds)?;
+    let PromoteRequest { plugin, digest, force, wait_seconds } = request;
     let subject = Subject::plugin(&plugin)?;
-    let state = Arc::clone(&context.state);
-    let promoting = async move {
-        let done = state.rollout.promote(&plugin).await.map(|target| {
-            json!({
-                "result": "ok",
-                "plugin": target.plugin,
-                "from": format!("sha256:{}", target.from),
-                "to": format!("sha256:{}", target.to),
-                "version": target.version,
-                "file": target.file,
-                "survives_restart": state.reloader.versions().are_kept(),
-                "generation": state.reloader.state().generation,
-            })
-        });
-        result::changed(&state, done)
+    check_digest(digest.as_deref())?;
+    let subject = subject.with_digest(digest.as_deref());
+    let change = VersionChange { context, caller, action: "promote", subject, wait_seconds };
+    let promote = async move |state: Arc<ServerState>| {
+        let (target, older) = state.rollout.promote(&plugin, digest.as_deref(), force).await?;
+        Ok(Changed::target(&target).with_warnings(older.as_ref()))
     };
-    change::run(context, caller, "promote", subject, wait, promoting).await
+    change.run(promote).await
 }
 
 /// The file that a request names.
-pub(super) fn source(file: &str) -> Result<SourceFile, Problem> {
+pub(super) fn source(caller: &Caller, file: &str) -> Result<SourceFile, Problem> {
+    caller.check_files()?;
     if file.len() > MAX_PATH_BYTES {
         return Err(Problem::invalid(format!("`file` has at most {MAX_PATH_BYTES} bytes")));
     }
@@ -188,16 +176,4 @@ pub(super) fn named(query: Option<&str>) -> Result<String, Problem> {
         plugin = Some(value.into_owned());
     }
     plugin.ok_or_else(|| Problem::invalid("the query needs the key `plugin`"))
-}
-
-/// Refuses a plugin that does not serve.
-pub(super) fn check_plugin(generation: &Generation, plugin: &str) -> Result<(), Problem> {
-    match entry(generation, plugin) {
-        Ok(_) => Ok(()),
-        Err(error) if plugin.len() <= MAX_NAME_BYTES => Err(Problem::unknown(error.to_string())),
-        Err(_) => {
-            let plugin = Untrusted::new(plugin).at_most(MAX_NAME_BYTES);
-            Err(Problem::unknown(format!("no plugin `{plugin}` is in service")))
-        }
-    }
 }

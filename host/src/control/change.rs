@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::audit::{self, Caller, Subject};
 use super::problem::Problem;
-use super::{Context, MAX_CHANGES, status};
+use super::{Context, status};
 use crate::http::response::Answer;
 
 /// The longest time that a request can wait.
@@ -18,8 +18,21 @@ const MAX_WAIT: Duration = Duration::from_mins(10);
 /// The time that a request waits if it does not say.
 const DEFAULT_WAIT: Duration = Duration::from_mins(1);
 
-/// The result of a change: its short name for the audit line, and the answer.
-pub(super) type Ended = (&'static str, Result<Answer, Problem>);
+/// The end of a change.
+pub(super) struct ChangeEnd {
+    /// Its short name for the audit line.
+    pub(super) result: &'static str,
+    pub(super) answer: Result<Answer, Problem>,
+    /// The digest of the version that the change is about, if it is known by now only.
+    pub(super) digest: Option<String>,
+}
+
+impl ChangeEnd {
+    /// The end of a change that is about no version.
+    pub(super) const fn new(result: &'static str, answer: Result<Answer, Problem>) -> Self {
+        Self { result, answer, digest: None }
+    }
+}
 
 /// Returns the time to wait that a request asks for.
 pub(super) fn wait(seconds: Option<u64>) -> Result<Duration, Problem> {
@@ -38,22 +51,20 @@ pub(super) async fn run(
     action: &'static str,
     subject: Subject,
     wait: Duration,
-    change: impl Future<Output = Ended> + Send + 'static,
+    change: impl Future<Output = ChangeEnd> + Send + 'static,
 ) -> Result<Answer, Problem> {
     let state = &context.state;
-    if state.shutdown.is_requested() {
-        return Err(Problem::stopping());
-    }
-    let place = Arc::clone(&context.changes).try_acquire_owned();
-    let place = place.map_err(|_full| Problem::too_many("changes", MAX_CHANGES))?;
+    let place = context.changes.take(&context.state.shutdown)?;
     let (reloader, shutdown) = (Arc::clone(&state.reloader), Arc::clone(&state.shutdown));
     let caller = caller.clone();
     let running = tokio::spawn(async move {
         let _place = place;
-        let (result, answer) = tokio::select! {
+        let ChangeEnd { result, answer, digest } = tokio::select! {
             ended = change => ended,
-            () = shutdown.requested() => ("abandoned", Err(Problem::stopping())),
+            () = shutdown.requested() => ChangeEnd::new("abandoned", Err(Problem::stopping())),
         };
+        let subject =
+            if digest.is_some() { subject.with_digest(digest.as_deref()) } else { subject };
         audit::record(&caller, action, &subject, result, reloader.state().generation);
         answer
     });

@@ -9,21 +9,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
-use jackfield_text::Untrusted;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use super::audit::{self, Caller, Subject};
+use super::plugin_lookup::find_plugin;
 use super::problem::Problem;
-use super::{Context, MAX_RECORDINGS};
+use super::{Context, MAX_FILTER_BYTES};
 use crate::recording::line::Encoder;
 use crate::recording::redact::Redaction;
 use crate::recording::{Filter, Recorder, Recording};
 use crate::server_state::ServerState;
 
-/// The maximum size of a topic, in bytes.
-const MAX_TOPIC_BYTES: usize = 4 << 10;
 /// The time for a client to take the last lines when the server ends. It is shorter than the time
 /// that the listener waits for connections.
 const MAX_END_TIME: Duration = Duration::from_millis(500);
@@ -38,10 +36,17 @@ pub(super) struct RecordRequest {
     plugin: Option<String>,
     with_payload: bool,
     with_claims: bool,
+    with_headers: bool,
 }
 
 /// The body of an answer that has no end of its own.
 pub(super) struct LineStream(mpsc::Receiver<Bytes>);
+
+impl LineStream {
+    pub(super) const fn new(lines: mpsc::Receiver<Bytes>) -> Self {
+        Self(lines)
+    }
+}
 
 impl Body for LineStream {
     type Data = Bytes;
@@ -61,66 +66,66 @@ pub(super) fn answer(
     caller: &Caller,
     request: RecordRequest,
 ) -> Result<LineStream, Problem> {
-    let RecordRequest { topic, plugin, with_payload, with_claims } = request;
+    let RecordRequest { topic, plugin, with_payload, with_claims, with_headers } = request;
     if topic.is_none() && plugin.is_none() {
         return Err(Problem::invalid("a recording needs a `topic`, a `plugin`, or both"));
     }
-    if topic.as_ref().is_some_and(|topic| topic.is_empty() || topic.len() > MAX_TOPIC_BYTES) {
-        return Err(Problem::invalid(format!("`topic` has 1 to {MAX_TOPIC_BYTES} bytes")));
+    if topic.as_ref().is_some_and(|topic| topic.is_empty() || topic.len() > MAX_FILTER_BYTES) {
+        return Err(Problem::invalid(format!("`topic` has 1 to {MAX_FILTER_BYTES} bytes")));
     }
     let state = &context.state;
-    if state.shutdown.is_requested() {
-        return Err(Problem::stopping());
+    if let Some(topic) = &topic
+        && state.reloader.generations().current().find(topic).is_none()
+    {
+        // No hook is called for it: the recording would stay empty.
+        let topic = jackfield_text::Untrusted::new(topic).at_most(MAX_FILTER_BYTES);
+        return Err(Problem::unknown(format!("no route matches the topic `{topic}`")));
     }
     let subject = Subject::recording(plugin.as_deref(), topic.as_deref())?;
     if let Some(plugin) = &plugin {
-        check_plugin(state, plugin)?;
+        // The recording of a plugin that does not serve would stay empty.
+        find_plugin(&state.reloader.generations().current(), plugin)?;
     }
-    let place = Arc::clone(&context.recordings).try_acquire_owned();
-    let place = place.map_err(|_full| Problem::too_many("recordings", MAX_RECORDINGS))?;
-    let redaction = Redaction { payload: !with_payload, claims: !with_claims };
-    let action = match (with_payload, with_claims) {
-        (false, false) => "record",
-        (true, false) => "record with payload",
-        (false, true) => "record with claims",
-        (true, true) => "record with payload and claims",
-    };
+    let place = context.recordings.take(&context.state.shutdown)?;
+    let redaction =
+        Redaction { payload: !with_payload, claims: !with_claims, headers: !with_headers };
+    let subject = subject.with_content(unredacted(redaction));
     let generation = state.reloader.state().generation;
-    audit::record(caller, action, &subject, "begun", generation);
+    audit::record(caller, "record", &subject, "begun", generation);
     let filter = Filter { topic, plugin };
     let recording = Recorder::start(&state.observers, filter.clone());
     let (lines, body) = mpsc::channel(MAX_WAITING_LINES);
-    let writer = Writer { recording, lines, encoder: Encoder::new(redaction), _place: place };
+    let writer =
+        RecordingWriter { recording, lines, encoder: Encoder::new(redaction), _place: place };
     let (state, caller) = (Arc::clone(state), caller.clone());
     tokio::spawn(async move {
         writer.run(filter, &state).await;
-        audit::record(&caller, action, &subject, "ended", state.reloader.state().generation);
+        audit::record(&caller, "record", &subject, "ended", state.reloader.state().generation);
     });
     Ok(LineStream(body))
 }
 
-/// Refuses the name of a plugin that does not serve: its recording would stay empty.
-fn check_plugin(state: &ServerState, name: &str) -> Result<(), Problem> {
-    let generations = state.reloader.generations();
-    if generations.current().plugins().iter().any(|it| it.manifest().name == name) {
-        return Ok(());
-    }
-    let name = Untrusted::new(name).at_most(MAX_TOPIC_BYTES);
-    Err(Problem::unknown(format!("no plugin `{name}` serves here")))
+/// The parts that are not redacted, for the audit log.
+fn unredacted(redaction: Redaction) -> Option<String> {
+    let Redaction { payload, claims, headers } = redaction;
+    let parts = [("payload", payload), ("claims", claims), ("headers", headers)];
+    let open: Vec<&str> =
+        parts.into_iter().filter(|(_, is_redacted)| !is_redacted).map(|(name, _)| name).collect();
+    (!open.is_empty()).then(|| open.join(", "))
 }
 
 /// The task of one recording.
-struct Writer {
+struct RecordingWriter {
     recording: Recording,
     lines: mpsc::Sender<Bytes>,
     encoder: Encoder,
     _place: OwnedSemaphorePermit,
 }
 
-impl Writer {
+impl RecordingWriter {
     async fn run(mut self, filter: Filter, state: &ServerState) {
         let header = self.encoder.header(filter.topic, filter.plugin);
-        // The first lines have room.
+        // The channel has room for the first lines.
         let _closed = self.lines.try_send(header.into());
         let lines = self.lines.clone();
         tokio::select! {

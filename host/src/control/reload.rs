@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::audit::{Caller, Subject};
+use super::change::ChangeEnd;
 use super::problem::Problem;
 use super::{Context, change, status};
 use crate::http::response::Answer;
@@ -33,8 +34,8 @@ pub(super) async fn answer(
     let reloading = async move {
         let ticket = reloader.trigger(ReloadCause::Control);
         match reloader.answer(ticket).await {
-            Some(record) => (record.result.label(), Ok(ended(&record))),
-            None => ("abandoned", Err(Problem::lost())),
+            Some(record) => ChangeEnd::new(record.result.label(), Ok(ended(&record))),
+            None => ChangeEnd::new("abandoned", Err(Problem::lost())),
         }
     };
     change::run(context, caller, "reload", Subject::default(), wait, reloading).await

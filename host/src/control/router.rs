@@ -1,35 +1,83 @@
 //! The router of the control API: an endpoint for each path and method, below a version.
 //!
-//! It knows the caller and no socket. Bodies are read here, within limits.
-
-use std::time::Duration;
+//! It knows the caller and no socket.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use super::Context;
 use super::audit::Caller;
+use super::body::read_json;
 use super::problem::Problem;
+use super::query::Query;
 use super::record::{self, LineStream};
-use super::{candidates, reload, shadow, status, store, versions};
+use super::{
+    candidates, ended, plugins, publish, reload, routes, sessions, shadow, status, store, topics,
+    trace, versions,
+};
+use crate::http::metrics;
 use crate::http::response::Answer;
 
 /// The versions of the API.
 const VERSIONS: &[&str] = &["v1"];
-/// The endpoints, for messages.
-const ENDPOINTS: &str = "GET /v1/status, /v1/history, /v1/canary and /v1/store/list, get, export; \
-                         POST /v1/reload, /v1/rollback, /v1/disable, /v1/enable, /v1/canary, \
-                         /v1/canary/stop, /v1/promote, /v1/record and /v1/store/set, delete, \
-                         import, backup";
+/// An endpoint: its path, and whether it shows, changes or both.
+struct Endpoint {
+    path: &'static str,
+    methods: &'static [Method],
+}
+
+const READ: &[Method] = &[Method::GET, Method::HEAD];
+const CHANGE: &[Method] = &[Method::POST];
+const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
+
+const fn endpoint(path: &'static str, methods: &'static [Method]) -> Endpoint {
+    Endpoint { path, methods }
+}
+
+/// All endpoints. Those without a token are in [`super::connection`].
+const ENDPOINTS: &[Endpoint] = &[
+    endpoint("/livez", READ),
+    endpoint("/readyz", READ),
+    endpoint("/metrics", READ),
+    endpoint("/v1/status", READ),
+    endpoint("/v1/caller", READ),
+    endpoint("/v1/routes", READ),
+    endpoint("/v1/match", READ),
+    endpoint("/v1/sessions", READ),
+    endpoint("/v1/session", READ),
+    endpoint("/v1/session/kick", CHANGE),
+    endpoint("/v1/topics", READ),
+    endpoint("/v1/ended", READ),
+    endpoint("/v1/plugin", READ),
+    endpoint("/v1/faults", READ),
+    endpoint("/v1/log", READ),
+    endpoint("/v1/history", READ),
+    endpoint("/v1/publish", CHANGE),
+    endpoint("/v1/trace", CHANGE),
+    endpoint("/v1/record", CHANGE),
+    endpoint("/v1/reload", CHANGE),
+    endpoint("/v1/rollback", CHANGE),
+    endpoint("/v1/unpin", CHANGE),
+    endpoint("/v1/disable", CHANGE),
+    endpoint("/v1/enable", CHANGE),
+    endpoint("/v1/canary", BOTH),
+    endpoint("/v1/canary/stop", CHANGE),
+    endpoint("/v1/shadow", BOTH),
+    endpoint("/v1/shadow/stop", CHANGE),
+    endpoint("/v1/promote", CHANGE),
+    endpoint("/v1/store/plugins", READ),
+    endpoint("/v1/store/list", READ),
+    endpoint("/v1/store/get", READ),
+    endpoint("/v1/store/export", READ),
+    endpoint("/v1/store/set", CHANGE),
+    endpoint("/v1/store/delete", CHANGE),
+    endpoint("/v1/store/import", CHANGE),
+    endpoint("/v1/store/backup", CHANGE),
+];
 
 /// The maximum size of a body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// The time for a body to arrive.
-const MAX_BODY_TIME: Duration = Duration::from_secs(5);
-
 /// The maximum size of a body with a value of a store, all of whose bytes are escaped.
 const MAX_VALUE_BODY_BYTES: usize = 7 << 20;
 
@@ -47,119 +95,131 @@ impl From<Answer> for Reply {
     }
 }
 
+impl From<LineStream> for Reply {
+    fn from(lines: LineStream) -> Self {
+        Self::Stream(lines)
+    }
+}
+
+impl From<store::Lines> for Reply {
+    fn from(lines: store::Lines) -> Self {
+        Self::Lines(lines)
+    }
+}
+
 /// Answers a request.
 pub(super) async fn answer<B>(context: &Context, caller: &Caller, request: Request<B>) -> Reply
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    let is_record = request.uri().path() == "/v1/record" && request.method() == Method::POST;
-    if is_record {
-        let asked = read(request).await;
-        let recording = asked.and_then(|asked| record::answer(context, caller, asked));
-        return recording.map_or_else(|problem| problem.answer().into(), Reply::Stream);
-    }
-    if request.uri().path() == "/v1/store/export" && request.method() == Method::GET {
-        let lines = store::export(context, request.uri().query()).await;
-        return lines.map_or_else(|problem| problem.answer().into(), Reply::Lines);
-    }
-    route(context, caller, request).await.unwrap_or_else(Problem::answer).into()
+    let answered = match check(request.uri().path(), request.method()) {
+        Ok(()) if request.method() == Method::POST => change(context, caller, request).await,
+        Ok(()) => show(context, caller, &request).await,
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(|problem| problem.answer().into())
 }
 
-async fn route<B>(
+/// Checks that there is an endpoint at a path, and that it has the method.
+fn check(path: &str, method: &Method) -> Result<(), Problem> {
+    if let Some(endpoint) = ENDPOINTS.iter().find(|endpoint| endpoint.path == path) {
+        if endpoint.methods.contains(method) {
+            return Ok(());
+        }
+        let methods: Vec<&str> = endpoint.methods.iter().map(Method::as_str).collect();
+        return Err(Problem::method_not_allowed(&methods.join(", ")));
+    }
+    let version = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    if is_version(version) && !VERSIONS.contains(&version) {
+        return Err(Problem::unknown_version(version, VERSIONS));
+    }
+    let of = |method: &Method| {
+        let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.methods.contains(method));
+        endpoints.map(|endpoint| endpoint.path).collect::<Vec<_>>().join(", ")
+    };
+    let known = format!("GET {}; POST {}", of(&Method::GET), of(&Method::POST));
+    Err(Problem::not_found(path, &known))
+}
+
+/// Answers at an endpoint that shows.
+async fn show<B>(
+    context: &Context,
+    caller: &Caller,
+    request: &Request<B>,
+) -> Result<Reply, Problem> {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let answer = match path {
+        // Scrapers may add parameters of their own.
+        "/metrics" => Ok(metrics::page(&context.scrape).await),
+        "/v1/status" => status::answer(context, query),
+        "/v1/caller" => {
+            Query::parse(query, &[]).map(|_none| Answer::json(StatusCode::OK, &caller.describe()))
+        }
+        "/v1/history" => versions::history(context, query),
+        "/v1/sessions" => sessions::list(context, query),
+        "/v1/session" => sessions::one(context, query),
+        "/v1/topics" => topics::list(context, query),
+        "/v1/ended" => ended::list(context, query),
+        "/v1/routes" => routes::list(context, query),
+        "/v1/match" => routes::of_topic(context, query),
+        "/v1/plugin" => plugins::one(context, query),
+        "/v1/faults" => plugins::faults(context, query),
+        "/v1/log" => plugins::log(context, query),
+        "/v1/canary" => candidates::canary(context, query),
+        "/v1/shadow" => shadow::page(context, query),
+        "/v1/store/plugins" => store::plugins(context, query).await,
+        "/v1/store/list" => store::list(context, query).await,
+        "/v1/store/get" => store::get(context, query).await,
+        "/v1/store/export" => {
+            return store::export(context, caller, query).await.map(Reply::from);
+        }
+        _ => Err(Problem::unanswered(path)),
+    };
+    answer.map(Reply::from)
+}
+
+/// Answers at an endpoint that changes, or whose answer has no end of its own.
+async fn change<B>(
     context: &Context,
     caller: &Caller,
     request: Request<B>,
-) -> Result<Answer, Problem>
+) -> Result<Reply, Problem>
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    let path = request.uri().path();
-    let (version, endpoint) =
-        path.strip_prefix('/').and_then(|it| it.split_once('/')).unwrap_or_default();
-    if let ("v1", Some(endpoint)) = (version, endpoint.strip_prefix("store/")) {
-        let endpoint = endpoint.to_owned();
-        return of_store(context, caller, &endpoint, request).await;
-    }
-    match (version, endpoint, request.method()) {
-        ("v1", "status", &Method::GET | &Method::HEAD) => Ok(status::answer(context)),
-        ("v1", "reload", &Method::POST) => {
-            let asked = read(request).await?;
-            reload::answer(context, caller, &asked).await
+    let path = request.uri().path().to_owned();
+    let answer = match path.as_str() {
+        "/v1/record" => {
+            return record::answer(context, caller, read(request).await?).map(Reply::from);
         }
-        ("v1", "history", &Method::GET | &Method::HEAD) => {
-            versions::history(context, request.uri().query())
+        "/v1/trace" => {
+            return trace::answer(context, caller, read(request).await?).map(Reply::from);
         }
-        ("v1", "status" | "history", _) => Err(Problem::method_not_allowed("GET, HEAD")),
-        ("v1", "rollback", &Method::POST) => {
-            versions::roll_back(context, caller, read(request).await?).await
-        }
-        ("v1", "disable" | "enable", &Method::POST) => {
-            let is_enabled = endpoint == "enable";
-            let asked = read(request).await?;
-            versions::set_enabled(context, caller, asked, is_enabled).await
-        }
-        ("v1", "canary", &Method::GET | &Method::HEAD) => {
-            candidates::canary(context, request.uri().query())
-        }
-        ("v1", "canary", &Method::POST) => {
-            candidates::set_canary(context, caller, read(request).await?).await
-        }
-        ("v1", "shadow", &Method::GET | &Method::HEAD) => {
-            shadow::page(context, request.uri().query())
-        }
-        ("v1", "shadow", &Method::POST) => {
-            shadow::start(context, caller, read(request).await?).await
-        }
-        ("v1", "shadow/stop", &Method::POST) => {
-            shadow::stop(context, caller, read(request).await?).await
-        }
-        ("v1", "canary" | "shadow", _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
-        ("v1", "canary/stop", &Method::POST) => {
-            candidates::stop_canary(context, caller, read(request).await?).await
-        }
-        ("v1", "promote", &Method::POST) => {
-            candidates::promote(context, caller, read(request).await?).await
-        }
-        (
-            "v1",
-            "reload" | "rollback" | "disable" | "enable" | "canary/stop" | "shadow/stop"
-            | "promote" | "record",
-            _,
-        ) => Err(Problem::method_not_allowed("POST")),
-        (version, ..) if is_version(version) && !VERSIONS.contains(&version) => {
-            Err(Problem::unknown_version(version, VERSIONS))
-        }
-        _ => Err(Problem::not_found(path, ENDPOINTS)),
-    }
-}
-
-/// The endpoints about the stores of plugins.
-async fn of_store<B>(
-    context: &Context,
-    caller: &Caller,
-    endpoint: &str,
-    request: Request<B>,
-) -> Result<Answer, Problem>
-where
-    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-{
-    match (endpoint, request.method()) {
-        ("list", &Method::GET) => store::list(context, request.uri().query()).await,
-        ("get", &Method::GET) => store::get(context, request.uri().query()).await,
-        ("list" | "get" | "export", _) => Err(Problem::method_not_allowed("GET")),
-        ("set", &Method::POST) => {
-            let asked = read_up_to(request, MAX_VALUE_BODY_BYTES).await?;
+        "/v1/reload" => reload::answer(context, caller, &read(request).await?).await,
+        "/v1/session/kick" => sessions::kick(context, caller, read(request).await?),
+        "/v1/publish" => publish::answer(context, caller, read(request).await?).await,
+        "/v1/rollback" => versions::roll_back(context, caller, read(request).await?).await,
+        "/v1/unpin" => versions::unpin(context, caller, read(request).await?).await,
+        "/v1/disable" => versions::set_enabled(context, caller, read(request).await?, false).await,
+        "/v1/enable" => versions::set_enabled(context, caller, read(request).await?, true).await,
+        "/v1/canary" => candidates::set_canary(context, caller, read(request).await?).await,
+        "/v1/canary/stop" => candidates::stop_canary(context, caller, read(request).await?).await,
+        "/v1/shadow" => shadow::start(context, caller, read(request).await?).await,
+        "/v1/shadow/stop" => shadow::stop(context, caller, read(request).await?).await,
+        "/v1/promote" => candidates::promote(context, caller, read(request).await?).await,
+        "/v1/store/set" => {
+            let asked = read_json(request, MAX_VALUE_BODY_BYTES).await?;
             store::set(context, caller, asked).await
         }
-        ("delete", &Method::POST) => store::delete(context, caller, read(request).await?).await,
-        ("backup", &Method::POST) => store::back_up(context, caller, read(request).await?).await,
-        ("import", &Method::POST) => {
+        "/v1/store/delete" => store::delete(context, caller, read(request).await?).await,
+        "/v1/store/backup" => store::back_up(context, caller, read(request).await?).await,
+        "/v1/store/import" => {
             let (head, body) = request.into_parts();
             store::import(context, caller, head.uri.query(), body).await
         }
-        ("set" | "delete" | "backup" | "import", _) => Err(Problem::method_not_allowed("POST")),
-        _ => Err(Problem::not_found(request.uri().path(), ENDPOINTS)),
-    }
+        path => Err(Problem::unanswered(path)),
+    };
+    answer.map(Reply::from)
 }
 
 /// Whether a part of a path names a version.
@@ -168,45 +228,18 @@ fn is_version(part: &str) -> bool {
     !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The body, an object of JSON. Without a body, all its keys have their defaults.
+/// Reads a body of the usual size.
 async fn read<B, T>(request: Request<B>) -> Result<T, Problem>
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     T: DeserializeOwned + Default,
 {
-    read_up_to(request, MAX_BODY_BYTES).await
-}
-
-async fn read_up_to<B, T>(request: Request<B>, limit: usize) -> Result<T, Problem>
-where
-    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    T: DeserializeOwned + Default,
-{
-    let body = Limited::new(request.into_body(), limit).collect();
-    let body = match timeout(MAX_BODY_TIME, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Problem::too_large(limit));
-        }
-        Ok(Err(error)) => {
-            return Err(Problem::invalid(format!("the body could not be read: {error}")));
-        }
-        Err(_elapsed) => return Err(Problem::too_slow()),
-    };
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    // A list would be taken for the fields of the object in their order.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(Problem::invalid("the body has to be a JSON object"));
-    }
-    serde_json::from_slice(&body)
-        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))
+    read_json(request, MAX_BODY_BYTES).await
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_version;
+    use super::*;
 
     #[test]
     fn versions_are_a_letter_and_a_number() {
@@ -216,5 +249,30 @@ mod tests {
         for other in ["", "v", "1", "vx", "v1x", "version"] {
             assert!(!is_version(other), "{other}");
         }
+    }
+
+    #[test]
+    fn refuses_other_paths_methods_and_versions() {
+        let refused = |path: &str, method: &Method| {
+            check(path, method).err().map_or(200, |it| it.answer().status().as_u16())
+        };
+        for (path, method, expect) in [
+            ("/v1/status", &Method::GET, 200),
+            ("/v1/status", &Method::HEAD, 200),
+            ("/v1/status", &Method::POST, 405),
+            ("/v1/canary", &Method::POST, 200),
+            ("/v1/canary/stop", &Method::GET, 405),
+            ("/v1/store/export", &Method::POST, 405),
+            ("/metrics", &Method::POST, 405),
+            ("/livez", &Method::POST, 405),
+            ("/v1/store/", &Method::GET, 404),
+            ("/v1", &Method::GET, 404),
+            ("/v2/status", &Method::GET, 404),
+            ("/", &Method::POST, 404),
+        ] {
+            assert_eq!(refused(path, method), expect, "{method} {path}");
+        }
+        let both = check("/v1/canary", &Method::PUT).unwrap_err();
+        assert_eq!(both.to_string(), "use GET, HEAD, POST");
     }
 }

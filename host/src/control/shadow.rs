@@ -8,14 +8,16 @@ use jackfield_text::Untrusted;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Context;
 use super::audit::{Caller, Subject};
-use super::candidates::{PluginRequest, check_plugin, named, source};
+use super::candidates::{named, source};
+use super::plugin_lookup::find_plugin;
 use super::problem::Problem;
-use super::timestamp::time;
-use super::{Context, change, result};
+use super::result::{Changed, StopRequest, VersionChange, sha256};
 use crate::http::response::Answer;
-use crate::shadow::{Costs, FailedShadow, Report, Shadow, WantedShadow};
-use crate::versions::entry;
+use crate::server_state::ServerState;
+use crate::shadow::{Costs, FailedShadow, Shadow, ShadowReport, WantedShadow};
+use crate::timestamp::time;
 
 /// The maximum size of the reason why a shadow does not run.
 const MAX_REASON_BYTES: usize = 4 * 1024;
@@ -35,18 +37,19 @@ pub(super) fn page(context: &Context, query: Option<&str>) -> Result<Answer, Pro
     let state = &context.state;
     let generations = state.reloader.generations();
     let generation = generations.current();
-    check_plugin(&generation, &plugin)?;
+    let entry = find_plugin(&generation, &plugin)?;
     let shadows = state.rollout.shadows();
     let shadow = shadows.of(&plugin);
     let failed = shadows.failed(&plugin);
-    let wanted = entry(&generation, &plugin).ok().and_then(|entry| shadows.wanted(entry));
+    let wanted = shadows.wanted(entry);
     let is_loading = shadow.is_none() && failed.is_none() && wanted.is_some();
     let body = json!({
         "plugin": plugin,
         "shadow": shadow.map(|it| shown(&it)),
         "failed": failed.map(|it| shown_failure(&it)),
         "loading": is_loading,
-        "survives_restart": state.reloader.versions().are_kept(),
+        "survives_restart": state.reloader.versions().survives(),
+        "save_error": state.reloader.versions().unsaved(),
     });
     Ok(Answer::json(StatusCode::OK, &body))
 }
@@ -67,13 +70,13 @@ fn shown(shadow: &Shadow) -> Value {
     });
     let left_out = report.left_out;
     json!({
-        "digest": format!("sha256:{digest}"),
+        "digest": sha256(digest),
         "version": shadow.version(),
         "schema": shadow.schema(),
         "source": source,
         "from": if *is_file_of_site { "site" } else { "command" },
         "since": time(shadow.since),
-        "beside": format!("sha256:{beside}"),
+        "beside": sha256(beside),
         "stateless": shadow.is_stateless(),
         "queued": shadow.queued(),
         "compared": report.compared,
@@ -86,6 +89,7 @@ fn shown(shadow: &Shadow) -> Value {
             "store": left_out.store,
             "breaker": left_out.breaker,
             "start": left_out.start,
+            "answer": left_out.answer,
         },
         "cost": { "serving": costs(&report.serving), "shadow": costs(&report.shadow) },
         "differences": differences.collect::<Vec<_>>(),
@@ -96,8 +100,8 @@ fn shown(shadow: &Shadow) -> Value {
 }
 
 /// What the reader of the counts has to know.
-fn notes(shadow: &Shadow, report: &Report) -> Vec<String> {
-    let mut notes = Vec::new();
+fn notes(shadow: &Shadow, report: &ShadowReport) -> Vec<String> {
+    let mut notes: Vec<String> = shadow.older.iter().map(ToString::to_string).collect();
     if !shadow.is_stateless() {
         notes.push(
             "its memory began empty: a version that keeps state in memory differs until it has seen \
@@ -129,7 +133,7 @@ fn costs(costs: &Costs) -> Value {
 
 fn shown_failure(failed: &FailedShadow) -> Value {
     json!({
-        "digest": format!("sha256:{}", failed.wanted.digest),
+        "digest": sha256(&failed.wanted.digest),
         "source": failed.wanted.source,
         "reason": reason(&failed.reason),
     })
@@ -146,46 +150,34 @@ pub(super) async fn start(
     request: ShadowRequest,
 ) -> Result<Answer, Problem> {
     let ShadowRequest { plugin, file, wait_seconds } = request;
-    let wait = change::wait(wait_seconds)?;
     let subject = Subject::plugin(&plugin)?;
-    let file = source(&file)?;
-    let state = Arc::clone(&context.state);
-    let changing = async move {
-        let done = state.rollout.start_shadow(&plugin, file).await.map(|shadow| {
-            json!({
-                "result": "ok",
-                "plugin": plugin,
-                "digest": format!("sha256:{}", shadow.wanted.digest),
-                "version": shadow.version(),
-                "survives_restart": state.reloader.versions().are_kept(),
-                "generation": state.reloader.state().generation,
-            })
+    let file = source(caller, &file)?;
+    let subject = subject.with_file(Some(file.path()));
+    let change = VersionChange { context, caller, action: "shadow", subject, wait_seconds };
+    let start = async move |state: Arc<ServerState>| {
+        let shadow = state.rollout.start_shadow(&plugin, file).await?;
+        let digest = &shadow.wanted.digest;
+        let keys = json!({
+            "plugin": plugin,
+            "digest": sha256(digest),
+            "version": shadow.version(),
         });
-        result::changed(&state, done)
+        Ok(Changed::version(digest, keys).with_warnings(shadow.older.as_ref()))
     };
-    change::run(context, caller, "shadow", subject, wait, changing).await
+    change.run(start).await
 }
 
 /// Ends a shadow.
 pub(super) async fn stop(
     context: &Context,
     caller: &Caller,
-    request: PluginRequest,
+    request: StopRequest,
 ) -> Result<Answer, Problem> {
-    let PluginRequest { plugin, wait_seconds } = request;
-    let wait = change::wait(wait_seconds)?;
-    let subject = Subject::plugin(&plugin)?;
-    let state = Arc::clone(&context.state);
-    let changing = async move {
-        let done = state.rollout.stop_shadow(&plugin).await.map(|digest| {
-            json!({
-                "result": "ok",
-                "plugin": plugin,
-                "digest": format!("sha256:{digest}"),
-                "generation": state.reloader.state().generation,
-            })
-        });
-        result::changed(&state, done)
+    let (change, plugin, shown) = VersionChange::of_stop(context, caller, "shadow_stop", request)?;
+    let stop = async move |state: Arc<ServerState>| {
+        let digest = state.rollout.stop_shadow(&plugin, shown.as_deref()).await?;
+        let keys = json!({ "plugin": plugin, "digest": sha256(&digest) });
+        Ok(Changed::version(&digest, keys))
     };
-    change::run(context, caller, "shadow_stop", subject, wait, changing).await
+    change.run(stop).await
 }

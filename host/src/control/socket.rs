@@ -5,21 +5,22 @@
 //! process, so a socket whose lock is free is a leftover. The mode is set before the socket gets a name
 //! (Linux takes the mode of the name from the socket), so that it is open to others at no moment.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jackfield_config::SocketPlace;
 use jackfield_text::Untrusted;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 use tracing::warn;
 
-/// The mode of the socket and of its lock: the user alone.
+use crate::lock_file;
+
+/// The mode of the socket: the user alone.
 const MODE: u32 = 0o600;
 /// The mode of a folder that is made for sockets.
 const FOLDER_MODE: u32 = 0o700;
@@ -27,8 +28,6 @@ const FOLDER_MODE: u32 = 0o700;
 const BACKLOG: i32 = 64;
 /// Attempts to take a lock that is removed meanwhile.
 const MAX_LOCK_ATTEMPTS: usize = 8;
-/// Bytes of a process number and its line end.
-const MAX_PID_BYTES: u64 = 16;
 /// Bytes of a socket's path: `sun_path` has 108, the last of them zero.
 const MAX_PATH_BYTES: usize = 107;
 
@@ -62,17 +61,17 @@ type Identity = (u64, u64);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocketError {
     /// Another server has it.
-    #[error("the control socket {path} is in use by another server{pid}", path = shown(.path), pid = by(.pid.as_deref()))]
+    #[error("the control socket {path} is in use by another server{pid}", path = shown(.path), pid = by(*.pid))]
     InUse {
         /// The socket.
         path: PathBuf,
         /// The process, if the lock names it.
-        pid: Option<String>,
+        pid: Option<u32>,
     },
     /// The path is too long for a socket.
     #[error(
         "the path of the control socket has {} bytes, and a Unix socket has at most {MAX_PATH_BYTES}: {path}\n  \
-         = help: set `control.socket` to a shorter path",
+         = help: set `control.socket` (or `admin.listen`) to a shorter path",
         .path.as_os_str().len(), path = shown(.path)
     )]
     TooLong {
@@ -82,7 +81,7 @@ pub(crate) enum SocketError {
     /// Something else is at the path.
     #[error(
         "the control socket cannot be made: {path} exists and {reason}; it is left alone\n  = help: remove it, or \
-         set `control.socket` to another path", path = shown(.path)
+         set `control.socket` (or `admin.listen`) to another path", path = shown(.path)
     )]
     Foreign {
         /// The file.
@@ -103,8 +102,8 @@ pub(crate) enum SocketError {
     },
     /// The operating system refuses it.
     #[error(
-        "the control socket cannot be made: {path}: {source}\n  = help: set `control.socket` to a path in a \
-         folder that the server can write to, or to `off`", path = shown(.path)
+        "the control socket cannot be made: {path}: {source}\n  = help: set `control.socket` (or `admin.listen`) to a \
+         path in a folder that the server can write to, or to `off`", path = shown(.path)
     )]
     Io {
         /// The file or folder.
@@ -118,7 +117,7 @@ fn shown(path: &Path) -> String {
     Untrusted::new(path.display()).to_string()
 }
 
-fn by(pid: Option<&str>) -> String {
+fn by(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }
 
@@ -191,7 +190,7 @@ impl ControlSocket {
             && let Err(error) = std::fs::remove_file(&self.path)
         {
             let path = self.path.display();
-            warn!(%path, "failed to remove the control socket: {error}");
+            warn!(name: "control.remove_failed", %path, "failed to remove the control socket: {error}");
         }
         self.lock.remove();
     }
@@ -245,16 +244,16 @@ fn lock(path: &Path) -> Result<Lock, SocketError> {
     name.push(".lock");
     let lock = PathBuf::from(name);
     for _ in 0..MAX_LOCK_ATTEMPTS {
-        let mut taken = Lock { file: open_lock(&lock)?, path: lock.clone() };
+        let taken = Lock { file: open_lock(&lock)?, path: lock.clone() };
         match taken.file.try_lock() {
             Ok(()) if taken.is_there() => {
-                taken.write_pid();
+                lock_file::write_pid(&taken.file);
                 return Ok(taken);
             }
             // Its server removed it a moment ago.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let pid = taken.pid();
+                let pid = lock_file::pid(&taken.file);
                 return Err(SocketError::InUse { path: path.to_owned(), pid });
             }
             Err(TryLockError::Error(source)) => {
@@ -268,17 +267,12 @@ fn lock(path: &Path) -> Result<Lock, SocketError> {
 fn open_lock(path: &Path) -> Result<File, SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
     let foreign = |reason| SocketError::Foreign { path: path.to_owned(), reason };
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(MODE);
-    options.custom_flags(flags.bits().cast_signed());
-    let file = match options.open(path) {
+    let (file, metadata) = match lock_file::open(path) {
         Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
             return Err(foreign("is a symbolic link"));
         }
         opened => opened.map_err(failed)?,
     };
-    let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(foreign("is not a file"));
     }
@@ -306,22 +300,6 @@ impl Lock {
         if self.is_there() {
             let _left = std::fs::remove_file(&self.path);
         }
-    }
-
-    /// Writes the process id into the file, for the message of another server.
-    fn write_pid(&mut self) {
-        let file = &mut self.file;
-        let _unwritten = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-    }
-
-    /// The process that holds it, if it has written that.
-    fn pid(&self) -> Option<String> {
-        let mut pid = String::new();
-        (&self.file).take(MAX_PID_BYTES).read_to_string(&mut pid).ok()?;
-        Some(pid.trim().to_owned()).filter(|pid| pid.parse::<u32>().is_ok())
     }
 }
 

@@ -1,6 +1,7 @@
 //! `GET /v1/status`: the state of the server in one bounded answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hyper::StatusCode;
 use jackfield_sandbox::{CircuitState, CircuitStatus, Compiling, OutgoingCount, OutgoingKind};
@@ -9,12 +10,16 @@ use jackfield_wamp::dialect::Dialect;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::timestamp::time;
-use crate::generation::{PluginEntry, Problem};
+use super::ended;
+use super::problem::Problem;
+use super::query::Query;
+use crate::generation::{self, PluginEntry};
 use crate::http::response::Answer;
-use crate::reload::{ReloadRecord, Reloader};
+use crate::rates::TrafficCounts;
+use crate::reload::{Names, PluginChange, ReloadChanges, ReloadRecord, Reloader, ServedVersion};
 use crate::server_state::ServerState;
 use crate::shadow::{Shadow, Shadows};
+use crate::timestamp::time;
 
 /// The maximum number of plugins in an answer.
 const MAX_PLUGINS: usize = 200;
@@ -25,7 +30,9 @@ const MAX_PROBLEMS: usize = 10;
 /// The maximum size of a text of a problem.
 const MAX_TEXT_BYTES: usize = 4 * 1024;
 
-pub(super) fn answer(context: &Context) -> Answer {
+/// Shows the state of the server.
+pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
+    Query::parse(query, &[])?;
     let Context { state, connections, process, listen, .. } = context;
     let ServerState { reloader, realms, instance_memory, totals, .. } = &**state;
     let reload_state = reloader.state();
@@ -35,7 +42,10 @@ pub(super) fn answer(context: &Context) -> Answer {
     let mut protocols: BTreeMap<&str, usize> =
         Dialect::ALL.iter().map(|dialect| (dialect.subprotocol(), 0)).collect();
     let mut shown_realms = Vec::new();
-    for dispatch in realms.iter() {
+    // The first one is the realm of requests that name none.
+    let default = realms.default_realm();
+    let others = realms.iter().filter(|it| !Arc::ptr_eq(it, &default));
+    for dispatch in std::iter::once(&default).chain(others) {
         let realm = dispatch.realm();
         let sessions = realm.sessions();
         for session in &sessions {
@@ -46,9 +56,12 @@ pub(super) fn answer(context: &Context) -> Answer {
             "sessions": sessions.len(),
             "subscriptions": realm.subscription_count(),
             "subscription_limit": realm.limits().realm_subscriptions,
+            "topics": realm.topic_count(),
+            "topic_limit": realm.limits().topics,
         }));
     }
     let history = reloader.history();
+    let (traffic, rates) = state.rates.view();
     let (lanes, stores) = generation.totals();
     let (settings, in_flight) = (reloader.plugin_settings(), reloader.in_flight());
     let pinned = reloader.versions().pinned();
@@ -76,6 +89,8 @@ pub(super) fn answer(context: &Context) -> Answer {
             "stores": { "bytes": stores, "limit": settings.stores },
             "in_flight": { "used": in_flight, "limit": settings.in_flight },
         },
+        // Whether a plugin can return to an earlier version.
+        "keeps_versions": reloader.versions().are_kept(),
         "plugin_count": plugins.len(),
         "plugins": shown.collect::<Vec<_>>(),
         "connections": { "open": connections.used(), "limit": connections.limit() },
@@ -87,11 +102,31 @@ pub(super) fn answer(context: &Context) -> Answer {
             "waiting": { "bytes": totals.backlog.bytes(), "limit": totals.backlog.limit() },
             "incomplete": { "bytes": totals.arriving.bytes(), "limit": totals.arriving.limit() },
         },
+        "traffic": counts(traffic),
+        "rates": {
+            "over_seconds": rates.time.as_secs_f64(),
+            "messages_in": rates.per_second.messages_in,
+            "bytes_in": rates.per_second.bytes_in,
+            "messages_out": rates.per_second.messages_out,
+            "bytes_out": rates.per_second.bytes_out,
+        },
+        "ended": ended::counts(&state.ended),
         "problem_count": reload_state.problems.len(),
         "failed_since": reload_state.failed_since.map(time),
+        "save_error": reloader.versions().unsaved(),
         "reloads": history.iter().map(|record| reload(record)).collect::<Vec<_>>(),
     });
-    Answer::json(StatusCode::OK, &body)
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
+fn counts(traffic: TrafficCounts) -> Value {
+    let TrafficCounts { messages_in, bytes_in, messages_out, bytes_out } = traffic;
+    json!({
+        "messages_in": messages_in,
+        "bytes_in": bytes_in,
+        "messages_out": messages_out,
+        "bytes_out": bytes_out,
+    })
 }
 
 fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>, shadows: &Shadows) -> Value {
@@ -117,6 +152,7 @@ fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>, shadows: &Shadows) -> 
         "canary": entry.canary().map(|it| json!({
             "digest": format!("sha256:{}", it.digest().hex()),
             "share": it.share().to_string(),
+            "memory": { "bytes": it.memory_used() },
         })),
         "shadow": shadows.of(&manifest.name).map(|it| shadow(&it)),
         "instances": entry.lanes(),
@@ -182,6 +218,31 @@ fn reload(record: &ReloadRecord) -> Value {
         "loading": names(record.loading.iter().map(String::as_str)),
         "problem_count": record.problem_count,
         "problems": shown.map(problem).collect::<Vec<_>>(),
+        "changes": record.changes.as_ref().map(changes),
+    })
+}
+
+/// The difference that a reload has made.
+fn changes(changes: &ReloadChanges) -> Value {
+    let ReloadChanges { added_routes, removed_routes, changed_routes, plugins, plugin_count } =
+        changes;
+    let names = |names: &Names| json!({ "count": names.count, "names": names.first });
+    let version = |version: &Option<ServedVersion>| {
+        let shown = |it: &ServedVersion| json!({ "version": it.version, "digest": format!("sha256:{}", it.digest) });
+        version.as_ref().map(shown)
+    };
+    let plugin = |it: &PluginChange| {
+        let PluginChange { name, kind, from, to } = it;
+        json!({ "name": name, "change": kind.label(), "from": version(from), "to": version(to) })
+    };
+    json!({
+        "routes": {
+            "added": names(added_routes),
+            "removed": names(removed_routes),
+            "changed": names(changed_routes),
+        },
+        "plugin_count": plugin_count,
+        "plugins": plugins.iter().map(plugin).collect::<Vec<_>>(),
     })
 }
 
@@ -196,7 +257,7 @@ pub(super) fn compiling(reloader: &Reloader) -> Vec<Value> {
 }
 
 /// A problem with its place; `text` is what the log and `jackfield check` show of it.
-pub(super) fn problem(problem: &Problem) -> Value {
+pub(super) fn problem(problem: &generation::Problem) -> Value {
     let (file, line, column) = problem.place();
     let text = problem.to_string();
     let text = Untrusted::new(text).at_most(MAX_TEXT_BYTES).with_lines().to_string();

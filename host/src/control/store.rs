@@ -5,21 +5,25 @@
 mod export;
 mod import;
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use jackfield_sandbox::{
-    MAX_KEY_BYTES, PluginStore, StoreEntry, StoreFault, StorePage, StoreRange, StoreValue,
+    MAX_KEY_BYTES, PluginStore, StoreEntry, StoreFault, StoreImported, StorePage, StoreRange,
+    StoreValue,
 };
 use jackfield_text::Untrusted;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::audit::{Caller, Subject};
+use super::change::ChangeEnd;
+use super::plugin_lookup::find_plugin;
 use super::problem::Problem;
+use super::query::Query;
 use super::{Context, change};
+use crate::generation::PluginEntry;
 use crate::http::response::Answer;
 
 pub(super) use export::{Lines, export};
@@ -47,12 +51,13 @@ pub(super) struct SetRequest {
     wait_seconds: Option<u64>,
 }
 
-/// The body of a request to remove an entry.
+/// The body of a request to remove an entry, or all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DeleteRequest {
     plugin: String,
-    key: String,
+    key: Option<String>,
+    all: bool,
     wait_seconds: Option<u64>,
 }
 
@@ -64,62 +69,49 @@ pub(super) struct BackupRequest {
     wait_seconds: Option<u64>,
 }
 
-/// The parameters of a query, each at most once.
-struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl<'a> Query<'a> {
-    fn parse(query: Option<&'a str>, known: &[&str]) -> Result<Self, Problem> {
-        let pairs: Vec<_> = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
-        for (number, (key, _)) in pairs.iter().enumerate() {
-            let is_double = pairs.iter().take(number).any(|(other, _)| other == key);
-            if is_double || !known.contains(&&**key) {
-                let known = known.join("`, `");
-                let message = format!("the query has the keys `{known}`, each at most once");
-                return Err(Problem::invalid(message));
-            }
-        }
-        Ok(Self(pairs))
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
-    }
-
-    fn plugin(&self) -> &str {
-        self.get("plugin").unwrap_or_default()
-    }
-
-    fn is_set(&self, key: &str) -> Result<bool, Problem> {
-        match self.get(key) {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(Problem::invalid(format!("`{key}` is `true` or `false`"))),
-        }
-    }
+/// A store that was found.
+struct Found {
+    store: PluginStore,
+    /// How it is kept.
+    state: &'static str,
+    /// Whether the plugin is in service. The store of a removed one stays.
+    is_in_service: bool,
 }
 
-/// The store of a plugin in service.
-fn find(context: &Context, plugin: &str) -> Result<(PluginStore, &'static str), Problem> {
+/// The store of a plugin in service, or of one that is removed.
+async fn find(context: &Context, plugin: &str) -> Result<Found, Problem> {
+    let in_service = find_plugin(&context.state.reloader.generations().current(), plugin)
+        .map(PluginEntry::store);
+    let is_in_service = in_service.is_ok();
+    let store = match in_service {
+        Ok(store) => store,
+        Err(problem) => {
+            let removed = context.state.stores.find(plugin).await.map_err(Problem::store_failed)?;
+            removed.ok_or(problem)?
+        }
+    };
+    let state = store.state_mode().label();
+    Ok(Found { store, state, is_in_service })
+}
+
+/// Lists the plugins that have entries.
+pub(super) async fn plugins(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
+    Query::parse(query, &[])?;
+    let names = context.state.stores.names().await.map_err(Problem::store_failed)?;
     let generations = context.state.reloader.generations();
     let generation = generations.current();
-    let found = generation.plugins().iter().find(|entry| entry.manifest().name == plugin);
-    found.map(|entry| (entry.store(), entry.state_mode())).ok_or_else(|| {
-        let plugin = Untrusted::new(plugin).at_most(MAX_TEXT_BYTES);
-        Problem::unknown(format!("no plugin `{plugin}` is in service"))
-    })
+    let is_in_service =
+        |name: &str| generation.plugins().iter().any(|it| it.manifest().name == name);
+    let plugin = |name: &String| json!({ "plugin": name, "in_service": is_in_service(name) });
+    let body = json!({ "plugins": names.iter().map(plugin).collect::<Vec<Value>>() });
+    Ok(Answer::json(StatusCode::OK, &body))
 }
 
 /// Lists a part of a store.
 pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
     let query = Query::parse(query, &["plugin", "prefix", "after", "limit"])?;
-    let limit = match query.get("limit").map(str::parse::<usize>) {
-        None => DEFAULT_LIMIT,
-        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
-        Some(_) => {
-            return Err(Problem::invalid(format!("`limit` is a number, 1 to {MAX_LIMIT}")));
-        }
-    };
-    let (store, state) = find(context, query.plugin())?;
+    let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
+    let Found { store, state, is_in_service } = find(context, query.plugin()).await?;
     let (prefix, after) = (query.get("prefix").unwrap_or_default(), query.get("after"));
     let page = store.list(StoreRange { prefix, after, limit }).await.map_err(|it| failed(&it))?;
     let StorePage { entries, has_more, count, used, quota } = page;
@@ -137,6 +129,7 @@ pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Answe
     let body = json!({
         "plugin": query.plugin(),
         "state": state,
+        "in_service": is_in_service,
         "schema": store.schema(),
         "entry_count": count,
         "bytes": used,
@@ -151,7 +144,7 @@ pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Answe
 pub(super) async fn get(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
     let query = Query::parse(query, &["plugin", "key"])?;
     let key = query.get("key").unwrap_or_default();
-    let (store, _) = find(context, query.plugin())?;
+    let Found { store, .. } = find(context, query.plugin()).await?;
     let entry = store.get(key).await.map_err(|it| failed(&it))?.ok_or_else(|| {
         let key = Untrusted::new(key).at_most(MAX_TEXT_BYTES);
         Problem::unknown(format!("the store has no key `{key}`"))
@@ -188,7 +181,7 @@ pub(super) async fn set(
     };
     let wait = change::wait(wait_seconds)?;
     let subject = Subject::entry(&plugin, &checked(&key)?)?;
-    let (store, state) = find(context, &plugin)?;
+    let Found { store, state, .. } = find(context, &plugin).await?;
     let bytes = value.len();
     let writing = async move {
         let entry = StoreEntry { key: key.as_str().into(), value: value.into(), ttl };
@@ -201,23 +194,38 @@ pub(super) async fn set(
     change::run(context, caller, "store_set", subject, wait, writing).await
 }
 
-/// Removes an entry.
+/// Removes an entry, or all.
 pub(super) async fn delete(
     context: &Context,
     caller: &Caller,
     request: DeleteRequest,
 ) -> Result<Answer, Problem> {
-    let DeleteRequest { plugin, key, wait_seconds } = request;
+    let DeleteRequest { plugin, key, all, wait_seconds } = request;
     let wait = change::wait(wait_seconds)?;
-    let subject = Subject::entry(&plugin, &checked(&key)?)?;
-    let (store, state) = find(context, &plugin)?;
+    if key.is_some() == all {
+        return Err(Problem::invalid("a request to delete has a `key`, or `all`: true"));
+    }
+    let subject = match &key {
+        Some(key) => Subject::entry(&plugin, &checked(key)?)?,
+        None => Subject::plugin(&plugin)?,
+    };
+    let Found { store, state, .. } = find(context, &plugin).await?;
     let removing = async move {
-        ended(store.delete(&key).await.map(|was_there| {
-            let result = if was_there { "ok" } else { "unchanged" };
-            json!({ "result": result, "plugin": plugin, "key": key, "state": state })
+        let removed = if let Some(key) = &key {
+            store.delete(key).await.map(usize::from)
+        } else {
+            let emptied = store.import(Vec::new(), true).await;
+            emptied.map(|StoreImported { removed, .. }| removed)
+        };
+        ended(removed.map(|removed| {
+            let result = if removed > 0 { "ok" } else { "unchanged" };
+            json!({
+                "result": result, "plugin": plugin, "key": key, "removed": removed, "state": state,
+            })
         }))
     };
-    change::run(context, caller, "store_delete", subject, wait, removing).await
+    let action = if all { "store_delete_all" } else { "store_delete" };
+    change::run(context, caller, action, subject, wait, removing).await
 }
 
 /// Copies the file of all stores to a new file.
@@ -227,20 +235,21 @@ pub(super) async fn back_up(
     request: BackupRequest,
 ) -> Result<Answer, Problem> {
     let BackupRequest { file, wait_seconds } = request;
+    caller.check_files()?;
     let wait = change::wait(wait_seconds)?;
     if !file.is_absolute() || file.as_os_str().len() > MAX_PATH_BYTES {
         let message = format!("`file` is an absolute path, up to {MAX_PATH_BYTES} bytes");
         return Err(Problem::invalid(message));
     }
     let subject = Subject::file(&file);
-    let backup = context.state.store_backup.clone();
+    let backup = context.state.stores.clone();
     let copying = async move {
-        match backup.write(file.clone()).await {
+        match backup.back_up(file.clone()).await {
             Ok(bytes) => {
                 let body = json!({ "result": "ok", "file": file, "bytes": bytes });
-                ("ok", Ok(Answer::json(StatusCode::OK, &body)))
+                ChangeEnd::new("ok", Ok(Answer::json(StatusCode::OK, &body)))
             }
-            Err(error) => ("failed", Err(Problem::conflict(error))),
+            Err(error) => ChangeEnd::new("failed", Err(Problem::conflict(error))),
         }
     };
     change::run(context, caller, "store_backup", subject, wait, copying).await
@@ -253,14 +262,14 @@ fn checked(key: &str) -> Result<String, Problem> {
     Ok(key.to_owned())
 }
 
-fn ended(result: Result<Value, StoreFault>) -> change::Ended {
+fn ended(result: Result<Value, StoreFault>) -> ChangeEnd {
     match result {
         Ok(body) => {
             let is_change = body.get("result").is_none_or(|result| result != "unchanged");
             let result = if is_change { "ok" } else { "unchanged" };
-            (result, Ok(Answer::json(StatusCode::OK, &body)))
+            ChangeEnd::new(result, Ok(Answer::json(StatusCode::OK, &body)))
         }
-        Err(fault) => ("failed", Err(failed(&fault))),
+        Err(fault) => ChangeEnd::new("failed", Err(failed(&fault))),
     }
 }
 

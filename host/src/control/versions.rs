@@ -1,4 +1,4 @@
-//! `GET /v1/history`, `POST /v1/rollback`, `/v1/disable` and `/v1/enable`: the versions of plugins.
+//! `GET /v1/history`, `POST /v1/rollback`, `/v1/unpin`, `/v1/disable` and `/v1/enable`: the versions of plugins.
 
 use std::sync::Arc;
 
@@ -7,11 +7,13 @@ use jackfield_text::Untrusted;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Context;
 use super::audit::{Caller, Subject};
 use super::problem::Problem;
-use super::timestamp::time;
-use super::{Context, change, result};
+use super::result::{Changed, PluginRequest, VersionChange, check_digest, sha256};
 use crate::http::response::Answer;
+use crate::server_state::ServerState;
+use crate::timestamp::time;
 use crate::versions::{Period, Pin, PluginVersions};
 
 /// The maximum number of plugins in an answer.
@@ -19,23 +21,12 @@ const MAX_PLUGINS: usize = 200;
 /// The maximum size of a text of a plugin.
 const MAX_TEXT_BYTES: usize = 256;
 
-/// The maximum size of a digest: `sha256:` and 64 digits.
-const MAX_DIGEST_BYTES: usize = 71;
-
 /// The body of a request to return to a version.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RollbackRequest {
     plugin: String,
     digest: Option<String>,
-    wait_seconds: Option<u64>,
-}
-
-/// The body of a request to disable or enable a plugin.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct EnableRequest {
-    plugin: String,
     wait_seconds: Option<u64>,
 }
 
@@ -73,8 +64,8 @@ fn shown_plugin(name: &str, versions: &PluginVersions) -> Value {
 fn pin(pin: &Pin) -> Value {
     json!({
         "file": pin.file,
-        "file_digest": pin.replaces.as_ref().map(|digest| format!("sha256:{digest}")),
-        "digest": format!("sha256:{}", pin.serves),
+        "file_digest": pin.replaces.as_deref().map(sha256),
+        "digest": sha256(&pin.serves),
         "since": time(pin.since),
         "by": pin.by.label(),
     })
@@ -82,7 +73,7 @@ fn pin(pin: &Pin) -> Value {
 
 fn period(period: &Period) -> Value {
     json!({
-        "digest": format!("sha256:{}", period.digest),
+        "digest": sha256(&period.digest),
         "version": period.version,
         "contract": period.contract,
         "schema": period.schema,
@@ -103,54 +94,45 @@ pub(super) async fn roll_back(
     request: RollbackRequest,
 ) -> Result<Answer, Problem> {
     let RollbackRequest { plugin, digest, wait_seconds } = request;
-    let wait = change::wait(wait_seconds)?;
     let subject = Subject::plugin(&plugin)?;
-    if digest.as_ref().is_some_and(|digest| digest.len() > MAX_DIGEST_BYTES) {
-        return Err(Problem::invalid(format!("`digest` has at most {MAX_DIGEST_BYTES} bytes")));
-    }
-    let state = Arc::clone(&context.state);
-    let rolling = async move {
-        let done = state.rollout.roll_back(&plugin, digest.as_deref()).await.map(|target| {
-            json!({
-                "result": "ok",
-                "plugin": target.plugin,
-                "from": format!("sha256:{}", target.from),
-                "to": format!("sha256:{}", target.to),
-                "version": target.version,
-                "file": target.file,
-                "survives_restart": state.reloader.versions().are_kept(),
-                "save_error": null,
-                "generation": state.reloader.state().generation,
-            })
-        });
-        result::changed(&state, done)
+    check_digest(digest.as_deref())?;
+    let subject = subject.with_digest(digest.as_deref());
+    let change = VersionChange { context, caller, action: "rollback", subject, wait_seconds };
+    let roll_back = async move |state: Arc<ServerState>| {
+        let target = state.rollout.roll_back(&plugin, digest.as_deref()).await?;
+        Ok(Changed::target(&target))
     };
-    change::run(context, caller, "rollback", subject, wait, rolling).await
+    change.run(roll_back).await
+}
+
+/// Ends the pin of a plugin: its file serves again.
+pub(super) async fn unpin(
+    context: &Context,
+    caller: &Caller,
+    request: PluginRequest,
+) -> Result<Answer, Problem> {
+    let (change, plugin) = VersionChange::of_plugin(context, caller, "unpin", request)?;
+    let unpin = async move |state: Arc<ServerState>| {
+        Ok(match state.rollout.unpin(&plugin).await? {
+            Some(target) => Changed::target(&target),
+            None => Changed::of_plugin(false, json!({ "plugin": plugin })),
+        })
+    };
+    change.run(unpin).await
 }
 
 /// Disables or enables a plugin.
 pub(super) async fn set_enabled(
     context: &Context,
     caller: &Caller,
-    request: EnableRequest,
+    request: PluginRequest,
     is_enabled: bool,
 ) -> Result<Answer, Problem> {
-    let EnableRequest { plugin, wait_seconds } = request;
-    let wait = change::wait(wait_seconds)?;
-    let subject = Subject::plugin(&plugin)?;
-    let state = Arc::clone(&context.state);
-    let changing = async move {
-        let done = state.rollout.set_enabled(&plugin, is_enabled).await.map(|is_change| {
-            json!({
-                "result": if is_change { "ok" } else { "unchanged" },
-                "plugin": plugin,
-                "survives_restart": state.reloader.versions().are_kept(),
-                "save_error": null,
-                "generation": state.reloader.state().generation,
-            })
-        });
-        result::changed(&state, done)
-    };
     let action = if is_enabled { "enable" } else { "disable" };
-    change::run(context, caller, action, subject, wait, changing).await
+    let (change, plugin) = VersionChange::of_plugin(context, caller, action, request)?;
+    let set = async move |state: Arc<ServerState>| {
+        let is_change = state.rollout.set_enabled(&plugin, is_enabled).await?;
+        Ok(Changed::of_plugin(is_change, json!({ "plugin": plugin })))
+    };
+    change.run(set).await
 }

@@ -59,6 +59,7 @@ impl Watcher {
                 }
                 Err(error) if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) => {
                     warn!(
+                        name: "watch.limit",
                         "file watch limit reached; reading the sources every second; help: raise \
                          fs.inotify.max_user_watches"
                     );
@@ -98,7 +99,7 @@ fn notifications(event: &Arc<Notify>) -> Source {
     match notify::recommended_watcher(receive) {
         Ok(watcher) => Source::Notifications { watcher, watched: BTreeSet::new() },
         Err(error) => {
-            warn!(%error, "file notifications unavailable; reading the sources every second");
+            warn!(name: "watch.unavailable", %error, "file notifications unavailable; reading the sources every second");
             Source::Interval(DEFAULT_INTERVAL)
         }
     }

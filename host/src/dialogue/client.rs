@@ -6,7 +6,7 @@ use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use jackfield_broker::{CloseReason, Features, Identity, PendingFlushes, Session};
+use jackfield_broker::{CloseCause, CloseReason, Features, Identity, PendingFlushes, Session};
 use jackfield_config::Limits;
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::error_uri;
@@ -142,11 +142,12 @@ impl Client {
         self.line = line;
         self.receive();
         let outbox = self.mailbox.outbox();
-        let Some(CloseReason { reason, message }) = outbox.closing().filter(|_| !self.is_closed)
+        let Some(CloseReason { cause, reason, message }) =
+            outbox.closing().filter(|_| !self.is_closed)
         else {
             return false;
         };
-        let farewell = if reason == error_uri::PROTOCOL_VIOLATION {
+        let farewell = if cause == CloseCause::Violation {
             self.protocol.refuse(&reason, &message)
         } else {
             self.protocol.goodbye(&reason, &message)
@@ -158,7 +159,11 @@ impl Client {
     /// Ends the session: the client has left, or its connection is lost.
     pub(super) async fn leave(&mut self) {
         self.is_closed = true;
-        let closing = CloseReason { reason: "left".to_owned(), message: String::new() };
+        let closing = CloseReason {
+            cause: CloseCause::Lost,
+            reason: "left".to_owned(),
+            message: String::new(),
+        };
         let _first = self.mailbox.outbox().close(closing);
         if let Some(Member { session, dispatch }) = self.member.take() {
             dispatch.leave(&session).await;
@@ -203,6 +208,7 @@ impl Client {
             authrole: identity.authrole(),
             authmethod: &identity.authmethod,
             agent: crate::AGENT,
+            retry_max_ms: None,
         });
         let dialect = self.protocol.dialect();
         let outbox = Arc::clone(self.mailbox.outbox());

@@ -32,6 +32,8 @@ impl World {
         let settings = compiler::sandbox_settings(&config.plugins);
         let sandbox =
             Sandbox::new(settings).map_err(|error| vec![format!("error: failed to {error}")])?;
+        let client = Arc::new(HttpClient::new());
+        let sandbox = sandbox.sending_by(Arc::clone(&client) as Arc<_>);
         let audience = Arc::new(Subscribers::default());
         let services = Arc::clone(&audience) as Arc<dyn Audience>;
         let mut plugins = config.plugins.clone();
@@ -45,9 +47,8 @@ impl World {
         let has_timers = generation.has_timers();
         let current = Arc::new(CurrentGeneration::default());
         drop(current.commit(Arc::new(generation)));
-        let realms = Realms::of(config, &current, &audience)
+        let realms = Realms::of(config, &current, &audience, &Arc::default())
             .ok_or_else(|| vec!["error: the configuration names no realm".to_owned()])?;
-        let client = Arc::new(HttpClient::new());
         let mut tasks = JoinSet::new();
         for dispatch in realms.iter() {
             tasks.spawn(Arc::clone(dispatch).run_timers());

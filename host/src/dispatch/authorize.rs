@@ -3,9 +3,9 @@
 //! An action without listed roles is open to all. A handler is asked about allowed requests only,
 //! and may still refuse them.
 
-use jackfield_broker::{PatternAudience, Session};
+use jackfield_broker::{Overflow, PatternAudience, Session};
 use jackfield_config::Unrouted;
-use jackfield_routing::Action;
+use jackfield_routing::{Action, SlowSubscriber};
 use jackfield_sandbox::Hook;
 
 use super::{Dispatch, Refusal};
@@ -39,7 +39,7 @@ impl Dispatch {
         if self.may(routed, action, session) {
             Ok(())
         } else {
-            Err(Refusal::not_allowed(action, routed.map(|it| &*it.route.name)))
+            Err(Refusal::not_allowed(action, routed.map(|it| it.route)))
         }
     }
 
@@ -88,4 +88,13 @@ impl Dispatch {
 pub(super) fn is_among(session: &Session, roles: Option<&[String]>) -> bool {
     let is_mine = |role: &String| session.identity.roles.contains(role);
     roles.is_none_or(|roles| roles.iter().any(is_mine))
+}
+
+/// Returns the policy of a route for subscribers that do not keep up, if it has one.
+pub(super) fn overflow(routed: Option<&RouteMatch<'_, '_>>) -> Option<Overflow> {
+    routed?.route.slow_subscriber.map(|policy| match policy {
+        SlowSubscriber::Disconnect => Overflow::Disconnect,
+        SlowSubscriber::Drop => Overflow::DropEvent,
+        SlowSubscriber::Latest => Overflow::Latest,
+    })
 }

@@ -14,7 +14,7 @@ use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 
-use jackfield_broker::{CallError, CloseReason, PendingFlushes, Session};
+use jackfield_broker::{CallError, CloseCause, CloseReason, PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::error_uri;
@@ -23,8 +23,10 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
+use super::trace::{self, MessageKind};
 use super::{Dispatch, NO_ROUTE, Refusal, effects, reply, uris};
 use crate::generation::{Generation, RouteMatch};
+use crate::metrics::RequestKind;
 
 mod stop;
 
@@ -66,16 +68,17 @@ impl Dispatch {
         depth: u8,
         batch: &mut PendingFlushes,
     ) {
+        let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         let to = ErrorTo::Call { call: &call.request };
         let mut is_told = false;
         let timeout = Timeout::of(call, cancellation.arrived());
         if self.outgoing.deferred.contain(from.id, &call.request) {
-            return reject_repeated(from, call, batch);
+            return self.reject_repeated(from, call, batch);
         }
         let asked = match routed {
             Ok(Some(routed)) if routed.has(Hook::Call) => {
                 if self.dealer.is_open(from.id, &call.request) {
-                    return reject_repeated(from, call, batch);
+                    return self.reject_repeated(from, call, batch);
                 }
                 let tell_at_once = |refusal: &Refusal| {
                     is_told = true;
@@ -85,25 +88,29 @@ impl Dispatch {
                     Some(timeout) if timeout.is_over() => Asked::refused(timeout.refusal()),
                     timeout => {
                         let stops = (timeout, pin!(cancellation));
-                        self.ask(&routed, from, call, stops, tell_at_once, batch).await
+                        self.ask(&routed, from, (call, depth), stops, tell_at_once, batch).await
                     }
                 }
             }
             Ok(routed) => match self.route_to_callee(routed.as_ref(), from, call, batch) {
-                Ok(Passed::On) => return,
-                Ok(Passed::Repeated) => return reject_repeated(from, call, batch),
+                Ok(Passed::On) => return trace::accepted(trace.as_deref(), None, Some("client")),
+                Ok(Passed::Repeated) => return self.reject_repeated(from, call, batch),
                 Err(refusal) => Asked::refused(refusal),
             },
             Err(refusal) => Asked::refused(refusal),
         };
-        let Asked { answer, mut effects, passage } = asked;
+        let Asked { answer, effects, passage } = asked;
         let answer = match answer {
             Ok(Answer::Now(payload)) => Ok(Some(payload)),
             Ok(Answer::Later(later)) => self.defer(from, call, later, timeout).map(|()| None),
             Err(refusal) => Err(refusal),
         };
+        match (&trace, &answer) {
+            (Some(trace), Ok(None)) => trace::accepted(Some(trace), None, Some("later")),
+            (trace, answer) => trace::ended(trace.as_deref(), answer),
+        }
         if let Err(refusal) = &answer {
-            refusal.log("call", from, uris::shown(&call.procedure));
+            self.refused(RequestKind::Call, refusal, from, &call.procedure);
         }
         match &answer {
             _ if is_told => {}
@@ -113,9 +120,6 @@ impl Dispatch {
             }
             Ok(None) => {}
             Err(refusal) => reply(from, &refusal.reply(to), batch),
-        }
-        if depth > 0 {
-            effects::set_depth(&mut effects, depth);
         }
         self.apply(generation, effects, passage, batch).await;
     }
@@ -140,6 +144,7 @@ impl Dispatch {
         call: &Call,
         batch: &mut PendingFlushes,
     ) -> Result<Payload, Refusal> {
+        let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         let generation = self.generations.current();
         let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
             Some(routed) if routed.has(Hook::Call) => Ok(routed),
@@ -149,7 +154,7 @@ impl Dispatch {
         let asked = match procedure {
             Ok(routed) => {
                 let stops = (None, pin!(pending()));
-                self.ask(&routed, from, call, stops, |_| {}, batch).await
+                self.ask(&routed, from, (call, 0), stops, |_| {}, batch).await
             }
             Err(refusal) => Asked::refused(refusal),
         };
@@ -169,7 +174,8 @@ impl Dispatch {
             }
             Err(refusal) => Err(refusal),
         };
-        answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
+        trace::ended(trace.as_deref(), &answer);
+        answer.inspect_err(|it| self.refused(RequestKind::Call, it, from, &call.procedure))
     }
 
     /// Returns the route of the procedure, if the session may call it.
@@ -230,20 +236,24 @@ impl Dispatch {
             }
         }
     }
-}
 
-/// Rejects a call with the id of a pending one. Version 2 ends the session: an ERROR would look
-/// like the answer to the pending call. WAMP v2 specification, section "Protocol Violations".
-fn reject_repeated(from: &Arc<Session>, call: &Call, batch: &mut PendingFlushes) {
-    let refusal = Refusal::unavailable(CallError::Repeated);
-    refusal.log("call", from, uris::shown(&call.procedure));
-    match call.request {
-        CallId::V2(request) => from.close(CloseReason {
-            reason: error_uri::PROTOCOL_VIOLATION.to_owned(),
-            message: format!("CALL repeats the request id {request} of an open call"),
-        }),
-        CallId::V1(_) => {
-            reply(from, &refusal.reply(ErrorTo::Call { call: &call.request }), batch);
+    /// Rejects a call with the id of a pending one. Version 2 ends the session: an ERROR would look
+    /// like the answer to the pending call. WAMP v2 specification, section "Protocol Violations".
+    fn reject_repeated(&self, from: &Arc<Session>, call: &Call, batch: &mut PendingFlushes) {
+        let refusal = Refusal::unavailable(CallError::Repeated);
+        self.refused(RequestKind::Call, &refusal, from, &call.procedure);
+        match call.request {
+            CallId::V2(request) => {
+                // A session that is closing already keeps its first reason.
+                let _first = from.close(CloseReason {
+                    cause: CloseCause::Violation,
+                    reason: error_uri::PROTOCOL_VIOLATION.to_owned(),
+                    message: format!("CALL repeats the request id {request} of an open call"),
+                });
+            }
+            CallId::V1(_) => {
+                reply(from, &refusal.reply(ErrorTo::Call { call: &call.request }), batch);
+            }
         }
     }
 }

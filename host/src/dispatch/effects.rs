@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_broker::{CloseReason, DeliveryError, PendingFlushes, Publication, Session};
+use jackfield_broker::{
+    CloseCause, CloseReason, DeliveryError, PendingFlushes, Publication, Session,
+};
 use jackfield_sandbox::{Effect, Passage, PluginEvent};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
@@ -12,6 +14,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::Reply;
 use tracing::warn;
 
+use super::authorize::overflow;
 use super::{Dispatch, Refusal};
 use crate::generation::{Generation, RouteMatch};
 use crate::{frame, ids};
@@ -48,13 +51,13 @@ impl Dispatch {
                     let narrowed = filter(exclude, eligible);
                     self.emit(generation, &topic, &event, |publication| {
                         let publication = Publication { narrowed: Some(&narrowed), ..publication };
-                        self.realm.publish(&publication, batch).map(drop)
+                        self.publish_effect(&publication, batch)
                     });
                 }
                 Effect::Send { session, topic, event } => {
                     let Some(session) = SessionId::new(session) else { continue };
                     self.emit(generation, &topic, &event, |publication| {
-                        self.realm.send(session, &publication, batch).map(drop)
+                        self.send_effect(session, &publication, batch)
                     });
                 }
                 Effect::Unsubscribe { session, topic } => {
@@ -67,7 +70,9 @@ impl Dispatch {
                 Effect::Close { session, reason, message } => {
                     let session = SessionId::new(session).and_then(|id| self.realm.session(id));
                     if let Some(session) = session {
-                        session.close(CloseReason { reason, message });
+                        let cause = CloseCause::Handler;
+                        // A session that is closing already keeps its first reason.
+                        let _first = session.close(CloseReason { cause, reason, message });
                     }
                 }
             }
@@ -106,21 +111,13 @@ impl Dispatch {
                 filter: None,
                 narrowed: None,
                 patterns: self.pattern_audience(routed.as_ref()),
+                overflow: overflow(routed.as_ref()),
                 payload: &payload,
             });
             Ok(delivered?)
         });
         if let Err(refusal) = delivered {
-            warn!(topic, "an event of a handler was dropped: {refusal}");
-        }
-    }
-}
-
-/// Sets how many calls of plugins have led to the calls among the effects.
-pub(super) fn set_depth(effects: &mut [Effect], depth: u8) {
-    for effect in effects {
-        if let Effect::Call(call) = effect {
-            call.depth = depth;
+            warn!(name: "handler.event_dropped", topic, "an event of a handler was dropped: {refusal}");
         }
     }
 }
@@ -131,6 +128,7 @@ pub(super) fn drop_unsubscribes(effects: &mut Vec<Effect>, topic: &str) {
     effects.retain(|effect| !matches!(effect, Effect::Unsubscribe { .. }));
     if effects.len() < all {
         warn!(
+            name: "handler.unsubscribe_cascade",
             topic,
             "unsubscribe cascade too long; ignoring further unsubscribes from on_unsubscribe"
         );

@@ -57,6 +57,7 @@ impl Dispatch {
             attributes,
             session: session.map(caller),
             subscribers: u32::try_from(self.realm.count(routed.topic)).unwrap_or(u32::MAX),
+            depth: 0,
         }
     }
 }

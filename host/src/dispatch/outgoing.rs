@@ -5,12 +5,15 @@
 //! hook of the plugin that serves the topic by then; if none does, it is dropped and counted. The
 //! sandbox bounds how many wait: each has a permit.
 
+mod in_flight;
+
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jackfield_broker::PendingFlushes;
 use jackfield_sandbox::{
-    CallResult, HookOutcome, HttpError, HttpResponse, OutgoingCall, OutgoingRequest, ReplyTo,
+    CallResult, HookOutcome, HookRequest, HttpError, HttpResponse, OutgoingCall, OutgoingRequest,
+    Permit, ReplyTo,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -18,18 +21,22 @@ use tracing::{debug, error};
 
 use super::deferred::{Deferral, DeferredCalls};
 use super::plugin_call::PluginCaller;
-use super::{Dispatch, Refusal, effects, flush_before_wait};
+use super::{Dispatch, Refusal, flush_before_wait};
 use crate::fetch::HttpClient;
 use crate::generation::{Generation, RouteMatch};
+
+pub(crate) use in_flight::InFlight;
+use in_flight::{InFlightCounter, Place};
 
 /// The effects with an answer of one realm.
 pub(super) struct Outgoing {
     /// The calls whose result comes later.
     pub(super) deferred: DeferredCalls,
     /// Unbounded, as each errand has a permit of the sandbox.
-    errands: UnboundedSender<Errand>,
+    errands: UnboundedSender<(Errand, Place)>,
     /// Until it is run.
-    arriving: Mutex<Option<UnboundedReceiver<Errand>>>,
+    arriving: Mutex<Option<UnboundedReceiver<(Errand, Place)>>>,
+    in_flight: InFlightCounter,
 }
 
 /// The work for an answer.
@@ -38,9 +45,6 @@ enum Errand {
     Call(Box<OutgoingCall>),
     Wait(Box<Deferral>),
 }
-
-/// Calls of plugins that lead to each other.
-const MAX_CALL_DEPTH: u8 = 8;
 
 impl Outgoing {
     /// Begins a request of HTTP.
@@ -59,11 +63,16 @@ impl Outgoing {
     }
 
     fn begin(&self, errand: Errand) {
+        let place = match &errand {
+            Errand::Request(_) => self.in_flight.request(),
+            Errand::Call(_) => self.in_flight.call(),
+            Errand::Wait(_) => Place::default(),
+        };
         // The receiver ends with the server.
-        let _ended = self.errands.send(errand);
+        let _ended = self.errands.send((errand, place));
     }
 
-    fn take(&self) -> Option<UnboundedReceiver<Errand>> {
+    fn take(&self) -> Option<UnboundedReceiver<(Errand, Place)>> {
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -72,7 +81,8 @@ impl Default for Outgoing {
     fn default() -> Self {
         let (errands, arriving) = unbounded_channel();
         let arriving = Mutex::new(Some(arriving));
-        Self { deferred: DeferredCalls::default(), errands, arriving }
+        let in_flight = InFlightCounter::default();
+        Self { deferred: DeferredCalls::default(), errands, arriving, in_flight }
     }
 }
 
@@ -83,18 +93,32 @@ impl Dispatch {
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
-                Some(errand) = errands.recv() => {
+                Some((errand, place)) = errands.recv() => {
                     let (dispatch, client) = (Arc::clone(&self), Arc::clone(&client));
-                    tasks.spawn(async move { dispatch.run_errand(errand, &client).await });
+                    tasks.spawn(async move {
+                        // Until the hook with the answer has ended, and has begun further effects.
+                        let _place = place;
+                        dispatch.run_errand(errand, &client).await;
+                    });
                 }
                 Some(ended) = tasks.join_next() => {
                     if let Err(failure) = ended {
-                        error!("the work for an answer failed: {failure}");
+                        error!(name: "handler.answer_failed", "the work for an answer failed: {failure}");
                     }
                 }
                 else => return,
             }
         }
+    }
+
+    /// Waits until no request and no call of plugins waits for its answer. Cancel-safe.
+    pub(crate) async fn outgoing_idle(&self) {
+        self.outgoing.in_flight.idle().await;
+    }
+
+    /// Returns the requests and calls of plugins that wait for their answers.
+    pub(crate) fn in_flight(&self) -> InFlight {
+        self.outgoing.in_flight.now()
     }
 
     async fn run_errand(&self, errand: Errand, client: &HttpClient) {
@@ -106,45 +130,55 @@ impl Dispatch {
     }
 
     async fn run_request(&self, request: OutgoingRequest, client: &HttpClient) {
-        let OutgoingRequest { reply_to, request, context, permit } = request;
+        let OutgoingRequest { reply_to, request, context, depth, permit } = request;
         let origin = request.origin.clone();
         let answer = client.send(&reply_to.plugin, request).await;
         let plugin = reply_to.plugin.as_str();
         match &answer {
             Ok(HttpResponse { status, .. }) => debug!(plugin, %origin, status, "HTTP answer"),
-            Err(HttpError::Denied(text)) => error!(plugin, %origin, "HTTP request denied: {text}"),
+            Err(HttpError::Denied(text)) => {
+                error!(name: "handler.http_denied", plugin, %origin, "HTTP request denied: {text}");
+            }
             Err(failure) => debug!(plugin, %origin, "no HTTP answer: {failure}"),
         }
-        let mut batch = PendingFlushes::default();
-        let generation = self.generations.current();
-        let Some(routed) = recipient(&generation, &reply_to) else { return permit.drop_answer() };
-        let attributes = routed.attributes();
-        let hook = self.hook_request(&routed, &attributes, None);
-        let lane = routed.handler.lane(routed.topic);
-        let hook = lane.on_response(&hook, &context, answer, permit);
-        match flush_before_wait(&mut batch, hook).await {
-            Ok(HookOutcome { answer: (), effects, passage }) => {
-                self.apply(&generation, effects, passage, &mut batch).await;
-            }
-            Err(fault) => self.tell_fault(&routed, &fault),
-        }
+        self.take_answer(&reply_to, depth, &context, Answer::Response(answer), permit).await;
     }
 
     async fn run_call(&self, call: OutgoingCall) {
-        let depth = call.depth;
         let result = self.result_of(&call).await;
-        let OutgoingCall { reply_to, context, permit, .. } = call;
+        let OutgoingCall { reply_to, context, depth, permit, .. } = call;
+        // A plugin that calls again with each result comes to an end.
+        let depth = depth.saturating_add(1);
+        self.take_answer(&reply_to, depth, &context, Answer::Result(result), permit).await;
+    }
+
+    /// Brings an answer to its handler, whose effects follow; drops it if the handler is gone.
+    async fn take_answer(
+        &self,
+        reply_to: &ReplyTo,
+        depth: u8,
+        context: &[u8],
+        answer: Answer,
+        permit: Permit,
+    ) {
         let mut batch = PendingFlushes::default();
         let generation = self.generations.current();
-        let Some(routed) = recipient(&generation, &reply_to) else { return permit.drop_answer() };
+        let Some(routed) = recipient(&generation, reply_to) else { return permit.drop_answer() };
         let attributes = routed.attributes();
-        let hook = self.hook_request(&routed, &attributes, None);
+        let hook = HookRequest { depth, ..self.hook_request(&routed, &attributes, None) };
         let lane = routed.handler.lane(routed.topic);
-        let hook = lane.on_result(&hook, &context, result, permit);
-        match flush_before_wait(&mut batch, hook).await {
-            Ok(HookOutcome { answer: (), mut effects, passage }) => {
-                // The hook continues the one that made the call.
-                effects::set_depth(&mut effects, depth);
+        let outcome = match answer {
+            Answer::Response(response) => {
+                let hook = lane.on_response(&hook, context, response, permit);
+                flush_before_wait(&mut batch, hook).await
+            }
+            Answer::Result(result) => {
+                let hook = lane.on_result(&hook, context, result, permit);
+                flush_before_wait(&mut batch, hook).await
+            }
+        };
+        match outcome {
+            Ok(HookOutcome { answer: (), effects, passage }) => {
                 self.apply(&generation, effects, passage, &mut batch).await;
             }
             Err(fault) => self.tell_fault(&routed, &fault),
@@ -154,9 +188,6 @@ impl Dispatch {
     /// Calls a procedure, and waits for its result.
     async fn result_of(&self, call: &OutgoingCall) -> CallResult {
         let OutgoingCall { reply_to, procedure, event, timeout, depth, .. } = call;
-        if *depth >= MAX_CALL_DEPTH {
-            return Err(Refusal::too_deep(MAX_CALL_DEPTH).into());
-        }
         let caller = PluginCaller::new(&reply_to.plugin, self.realm.max_event_bytes());
         let caller = caller.map_err(|_| Refusal::no_session())?;
         let call = PluginCaller::call(procedure, event, *timeout)?;
@@ -171,7 +202,7 @@ impl Dispatch {
             caller.session(),
             &call,
             pending(),
-            depth + 1,
+            depth.saturating_add(1),
             &mut batch,
         );
         Box::pin(handled).await;
@@ -181,6 +212,12 @@ impl Dispatch {
         self.outgoing.deferred.leave(caller.session().id);
         result.unwrap_or_else(|_elapsed| Err(Refusal::timed_out(milliseconds(*timeout)).into()))
     }
+}
+
+/// The answer to an effect of a handler.
+enum Answer {
+    Response(Result<HttpResponse, HttpError>),
+    Result(CallResult),
 }
 
 /// Returns the route of an answer: the topic's, if it still belongs to the handler.

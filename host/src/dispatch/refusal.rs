@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use jackfield_broker::{
-    CallError, DeliveryError, RegisterError, Session, SubscribeError, UnregisterError,
+    CallError, DeliveryError, QuotaError, RegisterError, Session, SubscribeError, UnregisterError,
     UnsubscribeError,
 };
-use jackfield_routing::Action;
+use jackfield_routing::{Action, Route};
 use jackfield_sandbox::{CallSite, CircuitScope, Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
@@ -16,12 +17,18 @@ use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
+use super::{Dispatch, uris};
+use crate::metrics::{RefusalReason, RequestKind};
+
 /// No route matches the topic.
 pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
 /// The topic's handler failed; nothing was delivered.
 pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
 /// The topic's handler failed too often, and its circuit breaker is open.
 pub(crate) const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
+
+/// The session sends faster than its rates allow. The rate limits of plugins have the same URI.
+pub(crate) const RATE_EXCEEDED: &str = "jackfield.error.rate_limit_exceeded";
 
 /// The operator has disabled the topic's handler.
 pub(crate) const HANDLER_DISABLED: &str = "jackfield.error.handler_disabled";
@@ -39,11 +46,45 @@ pub(crate) struct Refusal {
     message: String,
     /// Whether the sandbox has logged the error already.
     logged: bool,
+    /// The limit that is reached, if the URI does not tell.
+    limit: Option<RefusalReason>,
+}
+
+impl Dispatch {
+    /// Counts and logs the refusal of a request about a topic or procedure.
+    pub(super) fn refused(&self, kind: RequestKind, refusal: &Refusal, from: &Session, uri: &str) {
+        self.metrics.refused(kind, refusal.reason());
+        refusal.log(kind.label(), from, uris::shown(uri));
+    }
 }
 
 impl Refusal {
     fn new(uri: &'static str, message: String) -> Self {
-        Self { uri: uri.into(), message, logged: false }
+        Self { uri: uri.into(), message, logged: false, limit: None }
+    }
+
+    /// Refuses a request at a limit.
+    fn at_limit(limit: RefusalReason, message: String) -> Self {
+        Self { limit: Some(limit), ..Self::new(error_uri::UNAVAILABLE, message) }
+    }
+
+    /// Returns the HTTP status of the answer to a backend or an operator.
+    pub(crate) fn http_status(&self) -> StatusCode {
+        match self.uri() {
+            NO_ROUTE | error_uri::NO_SUCH_PROCEDURE => StatusCode::NOT_FOUND,
+            error_uri::NOT_AUTHORIZED => StatusCode::FORBIDDEN,
+            error_uri::PAYLOAD_SIZE_EXCEEDED => StatusCode::PAYLOAD_TOO_LARGE,
+            HANDLER_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
+            HANDLER_ON_HOLD | HANDLER_BUSY | HANDLER_DISABLED | STORE_FAILED => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+
+    /// Returns the sentence for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Returns the error URI.
@@ -86,9 +127,19 @@ impl Refusal {
         Self::new(error_uri::NO_SUCH_PROCEDURE, message)
     }
 
+    /// Refuses a request of a session above its rates.
+    pub(super) fn too_fast() -> Self {
+        let message = "this session sends too fast (limits.message_rate, limits.byte_rate)";
+        Self::new(RATE_EXCEEDED, message.to_owned())
+    }
+
     /// Refuses a call that cannot be sent to a callee.
     pub(super) fn unavailable(error: CallError) -> Self {
-        Self::new(error_uri::UNAVAILABLE, error.to_string())
+        let limit = match error {
+            CallError::Quota(error) => reached(error),
+            _ => RefusalReason::SessionLimit,
+        };
+        Self::at_limit(limit, error.to_string())
     }
 
     /// Ends a call that its caller has cancelled.
@@ -111,13 +162,7 @@ impl Refusal {
     /// Refuses to let one more call of a session wait for a later result.
     pub(super) fn too_many_deferred(limit: usize) -> Self {
         let message = format!("{limit} calls of the session wait for later results");
-        Self::new(error_uri::UNAVAILABLE, message)
-    }
-
-    /// Refuses a call of a plugin that too many others have led to.
-    pub(super) fn too_deep(limit: u8) -> Self {
-        let message = format!("calls of plugins led to each other {limit} times");
-        Self::new(error_uri::UNAVAILABLE, message)
+        Self::at_limit(RefusalReason::SessionLimit, message)
     }
 
     /// Refuses a call of a plugin, because there is no id for its session.
@@ -142,11 +187,16 @@ impl Refusal {
     }
 
     /// Refuses an action that the route, or else the settings, allow to other roles only.
-    pub(super) fn not_allowed(action: Action, route: Option<&str>) -> Self {
-        let action = action.key();
+    pub(super) fn not_allowed(action: Action, route: Option<&Route>) -> Self {
+        let key = action.key();
         let message = match route {
-            Some(route) => format!("the route `{route}` does not allow your roles to {action}"),
-            None => format!("your roles may not {action} here"),
+            Some(Route { name, allow, .. }) if allow.roles(action).is_some() => {
+                format!("the route `{name}` does not allow your roles to {key}")
+            }
+            Some(Route { name, .. }) => format!(
+                "the configuration (`allow`) does not allow your roles to {key} by the route `{name}`"
+            ),
+            None => format!("your roles may not {key} here"),
         };
         Self::new(error_uri::NOT_AUTHORIZED, message)
     }
@@ -171,7 +221,7 @@ impl Refusal {
                 Self::new(HANDLER_ON_HOLD, message)
             }
             FaultKind::Busy(_) => {
-                warn!(plugin = fault.plugin, kind = fault.kind.label(), "{fault}");
+                warn!(name: "handler.busy", plugin = fault.plugin, kind = fault.kind.label(), "{fault}");
                 let message = format!("the handler `{handler}` is busy; try again later");
                 Self::new(HANDLER_BUSY, message)
             }
@@ -195,8 +245,37 @@ impl Refusal {
         Reply::Error { to, uri: &self.uri, message: &self.message }
     }
 
+    /// The reason, for metrics.
+    fn reason(&self) -> RefusalReason {
+        if let Some(limit) = self.limit {
+            return limit;
+        }
+        let uri = match &self.uri {
+            // Plugins alone choose URIs.
+            Cow::Owned(_) => return RefusalReason::Handler,
+            Cow::Borrowed(uri) => *uri,
+        };
+        match uri {
+            NO_ROUTE => RefusalReason::NoRoute,
+            HANDLER_FAILED => RefusalReason::HandlerFailed,
+            HANDLER_ON_HOLD => RefusalReason::HandlerOnHold,
+            HANDLER_BUSY => RefusalReason::HandlerBusy,
+            HANDLER_DISABLED => RefusalReason::HandlerDisabled,
+            STORE_FAILED => RefusalReason::StoreFailed,
+            RATE_EXCEEDED => RefusalReason::Rate,
+            error_uri::NOT_AUTHORIZED => RefusalReason::NotAuthorized,
+            error_uri::INVALID_URI => RefusalReason::InvalidUri,
+            error_uri::NO_SUCH_PROCEDURE => RefusalReason::NoSuchProcedure,
+            error_uri::UNAVAILABLE => RefusalReason::Unavailable,
+            error_uri::TIMEOUT => RefusalReason::Timeout,
+            error_uri::CANCELED => RefusalReason::Canceled,
+            error_uri::PAYLOAD_SIZE_EXCEEDED => RefusalReason::TooLarge,
+            _ => RefusalReason::Other,
+        }
+    }
+
     /// Logs the refusal, the session and the topic.
-    pub(super) fn log(&self, what: &str, session: &Session, topic: &str) {
+    fn log(&self, what: &str, session: &Session, topic: &str) {
         if !self.logged {
             let Session { id, identity, .. } = session;
             debug!(session = %id, authid = identity.authid, topic, "{what} refused: {self}");
@@ -211,10 +290,10 @@ fn log_fault(fault: &Fault) {
     let (kind, backtrace) = (kind.label(), backtrace.as_deref());
     match &*fault.call_site {
         CallSite::Hook { hook, handler, topic } => {
-            error!(plugin, handler, topic, %hook, kind, backtrace, "{fault}");
+            error!(name: "handler.failed", plugin, handler, topic, %hook, kind, backtrace, "{fault}");
         }
         CallSite::Describe | CallSite::Configure { .. } => {
-            error!(plugin, kind, backtrace, "{fault}");
+            error!(name: "plugin.failed", plugin, kind, backtrace, "{fault}");
         }
     }
 }
@@ -227,13 +306,26 @@ impl fmt::Display for Refusal {
 
 impl From<jackfield_sandbox::HookRefusal> for Refusal {
     fn from(refusal: jackfield_sandbox::HookRefusal) -> Self {
-        Self { uri: refusal.uri.into(), message: refusal.message, logged: false }
+        Self { uri: refusal.uri.into(), message: refusal.message, logged: false, limit: None }
     }
+}
+
+/// Returns whether the total of a quota or the client's share of it is reached.
+fn reached(error: QuotaError) -> RefusalReason {
+    if error.is_of_client() { RefusalReason::ClientShare } else { RefusalReason::RealmLimit }
 }
 
 impl From<SubscribeError> for Refusal {
     fn from(error: SubscribeError) -> Self {
-        Self::new(error_uri::UNAVAILABLE, error.to_string())
+        let message = error.to_string();
+        let limit = match error {
+            SubscribeError::TooMany(_) | SubscribeError::TooManyPatterns(_) => {
+                RefusalReason::SessionLimit
+            }
+            SubscribeError::Quota(error) => reached(error),
+            SubscribeError::Gone => RefusalReason::Unavailable,
+        };
+        Self::at_limit(limit, message)
     }
 }
 
@@ -252,15 +344,16 @@ impl From<Untranslatable> for Refusal {
 
 impl From<RegisterError> for Refusal {
     fn from(error: RegisterError) -> Self {
-        let uri = match error {
+        let message = error.to_string();
+        match error {
             RegisterError::Again | RegisterError::Taken | RegisterError::SharedOtherwise(_) => {
-                error_uri::PROCEDURE_ALREADY_EXISTS
+                Self::new(error_uri::PROCEDURE_ALREADY_EXISTS, message)
             }
-            RegisterError::TooMany(_)
-            | RegisterError::TooManyPatterns(_)
-            | RegisterError::Quota(_) => error_uri::UNAVAILABLE,
-        };
-        Self::new(uri, error.to_string())
+            RegisterError::TooMany(_) | RegisterError::TooManyPatterns(_) => {
+                Self::at_limit(RefusalReason::SessionLimit, message)
+            }
+            RegisterError::Quota(error) => Self::at_limit(reached(error), message),
+        }
     }
 }
 

@@ -16,8 +16,10 @@ use jackfield_wamp::protocol::ErrorTo;
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::is_among;
+use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, effects, reply, uris};
 use crate::generation::Generation;
+use crate::metrics::RequestKind;
 
 impl Dispatch {
     pub(super) fn handle_register(
@@ -26,8 +28,11 @@ impl Dispatch {
         register: &Register,
         batch: &mut PendingFlushes,
     ) {
-        if let Err(refusal) = self.register(from, register, batch) {
-            refusal.log("register", from, uris::shown(&register.procedure));
+        let trace = self.trace(from, MessageKind::Register, &register.procedure, None);
+        let registered = self.register(from, register, batch);
+        trace::ended(trace.as_deref(), &registered);
+        if let Err(refusal) = registered {
+            self.refused(RequestKind::Register, &refusal, from, &register.procedure);
             let to = ErrorTo::Register { request: register.request };
             reply(from, &refusal.reply(to), batch);
         }
@@ -40,8 +45,10 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) {
         if let Err(error) = self.dealer.unregister(from, unregister, batch) {
+            let refusal = Refusal::from(error);
+            self.refused(RequestKind::Unregister, &refusal, from, "");
             let to = ErrorTo::Unregister { request: unregister.request };
-            reply(from, &Refusal::from(error).reply(to), batch);
+            reply(from, &refusal.reply(to), batch);
         }
     }
 

@@ -9,9 +9,11 @@ use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 
+use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, flush_before_wait, reply, uris};
 use crate::frame;
 use crate::generation::RouteMatch;
+use crate::metrics::RequestKind;
 use crate::timers::Start;
 
 impl Dispatch {
@@ -21,9 +23,14 @@ impl Dispatch {
         subscribe: &Subscribe,
         batch: &mut PendingFlushes,
     ) {
-        if let Err(refusal) = self.subscribe(from, subscribe, batch).await {
+        let is_exact = subscribe.policy == MatchPolicy::Exact;
+        let kind = if is_exact { MessageKind::Subscribe } else { MessageKind::SubscribePattern };
+        let trace = self.trace(from, kind, &subscribe.topic, None);
+        let subscribed = self.subscribe(from, subscribe, batch).await;
+        trace::ended(trace.as_deref(), &subscribed);
+        if let Err(refusal) = subscribed {
             let (request, topic) = (subscribe.request, uris::shown(&subscribe.topic));
-            refusal.log("subscribe", from, topic);
+            self.refused(RequestKind::Subscribe, &refusal, from, &subscribe.topic);
             reply(from, &refusal.reply(ErrorTo::Subscribe { request, topic }), batch);
         }
     }

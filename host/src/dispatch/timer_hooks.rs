@@ -128,6 +128,7 @@ impl Dispatch {
         match self.faults.happened(what, Instant::now()) {
             Some(1) => drop(routed.failed(fault)),
             Some(times) => error!(
+                name: "handler.timer_failing",
                 plugin = fault.plugin,
                 times,
                 kind = fault.kind.label(),

@@ -10,9 +10,10 @@ use jackfield_sandbox::{Hook, HookOutcome};
 use jackfield_wamp::message::Unsubscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 
-use super::{Dispatch, Refusal, effects, flush_before_wait, reply};
+use super::{Dispatch, Refusal, effects, flush_before_wait, reply, trace};
 use crate::frame;
 use crate::generation::{Generation, RouteMatch};
+use crate::metrics::RequestKind;
 use crate::timers::Start;
 
 /// The maximum number of unsubscriptions that the hooks of one unsubscription may cause in turn.
@@ -25,9 +26,12 @@ impl Dispatch {
         unsubscribe: &Unsubscribe,
         batch: &mut PendingFlushes,
     ) {
-        if let Err(refusal) = self.unsubscribe(from, unsubscribe, batch).await
-            && let Unsubscribe::ById { request, .. } = *unsubscribe
-        {
+        let trace = self.trace_unsubscribe(from, unsubscribe);
+        let ended = self.unsubscribe(from, unsubscribe, batch).await;
+        trace::ended(trace.as_deref(), &ended);
+        let Err(refusal) = ended else { return };
+        self.refused(RequestKind::Unsubscribe, &refusal, from, "");
+        if let Unsubscribe::ById { request, .. } = *unsubscribe {
             reply(from, &refusal.reply(ErrorTo::Unsubscribe { request }), batch);
         }
     }

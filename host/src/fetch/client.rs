@@ -14,7 +14,9 @@ use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use jackfield_sandbox::{Host, HttpError, HttpOrigin, HttpRequest, HttpResponse, Scheme};
+use jackfield_sandbox::{
+    Host, HttpError, HttpOrigin, HttpRequest, HttpResponse, HttpSender, PendingResponse, Scheme,
+};
 use jackfield_tls::{Authorities, ClientConfig, HandshakeError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -131,6 +133,13 @@ impl HttpClient {
             Ok(TlsConnector::from(Arc::new(config)))
         };
         self.tls.get_or_try_init(make).await
+    }
+}
+
+/// For hooks that wait.
+impl HttpSender for HttpClient {
+    fn send<'a>(&'a self, plugin: &'a str, request: HttpRequest) -> PendingResponse<'a> {
+        Box::pin(Self::send(self, plugin, request))
     }
 }
 

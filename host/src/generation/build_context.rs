@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jackfield_config::Plugins;
-use jackfield_sandbox::{Audience, RealmId, Sandbox};
+use jackfield_sandbox::{Audience, Sandbox};
 
 use crate::signatures::HighestNumbers;
 
@@ -17,21 +17,4 @@ pub(crate) struct BuildContext {
     pub(crate) audience: Arc<dyn Audience>,
     /// The releases of signed plugins so far, where downgrades are refused.
     pub(crate) highest: Option<Arc<HighestNumbers>>,
-}
-
-/// The audience of plugins that are loaded without being served.
-pub(crate) struct NoSubscribers;
-
-impl Audience for NoSubscribers {
-    fn realm_name(&self, _: RealmId) -> String {
-        String::new()
-    }
-
-    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
-        Vec::new()
-    }
-
-    fn count(&self, _: RealmId, _: &str) -> u32 {
-        0
-    }
 }

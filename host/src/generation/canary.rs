@@ -1,6 +1,6 @@
 //! Canaries of a generation: new versions that serve a share of the topics of their plugin's routes.
 //!
-//! A canary has lanes of its own, as many as the version in service, and shares the plugin's store.
+//! A canary has its own lanes, in the same number as the version in service, and the plugin's store.
 //! It is asked about events and subscribers; calls and timers stay with the version in service.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use jackfield_sandbox::{CircuitStatus, Lanes, Plugin, SandboxError};
 
 use super::prepare::bind;
 use super::share::Share;
-use super::{BoundHandler, Generation, PluginEntry, RouteMatch, Running};
+use super::{BoundHandler, Generation, PluginEntry, RouteMatch, Running, totals};
 use crate::site::ContentHash;
 
 /// The canary of a plugin.
@@ -47,7 +47,7 @@ pub(crate) struct LoadedCanary {
 /// The reason why a component is no canary of the version in service.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CanaryError {
-    #[error("it is the version in service")]
+    #[error("it serves all topics now")]
     InService,
     #[error(
         "its store layout (`schema`) is {new}, and that of the version in service is {current}"
@@ -58,6 +58,9 @@ pub(crate) enum CanaryError {
         /// The number of the canary's layout.
         new: u32,
     },
+    /// There is no room for its lanes.
+    #[error("it {0}")]
+    Lanes(String),
     #[error("{0}")]
     Refused(#[from] SandboxError),
 }
@@ -99,6 +102,12 @@ impl PluginEntry {
             (Some(one), Some(other)) => one.is_same(other),
             (one, other) => one.is_none() && other.is_none(),
         }
+    }
+
+    /// Returns the number of its lanes and of those of its canary.
+    pub(super) fn all_lanes(&self) -> usize {
+        let lanes = |running: &Arc<Running>| running.lanes.as_ref().map_or(0, Lanes::count);
+        lanes(&self.running) + self.canary_running().map_or(0, lanes)
     }
 
     pub(super) fn canary_running(&self) -> Option<&Arc<Running>> {
@@ -161,28 +170,36 @@ impl RouteMatch<'_, '_> {
 
 impl Generation {
     /// Starts canaries beside their plugins, or takes those of the previous generation. Returns the
-    /// plugins whose canary cannot serve.
+    /// plugins whose canary cannot serve, such as for lack of lanes: all may have `max_lanes`.
     pub(crate) async fn with_canaries(
         mut self,
         canaries: &[LoadedCanary],
         previous: &Self,
+        max_lanes: usize,
     ) -> (Self, Vec<(LoadedCanary, CanaryError)>) {
         let mut failed = Vec::new();
         for entry in &mut self.plugins {
+            entry.canary = None;
+        }
+        let mut used = self.totals().0;
+        for entry in &mut self.plugins {
             let name = &entry.manifest().name;
             let mut named = canaries.iter();
-            entry.canary = match named.find(|it| it.plugin.manifest().name == *name) {
-                None => None,
-                Some(canary) => {
-                    match entry.run_canary(canary, previous.running_hash(canary.hash)).await {
-                        Ok(running) => Some(Canary { running, share: canary.share }),
-                        Err(error) => {
-                            failed.push((canary.clone(), error));
-                            None
-                        }
-                    }
-                }
+            let Some(canary) = named.find(|it| it.plugin.manifest().name == *name) else {
+                continue;
             };
+            let own = entry.lanes();
+            let running = match totals::lanes(own, used, max_lanes) {
+                Ok(()) => entry.run_canary(canary, previous.running_hash(canary.hash)).await,
+                Err(text) => Err(CanaryError::Lanes(text)),
+            };
+            match running {
+                Ok(running) => {
+                    used += own;
+                    entry.canary = Some(Canary { running, share: canary.share });
+                }
+                Err(error) => failed.push((canary.clone(), error)),
+            }
         }
         self.bind_canaries();
         (self, failed)

@@ -81,11 +81,12 @@ impl<'a> HandlerRegistry<'a> {
         Err(route.diagnose(Part::Callback, message).with_help(self.advice(callback)).into())
     }
 
+    /// Whether a plugin failed to load.
+    pub(super) fn has_broken(&self) -> bool {
+        !self.broken.is_empty()
+    }
+
     fn advice(&self, callback: &str) -> String {
-        if !self.broken.is_empty() {
-            let files: Vec<&str> = self.broken.iter().map(|(file, _)| *file).collect();
-            return format!("{} failed to load, and may provide it", files.join(", "));
-        }
         let near = suggest::nearest(callback, self.handlers.keys().copied());
         let near = near.and_then(|name| Some((name, self.handlers.get(name)?.1)));
         match near {

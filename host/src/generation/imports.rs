@@ -12,7 +12,8 @@ impl Files for Snapshot {
     fn read(&self, path: &str) -> Result<String, String> {
         let path = normalized(path);
         match self.text(&path) {
-            Some(text) => Ok(text.to_string()),
+            Some(Ok(text)) => Ok(text.to_string()),
+            Some(Err(reason)) => Err(format!("the YAML file `{path}` {reason}")),
             None => Err(format!(
                 "there is no YAML file `{path}` in the site {}; only files of the site can be \
                  imported",
@@ -83,6 +84,13 @@ mod tests {
         let site = root.path().display().to_string();
         assert_eq!(snapshot.read(&format!("{site}/a/../b.yml")).unwrap(), "b.yml");
         assert!(snapshot.read(&format!("{site}/none.yml")).unwrap_err().contains("none.yml"));
+        fs::write(root.path().join("bad.yml"), b"a: \xff").unwrap();
+        let error = Site::new(root.path()).read().unwrap().read(&format!("{site}/bad.yml"));
+        let error = error.unwrap_err();
+        assert!(
+            error.contains("/bad.yml` is not valid UTF-8") && error.ends_with("(line 1, column 4)"),
+            "{error}"
+        );
         let glob = |pattern: &str| {
             let found = snapshot.glob(&format!("{site}/{pattern}")).unwrap();
             found.join(" ").replace(&format!("{site}/"), "")

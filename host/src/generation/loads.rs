@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jackfield_config::Plugins;
-use jackfield_sandbox::{Compiling, Grant, Imports, Plugin, PluginPolicy, SandboxError};
+use jackfield_sandbox::{
+    Compiling, Grant, Imports, NoSubscribers, Plugin, PluginPolicy, SandboxError,
+};
 use jackfield_text::Untrusted;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -19,7 +21,7 @@ use crate::signatures::{Approval, SignatureError, Signed, approve};
 use crate::site::{ContentHash, PluginFile, Snapshot};
 
 use super::Generation;
-use super::build_context::{BuildContext, NoSubscribers};
+use super::build_context::BuildContext;
 use super::problem::Problem;
 
 /// The interval of checks for slow compilers.
@@ -193,7 +195,6 @@ async fn check(
     running: Option<Plugin>,
     context: &BuildContext,
 ) -> Result<Checked, Problem> {
-    let refused = |error: SignatureError| Problem::plugin(&file.path, error.to_string());
     let approval = approved(file, context).await?;
     let plugin = match running {
         Some(plugin) => plugin,
@@ -201,8 +202,20 @@ async fn check(
             .await
             .map_err(|error| Problem::sandbox(&file.path, &error))?,
     };
-    approval.admit(plugin.manifest(), context.highest.as_deref()).map_err(refused)?;
+    let admitted = approval.admit(plugin.manifest(), context.highest.as_deref());
+    admitted.map_err(|error| refused(file, &error))?;
     Ok(Checked { plugin, signed: approval.signed() })
+}
+
+/// Returns the verified signature of a component, if the settings need one.
+///
+/// # Errors
+/// The problem of the file.
+pub(crate) async fn signed(
+    file: &PluginFile,
+    context: &BuildContext,
+) -> Result<Option<Signed>, Problem> {
+    approved(file, context).await.map(Approval::signed)
 }
 
 /// Verifies the bytes in memory, which are those that are compiled.
@@ -216,7 +229,18 @@ async fn approved(file: &PluginFile, context: &BuildContext) -> Result<Approval,
     let verified = verifying.map_err(|error| {
         Problem::plugin(&file.path, format!("verifying its signature was aborted: {error}"))
     })?;
-    verified.map_err(|error| Problem::plugin(&file.path, error.to_string()))
+    verified.map_err(|error| refused(file, &error))
+}
+
+/// The problem of a signature. That of a kept version is not that of the file that it replaces.
+fn refused(file: &PluginFile, error: &SignatureError) -> Problem {
+    let message = if file.is_pinned {
+        let digest = file.hash.hex();
+        format!("the kept version sha256:{digest}, which serves instead of this file, {error}")
+    } else {
+        error.to_string()
+    };
+    Problem::plugin(&file.path, message)
 }
 
 async fn load_with_policy(
@@ -246,8 +270,8 @@ pub(crate) async fn load_apart(
     };
     let loaded = with_policy(file, &context.plugins, load).await;
     let plugin = loaded.map_err(|error| Problem::sandbox(&file.path, &error))?;
-    let refused = |error: SignatureError| Problem::plugin(&file.path, error.to_string());
-    approval.admit(plugin.manifest(), context.highest.as_deref()).map_err(refused)?;
+    let admitted = approval.admit(plugin.manifest(), context.highest.as_deref());
+    admitted.map_err(|error| refused(file, &error))?;
     Ok(plugin)
 }
 
@@ -283,7 +307,7 @@ struct Progress {
 impl Progress {
     fn tell(&mut self, compiling: &[Compiling], now: Instant) {
         for text in self.due(compiling, now) {
-            info!("{text}");
+            info!(name: "compile.slow", "{text}");
         }
     }
 

@@ -17,6 +17,7 @@ use super::handler_registry::HandlerRegistry;
 use super::held::{Held, Provider};
 use super::loads::{Checked, Loaded, Loads};
 use super::problem::Problem;
+use super::route_counts::RouteCounts;
 use super::totals::Totals;
 use super::warnings;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
@@ -93,12 +94,16 @@ pub(crate) async fn build(
         return Err(Vec::new());
     };
     let mut serves = Vec::with_capacity(routes.routes().len());
+    let mut unserved = Vec::new();
     for route in routes.routes() {
         match registry.resolve(route) {
             Ok(position) => serves.push(position),
+            // Probably the consequence of a plugin that failed to load.
+            Err(_) if registry.has_broken() => unserved.push(route),
             Err(problem) => problems.push(problem),
         }
     }
+    problems.extend(Problem::unserved(&unserved));
     // Configuring plugins after an error would only report its consequences.
     finish(problems)?;
 
@@ -122,7 +127,7 @@ pub(crate) async fn build(
 
     let mut problems = Vec::new();
     let mut plugins = Vec::with_capacity(loaded.len());
-    let mut totals = Totals::new(loads.settings());
+    let mut totals = Totals::new(loads.settings(), held.plugins());
     for (position, (file, Checked { plugin, signed })) in loaded.into_iter().enumerate() {
         let bound = routes.routes().iter().zip(&providers);
         let own: Vec<&Route> = bound
@@ -159,12 +164,14 @@ pub(crate) async fn build(
     if loading.is_empty() {
         warnings.extend(warnings::unused_settings(loads.settings(), &plugins));
     }
+    let counts = RouteCounts::of(&routes, previous.map(Generation::counts));
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,
         hash: snapshot.hash(),
         routes: Arc::new(routes),
         has_timers: handlers.iter().any(|handler| handler.timer.is_some()),
         handlers,
+        counts,
         plugins,
         warnings,
         loading: loading.into_iter().map(str::to_owned).collect(),

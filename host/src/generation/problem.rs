@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use jackfield_routing::Diagnosis;
+use jackfield_routing::{Diagnosis, Origin, Route};
 use jackfield_sandbox::SandboxError;
 use jackfield_text::Untrusted;
 
@@ -12,6 +12,8 @@ use crate::site::SiteProblem;
 
 /// The maximum size of a message about a component, including the backtrace.
 const MAX_MESSAGE_BYTES: usize = 16 << 10;
+/// The maximum number of handlers that are named.
+const MAX_HANDLERS: usize = 10;
 
 /// An error that prevents a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,13 @@ pub(crate) enum Problem {
         /// The displayed path of the component.
         file: String,
         /// The error and the help.
+        message: String,
+    },
+    /// Routes whose handlers no loaded plugin provides, while plugins failed to load.
+    Unserved {
+        /// The place of the first route.
+        first: Origin,
+        /// The routes and the handlers.
         message: String,
     },
 }
@@ -51,15 +60,41 @@ impl Problem {
         Self::plugin(file, text)
     }
 
-    /// Sorts by file and place.
+    /// The problem of routes that no loaded plugin serves; `None` without routes.
+    pub(super) fn unserved(routes: &[&Route]) -> Option<Self> {
+        let first = routes.first()?;
+        let mut handlers: Vec<&str> =
+            routes.iter().map(|route| route.handler.callback.as_str()).collect();
+        handlers.sort_unstable();
+        handlers.dedup();
+        let names = handlers.iter().take(MAX_HANDLERS).map(|name| format!("`{name}`"));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let more = handlers.len().saturating_sub(MAX_HANDLERS);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let (count, verb) = match routes.len() {
+            1 => ("1 route".to_owned(), "needs"),
+            count => (format!("{count} routes"), "need"),
+        };
+        let message = format!(
+            "{count} {verb} handlers that no loaded plugin provides: {names}{more}\n  = help: fix \
+             the plugins that failed to load"
+        );
+        Some(Self::Unserved { first: first.origin.clone(), message })
+    }
+
+    /// Sorts by file and place; consequences of other problems come last.
     pub(super) fn sort(problems: &mut [Self]) {
-        problems.sort_by(|a, b| a.place().cmp(&b.place()));
+        let is_consequence = |problem: &Self| matches!(problem, Self::Unserved { .. });
+        problems
+            .sort_by(|a, b| (is_consequence(a), a.place()).cmp(&(is_consequence(b), b.place())));
     }
 
     /// What is wrong, without the place.
     pub(crate) fn message(&self) -> &str {
         match self {
-            Self::Unreadable(message) | Self::Plugin { message, .. } => message,
+            Self::Unreadable(message)
+            | Self::Unserved { message, .. }
+            | Self::Plugin { message, .. } => message,
             Self::Site(problem) => &problem.message,
             Self::Route(diagnosis) => &diagnosis.message,
         }
@@ -69,6 +104,7 @@ impl Problem {
     pub(crate) fn place(&self) -> (&str, usize, usize) {
         match self {
             Self::Unreadable(_) => ("", 0, 0),
+            Self::Unserved { first, .. } => (&first.path, first.line, first.column),
             Self::Site(problem) => {
                 let (line, column) = problem.place.unwrap_or_default();
                 (&problem.path, line, column)
@@ -88,7 +124,12 @@ impl From<Diagnosis> for Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(message) => Untrusted::new(message).fmt(f),
+            Self::Unreadable(message) => write!(f, "error: {}", Untrusted::new(message)),
+            Self::Unserved { first, message } => {
+                let (path, Origin { line, column, .. }) = (Untrusted::new(&first.path), first);
+                let message = Untrusted::new(message).with_lines();
+                write!(f, "{path}:{line}:{column}: error: {message}")
+            }
             Self::Site(problem) => problem.fmt(f),
             Self::Route(diagnosis) => diagnosis.fmt(f),
             Self::Plugin { file, message } => {

@@ -222,10 +222,10 @@ async fn reports_all_problems_of_all_files() {
     fixture
         .refused(&[
             "a/garbage.wasm: error: failed to load a/garbage.wasm: it is not WebAssembly",
-            "a/websocket_routing.yml:3:14: error: no plugin provides the handler `nobody`",
             "b/half.wasm: error: failed to load b/half.wasm: it is incomplete",
             "d/p.wasm: error: has the same plugin name `versioned` as c/p.wasm;",
             "e.wasm: error: is a broken symbolic link",
+            "a/websocket_routing.yml:1:1: error: 1 route needs handlers that no loaded plugin provides: `nobody`",
         ])
         .await;
 }

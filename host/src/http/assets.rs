@@ -26,7 +26,7 @@ pub(crate) enum Demo {
 }
 
 /// One file.
-struct Asset {
+pub(crate) struct Asset {
     /// The path of its URL.
     path: &'static str,
     kind: &'static str,
@@ -42,44 +42,41 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Reading across origins is all that a file of these can be had for.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
+/// A file at a path of a URL. The place of the file is relative to the source file that names it.
 macro_rules! asset {
     ($path:literal, $file:literal) => {
-        Asset {
-            path: $path,
-            kind: kind($file),
-            bytes: include_bytes!(concat!("../../browser/", $file)),
-            tag: OnceLock::new(),
-        }
+        $crate::http::assets::Asset::new($path, $file, include_bytes!($file))
     };
 }
+pub(crate) use asset;
 
 static CLIENT: [Asset; 8] = [
-    asset!("/sync.js", "sync.js"),
-    asset!("/sync.classic.js", "sync.classic.js"),
-    asset!("/sync/content.js", "content.js"),
-    asset!("/sync/content.classic.js", "content.classic.js"),
-    asset!("/sync/maintenance.js", "maintenance.js"),
-    asset!("/sync/maintenance.classic.js", "maintenance.classic.js"),
-    asset!("/sync/model.js", "model.js"),
-    asset!("/sync/model.classic.js", "model.classic.js"),
+    asset!("/sync.js", "../../browser/sync.js"),
+    asset!("/sync.classic.js", "../../browser/sync.classic.js"),
+    asset!("/sync/content.js", "../../browser/content.js"),
+    asset!("/sync/content.classic.js", "../../browser/content.classic.js"),
+    asset!("/sync/maintenance.js", "../../browser/maintenance.js"),
+    asset!("/sync/maintenance.classic.js", "../../browser/maintenance.classic.js"),
+    asset!("/sync/model.js", "../../browser/model.js"),
+    asset!("/sync/model.classic.js", "../../browser/model.classic.js"),
 ];
 
 static DEMO: [Asset; 10] = [
-    asset!("/demo/", "demo/index.html"),
-    asset!("/demo/demo.css", "demo/demo.css"),
-    asset!("/demo/demo.js", "demo/demo.js"),
-    asset!("/demo/connection.js", "demo/connection.js"),
-    asset!("/demo/copy.js", "demo/copy.js"),
-    asset!("/demo/greeting.js", "demo/greeting.js"),
-    asset!("/demo/pane.js", "demo/pane.js"),
-    asset!("/demo/ticker.js", "demo/ticker.js"),
-    asset!("/demo/versions.js", "demo/versions.js"),
-    asset!("/demo/icon.svg", "demo/icon.svg"),
+    asset!("/demo/", "../../browser/demo/index.html"),
+    asset!("/demo/demo.css", "../../browser/demo/demo.css"),
+    asset!("/demo/demo.js", "../../browser/demo/demo.js"),
+    asset!("/demo/connection.js", "../../browser/demo/connection.js"),
+    asset!("/demo/copy.js", "../../browser/demo/copy.js"),
+    asset!("/demo/greeting.js", "../../browser/demo/greeting.js"),
+    asset!("/demo/pane.js", "../../browser/demo/pane.js"),
+    asset!("/demo/ticker.js", "../../browser/demo/ticker.js"),
+    asset!("/demo/versions.js", "../../browser/demo/versions.js"),
+    asset!("/demo/icon.svg", "../../browser/demo/icon.svg"),
 ];
 
 /// The answer to a GET or HEAD of an address, if there is a file for it.
 pub(super) fn answer(uri: &Uri, headers: &HeaderMap, demo: Demo) -> Option<Answer> {
-    let find = |assets: &'static [Asset]| assets.iter().find(|asset| asset.path == uri.path());
+    let find = |assets: &'static [Asset]| assets.iter().find(|asset| asset.is_at(uri.path()));
     if let Some(asset) = find(&CLIENT) {
         // A page of any origin may take its client from here: `import` asks by CORS.
         let answer = asset.answer(headers);
@@ -99,7 +96,17 @@ pub(super) fn answer(uri: &Uri, headers: &HeaderMap, demo: Demo) -> Option<Answe
 }
 
 impl Asset {
-    fn answer(&self, headers: &HeaderMap) -> Answer {
+    pub(crate) const fn new(path: &'static str, file: &str, bytes: &'static [u8]) -> Self {
+        Self { path, kind: kind(file), bytes, tag: OnceLock::new() }
+    }
+
+    /// Whether it is the file of this path.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.path == path
+    }
+
+    /// The answer to a GET or HEAD: the file, or that the client has it already.
+    pub(crate) fn answer(&self, headers: &HeaderMap) -> Answer {
         let tag = self.tag.get_or_init(|| tag(self.bytes));
         let answer = if is_known(headers, tag) {
             Answer::empty(StatusCode::NOT_MODIFIED)

@@ -1,5 +1,6 @@
-//! `GET /health`: the state and the counters of the server, without secrets, because the port is
-//! open to browsers.
+//! Health checks, without secrets, because the port is open to browsers: `GET /health`, the state and
+//! the counters of the server; `/livez`, whether the process answers; `/readyz`, whether clients are
+//! served.
 
 use std::sync::Arc;
 
@@ -25,6 +26,46 @@ impl Health {
     /// Whether there is no generation yet that could serve.
     pub(super) fn is_starting(&self) -> bool {
         self.0.is_starting()
+    }
+
+    /// Answers `/livez`: an answer is all that it says.
+    pub(crate) fn live() -> Answer {
+        Answer::json(StatusCode::OK, &json!({ "live": true }))
+    }
+
+    /// Answers `/readyz`.
+    pub(crate) fn ready(&self) -> Answer {
+        let (phase, probe) = (self.0.phase(), self.0.probe_status());
+        let is_ready = self.0.is_ready();
+        let reason = match (phase, &probe) {
+            (Phase::Starting, _) => Some("the first generation is not ready".to_owned()),
+            (Phase::Stopping, _) => Some("the server is stopping".to_owned()),
+            (Phase::Serving, Some(probe)) if probe.is_overdue => {
+                Some("the probe does not come to an end".to_owned())
+            }
+            (Phase::Serving, Some(probe)) if !probe.is_good() => {
+                Some(format!("the probe has failed {} times in a row", probe.failures))
+            }
+            (Phase::Serving, _) => None,
+        };
+        let probe = probe.map(|probe| {
+            let error = probe.error.as_ref();
+            json!({
+                "failures": probe.failures,
+                "seconds_ago": probe.age.map(|age| age.as_secs()),
+                "took_ms": probe.took.map(|took| took.as_secs_f64() * 1e3),
+                "step": error.map(|error| error.step.label()),
+                "error": error.map(|error| error.reason.as_str()),
+            })
+        });
+        let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = json!({
+            "ready": is_ready,
+            "status": phase.label(),
+            "reason": reason,
+            "probe": probe,
+        });
+        Answer::json(status, &body)
     }
 
     pub(super) fn answer(&self) -> Answer {

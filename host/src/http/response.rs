@@ -38,6 +38,11 @@ impl Answer {
         Self::new(status, "application/json", Bytes::from(body))
     }
 
+    /// A page for programs.
+    pub(super) fn page(kind: &'static str, text: String) -> Self {
+        Self::new(StatusCode::OK, kind, text.into())
+    }
+
     /// A file of the binary's own.
     pub(super) fn file(kind: &'static str, bytes: &'static [u8]) -> Self {
         Self::new(StatusCode::OK, kind, Bytes::from_static(bytes))
@@ -65,7 +70,7 @@ impl Answer {
     }
 
     /// With another header that is not the same each time.
-    pub(super) fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -76,7 +81,7 @@ impl Answer {
     }
 
     /// With another policy for browsers that show it as a page.
-    pub(super) fn with_policy(self, policy: &'static str) -> Self {
+    pub(crate) fn with_policy(self, policy: &'static str) -> Self {
         Self { policy, ..self }
     }
 
@@ -93,6 +98,20 @@ impl Answer {
     /// Bytes of its body.
     pub(crate) fn len(&self) -> usize {
         self.body.len()
+    }
+
+    /// The whole response in bytes, for a connection that is closed after it without a look at its
+    /// request.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let response = self.clone().response();
+        let mut bytes = format!("HTTP/1.1 {}\r\n", self.status).into_bytes();
+        for (name, value) in response.headers() {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        let length = self.body.len();
+        bytes.extend(format!("content-length: {length}\r\nconnection: close\r\n\r\n").bytes());
+        bytes.extend_from_slice(&self.body);
+        bytes
     }
 
     /// As hyper wants it.

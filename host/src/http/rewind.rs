@@ -1,7 +1,7 @@
-//! A socket with the bytes put back that were read from it already, and whose other end has to take
-//! what it asked for: what [`super`] lets hyper read and write.
+//! A socket behind bytes that were read from it already, as [`super`] passes it to hyper. A client that
+//! takes nothing of an answer for a while loses its connection.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,40 +9,24 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+
+use crate::write_timeout::WriteTimeout;
 
 /// A socket, behind bytes that come first.
 pub(super) struct Rewind {
-    stream: TcpStream,
+    stream: WriteTimeout<TcpStream>,
     ahead: Bytes,
-    /// How long the other end may take nothing. hyper would wait for ever.
-    patience: Duration,
-    /// Until when it has to, while it takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Rewind {
-    pub(super) fn new(stream: TcpStream, ahead: Vec<u8>, patience: Duration) -> Self {
-        Self { stream, ahead: ahead.into(), patience, stalled: None }
+    /// Puts `ahead` before the bytes of a socket whose writes may pause for `max_pause`.
+    pub(super) fn new(stream: TcpStream, ahead: Vec<u8>, max_pause: Duration) -> Self {
+        Self { stream: WriteTimeout::new(stream, max_pause), ahead: ahead.into() }
     }
 
-    fn judge(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-
-    /// The socket, and what was not read of the bytes.
+    /// The socket, and the bytes that were not read.
     pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
-        (self.stream, self.ahead)
+        (self.stream.into_inner(), self.ahead)
     }
 }
 
@@ -68,17 +52,15 @@ impl AsyncWrite for Rewind {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(context, written)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.judge(context, written)
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
@@ -45,7 +45,11 @@ impl Format {
             }
             Self::Json => {
                 let fields = Map::from_iter([("message".to_owned(), Value::from(message))]);
-                writeln!(line, "{}", object(Level::WARN, fields, "jackfield::log", Vec::new()))
+                writeln!(
+                    line,
+                    "{}",
+                    object(Level::WARN, None, fields, "jackfield::log", Vec::new())
+                )
             }
         };
         line
@@ -105,7 +109,8 @@ where
                     span.insert("name".to_owned(), Value::from(name));
                     Value::Object(span)
                 });
-                writeln!(writer, "{}", object(level, fields, target, spans.collect()))
+                let name = name(event.metadata());
+                writeln!(writer, "{}", object(level, name, fields, target, spans.collect()))
             }
         }
     }
@@ -138,15 +143,26 @@ fn label(level: Level) -> String {
     format!("{level:>5}")
 }
 
-fn object(level: Level, fields: Map<String, Value>, target: &str, spans: Vec<Value>) -> String {
+/// Returns the name of an event, if the source gives it one. Otherwise the name is its place there.
+fn name(metadata: &Metadata<'static>) -> Option<&'static str> {
+    Some(metadata.name()).filter(|name| !name.starts_with("event "))
+}
+
+fn object(
+    level: Level,
+    name: Option<&str>,
+    fields: Map<String, Value>,
+    target: &str,
+    spans: Vec<Value>,
+) -> String {
     let mut line = Map::from_iter([
         ("timestamp".to_owned(), Value::from(now())),
         ("level".to_owned(), Value::from(level.as_str())),
-        ("fields".to_owned(), Value::Object(fields)),
-        ("target".to_owned(), Value::from(target)),
     ]);
-    if let Some(last) = spans.last() {
-        line.insert("span".to_owned(), last.clone());
+    line.extend(name.map(|name| ("event".to_owned(), Value::from(name))));
+    line.insert("fields".to_owned(), Value::Object(fields));
+    line.insert("target".to_owned(), Value::from(target));
+    if !spans.is_empty() {
         line.insert("spans".to_owned(), Value::Array(spans));
     }
     jackfield_text::json(&Value::Object(line).to_string()).into_owned()
@@ -351,14 +367,14 @@ mod tests {
         assert!(text.chars().all(|c| c == '\n' || jackfield_text::is_printable(c)), "{text}");
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[0]["fields"]["text"], HOSTILE);
-        assert_eq!(lines[0]["span"]["name"], "connection");
+        assert_eq!(lines[0]["spans"][0]["name"], "connection");
         assert_eq!(lines[0]["spans"][0]["peer"], HOSTILE);
         assert_eq!(lines[1]["fields"]["message"].as_str().unwrap().lines().count(), 2);
         let fields = serde_json::json!({"message": "done", "took_ms": 7, "ok": true, "n": -1,
             "realms": ["realm1", HOSTILE], "text": "[\"x\"]"});
         assert_eq!(lines[3]["fields"], fields);
         assert_eq!(lines[3]["level"], "INFO");
-        assert!(lines[3].get("span").is_none());
+        assert!(lines[3].get("spans").is_none());
     }
 
     #[test]

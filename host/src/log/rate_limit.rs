@@ -1,10 +1,10 @@
 //! A rate limit for log lines: a token bucket for each place in the code that logs.
 //!
 //! Clients can cause log lines at any rate: a rejected handshake, a closed connection, a handler
-//! that fails on their input. Each kind of line may write [`MAX_BURST_LINES`] at once, and then one
-//! each [`REFILL_INTERVAL`]. The rest is counted and summarized every [`SUMMARY_INTERVAL`]. A flood
-//! of one kind hides no other. Lines at DEBUG and below are not limited, as the operator has
-//! enabled them. Pure: the time is a parameter.
+//! that fails on their input. Each kind of line may write [`MAX_BURST_LINES`] at once, and then
+//! [`MAX_LINES_PER_SECOND`]. The rest is counted and summarized every [`SUMMARY_INTERVAL`]. A flood of
+//! one kind hides no other. Lines at DEBUG and below are not limited, as the operator has enabled them.
+//! Pure: the time is a parameter.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jackfield_metrics::TokenBucket;
 use jackfield_text::Untrusted;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -22,8 +23,8 @@ use super::{AUDIT, DIAGNOSIS, PLUGIN};
 
 /// The size of a bucket: the lines of a kind that may be written at once.
 const MAX_BURST_LINES: u32 = 20;
-/// The time in which a bucket gains one line.
-const REFILL_INTERVAL: Duration = Duration::from_secs(1);
+/// The lines of a kind that may be written a second after that.
+const MAX_LINES_PER_SECOND: u32 = 1;
 /// The interval of summaries of suppressed lines.
 pub(super) const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
 /// The maximum number of kinds; above it, plugins share the bucket of a place in the code.
@@ -44,39 +45,21 @@ pub(super) struct RateLimit {
 
 #[derive(Debug)]
 struct Bucket {
-    /// Lines that may be written now.
-    tokens: u32,
-    /// The time up to which `tokens` is refilled.
-    refilled_at: Instant,
+    lines: TokenBucket,
     /// Lines suppressed since the last summary, and the first of them.
     suppressed: u64,
     quoted: String,
 }
 
 impl Bucket {
-    const fn new(now: Instant) -> Self {
-        Self { tokens: MAX_BURST_LINES, refilled_at: now, suppressed: 0, quoted: String::new() }
-    }
-
-    fn pass(&mut self, now: Instant) -> bool {
-        while self.tokens < MAX_BURST_LINES
-            && now.saturating_duration_since(self.refilled_at) >= REFILL_INTERVAL
-        {
-            self.refilled_at += REFILL_INTERVAL;
-            self.tokens += 1;
-        }
-        if self.tokens == MAX_BURST_LINES {
-            self.refilled_at = now;
-        }
-        let passes = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        passes
+    fn new(now: Instant) -> Self {
+        let lines = TokenBucket::full(MAX_LINES_PER_SECOND, MAX_BURST_LINES, now);
+        Self { lines, suppressed: 0, quoted: String::new() }
     }
 
     /// Returns whether the bucket is full and has nothing to report, so that it can be removed.
     fn is_idle(&self, now: Instant) -> bool {
-        let idle = now.saturating_duration_since(self.refilled_at);
-        self.suppressed == 0 && idle >= REFILL_INTERVAL * MAX_BURST_LINES
+        self.suppressed == 0 && self.lines.is_full(now)
     }
 }
 
@@ -92,7 +75,7 @@ impl RateLimit {
             (kind.0, 0)
         };
         let bucket = kinds.entry(kind).or_insert_with(|| Bucket::new(now));
-        if bucket.pass(now) {
+        if bucket.lines.take(now) {
             return true;
         }
         if bucket.suppressed == 0 {
@@ -189,6 +172,9 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+
+    /// The time in which a bucket gains one line.
+    const REFILL_INTERVAL: Duration = Duration::from_secs(1);
 
     /// Two places in the code that log.
     fn kinds() -> [Identifier; 2] {

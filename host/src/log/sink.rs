@@ -84,11 +84,18 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
+        self.queue.flush_lines();
+    }
+}
+
+impl Queue {
+    /// Waits until the queued lines are written, with a time limit.
+    pub(super) fn flush_lines(&self) {
         let (done, written) = sync_channel(0);
         let until = Instant::now() + MAX_FINAL_FLUSH;
         let mut flush = Entry::Flush(done);
         // A full queue gets room while the thread can write.
-        while let Err(refused) = self.queue.lines.try_send(flush) {
+        while let Err(refused) = self.lines.try_send(flush) {
             let TrySendError::Full(again) = refused else { return };
             if Instant::now() >= until {
                 return;
@@ -98,9 +105,7 @@ impl Drop for Sink {
         }
         let _late = written.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
-}
 
-impl Queue {
     fn push(&self, lines: &[u8]) {
         let length = lines.len();
         let waiting = self.shared.bytes.fetch_add(length, Ordering::Relaxed);

@@ -175,8 +175,10 @@ mod tests {
             attributes: Vec::new(),
             session: None,
             subscribers: 0,
+            depth: 0,
             args: format!("[\"{}\"]", "x".repeat(bytes)),
             kwargs: "{}".to_owned(),
+            answer: None,
         };
         let outcome =
             CallOutcome { answer: HookAnswer::Done, effects: Vec::new(), writes: Vec::new() };

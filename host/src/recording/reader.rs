@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jackfield_sandbox::{CallRecord, PluginVersion};
+use jackfield_sandbox::{CallRecord, Hook, PluginVersion};
 use jackfield_text::Untrusted;
 
 use super::line::{End, Header, Line, Start};
@@ -25,6 +25,8 @@ pub(crate) struct Reader<R = BufReader<File>> {
     line: u64,
     header: Header,
     versions: Vec<Arc<PluginVersion>>,
+    /// The calls that were read.
+    calls: u64,
     end: Option<End>,
 }
 
@@ -57,7 +59,8 @@ impl<R: BufRead> Reader<R> {
     pub(crate) fn new(path: &Path, input: R) -> Result<Self, String> {
         let header = Header::default();
         let path = path.to_owned();
-        let mut reader = Self { path, input, line: 0, header, versions: Vec::new(), end: None };
+        let versions = Vec::new();
+        let mut reader = Self { path, input, line: 0, header, versions, calls: 0, end: None };
         reader.header = reader.read_header()?;
         Ok(reader)
     }
@@ -89,12 +92,32 @@ impl<R: BufRead> Reader<R> {
             match serde_json::from_slice(&bytes) {
                 Ok(Line::Call(line)) => {
                     let (number, version) = (line.call, line.version);
+                    self.calls += 1;
+                    if number != self.calls {
+                        let expected = self.calls;
+                        let text = format!(
+                            "call {number} is where call {expected} should be: a line is missing, or \
+                             out of order"
+                        );
+                        return Err(self.damaged(&text));
+                    }
                     let Some(of) = self.versions.get(version).map(Arc::clone) else {
                         let text = format!(
                             "call {number} is of version {version}, which has no line before it"
                         );
                         return Err(self.damaged(&text));
                     };
+                    let (hook, answer) = (line.input.hook, &line.input.answer);
+                    let needs_answer = hook.is_answer() && line.is_whole;
+                    let is_of_hook = match answer {
+                        None => !needs_answer,
+                        Some(answer) if answer.received.is_of_request() => hook == Hook::Response,
+                        Some(_) => hook == Hook::Result,
+                    };
+                    if !is_of_hook {
+                        let text = format!("call {number} of {hook} has no answer of its kind");
+                        return Err(self.damaged(&text));
+                    }
                     return Ok(Some(NumberedCall { number, version, record: line.record(&of) }));
                 }
                 Ok(Line::Version(line)) => {
@@ -102,6 +125,11 @@ impl<R: BufRead> Reader<R> {
                         return Err(self.damaged("the number of the version is out of order"));
                     }
                     self.versions.push(Arc::new(line.version));
+                }
+                Ok(Line::End(End { calls, .. })) if calls != self.calls => {
+                    let found = self.calls;
+                    let text = format!("it has {found} calls, and its last line says {calls}");
+                    return Err(self.damaged(&text));
                 }
                 Ok(Line::End(end)) => self.end = Some(end),
                 Ok(Line::Header(_)) => return Err(self.damaged("there is a second header")),

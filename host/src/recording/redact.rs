@@ -3,19 +3,26 @@
 //! The shape stays, so that a redacted call can be replayed: both versions get the same redacted
 //! event. Kept are structure, `true`, `false` and `null`, and the names of members that look like
 //! names of a program. Not redacted are topics, attributes, the identity and roles of a session, keys
-//! of a store, and error URIs.
+//! of a store, servers, procedures and error URIs. Values of HTTP headers are redacted apart, as they
+//! mostly are credentials.
 
-use jackfield_sandbox::{CallInput, CallOutcome, FaultRecord, HookAnswer, HostAnswers, StoreValue};
+use jackfield_sandbox::{
+    Acceptance, AnswerContent, CallInput, CallOutcome, EffectAnswer, FaultRecord, FetchRecord,
+    FetchedResponse, HookAnswer, HookRefusal, HostAnswers, HttpError, PluginEvent, StoreValue,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 /// The parts that are redacted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Redaction {
-    /// Events, results, messages, and values of a store.
+    /// Events, results, messages, paths and bodies of HTTP, and values of a store.
     pub(crate) payload: bool,
     /// The claims of sessions.
     pub(crate) claims: bool,
+    /// The values of HTTP headers.
+    #[serde(default)]
+    pub(crate) headers: bool,
 }
 
 /// Members of an outcome that are no payload.
@@ -38,10 +45,20 @@ const KEPT: &[&str] = &[
     "ttl_ms",
     "uri",
 ];
+/// Texts that mostly are JSON, whose shape stays.
+const JSON_TEXTS: &[&str] = &["args", "body", "context", "kwargs", "value"];
 /// The longest name of a member that is kept, in bytes.
 const MAX_NAME_BYTES: usize = 32;
+/// The maximum number of digits in a name that is kept: `sha256` and `line_2` are names, and with more
+/// digits it may be a token, a number of a phone or an id.
+const MAX_NAME_DIGITS: usize = 4;
 
 impl Redaction {
+    /// Whether any part is redacted.
+    pub(crate) const fn is_any(self) -> bool {
+        self.payload || self.claims || self.headers
+    }
+
     /// Redacts a request.
     pub(super) fn input(self, mut input: CallInput) -> CallInput {
         if self.claims
@@ -53,7 +70,65 @@ impl Redaction {
             input.args = json_text(&input.args);
             input.kwargs = json_text(&input.kwargs);
         }
+        input.answer = input.answer.map(|answer| self.effect_answer(answer));
         input
+    }
+
+    /// Redacts the answer to an effect.
+    fn effect_answer(self, answer: EffectAnswer) -> EffectAnswer {
+        let EffectAnswer { number, context, received } = answer;
+        let value = |value: StoreValue| if self.payload { stored(&value) } else { value };
+        let received = match received {
+            AnswerContent::Response { status, headers, body } => AnswerContent::Response {
+                status,
+                headers: headers.into_iter().map(|it| self.header(it)).collect(),
+                body: value(body),
+            },
+            AnswerContent::NoResponse { error } => {
+                AnswerContent::NoResponse { error: self.http_error(error) }
+            }
+            AnswerContent::Result(event) if self.payload => {
+                let (args, kwargs) = event.into_parts();
+                AnswerContent::Result(PluginEvent::of_host(json_text(&args), json_text(&kwargs)))
+            }
+            AnswerContent::Result(event) => AnswerContent::Result(event),
+            AnswerContent::Error(HookRefusal { uri, message: text }) => {
+                AnswerContent::Error(HookRefusal { uri, message: self.message(text) })
+            }
+        };
+        EffectAnswer { number, context: value(context), received }
+    }
+
+    /// Redacts the name and the value of a header.
+    fn header(self, (name, value): (String, StoreValue)) -> (String, StoreValue) {
+        let text = || crossed(&String::from_utf8_lossy(&value.0));
+        let shown = if self.headers { StoreValue(text().into_bytes()) } else { value };
+        (if self.headers || self.payload { member_name(name) } else { name }, shown)
+    }
+
+    fn message(self, text: String) -> String {
+        if self.payload { crossed(&text) } else { text }
+    }
+
+    fn http_error(self, error: HttpError) -> HttpError {
+        match error {
+            HttpError::Denied(text) => HttpError::Denied(self.message(text)),
+            HttpError::Invalid(text) => HttpError::Invalid(self.message(text)),
+            HttpError::Unreachable(text) => HttpError::Unreachable(self.message(text)),
+            HttpError::Broken(text) => HttpError::Broken(self.message(text)),
+            error @ (HttpError::Busy | HttpError::Timeout | HttpError::TooLarge) => error,
+        }
+    }
+
+    fn fetched(self, fetched: FetchRecord) -> FetchRecord {
+        match fetched {
+            FetchRecord::Response(FetchedResponse { status, headers, body }) => {
+                let headers = headers.into_iter().map(|it| self.header(it)).collect();
+                let body = if self.payload { stored(&body) } else { body };
+                FetchRecord::Response(FetchedResponse { status, headers, body })
+            }
+            FetchRecord::Failed(error) => FetchRecord::Failed(self.http_error(error)),
+        }
     }
 
     /// Redacts answers of the host.
@@ -63,43 +138,72 @@ impl Redaction {
                 *value = stored(value);
             }
         }
+        let accepted = &mut answers.accepted;
+        for answer in accepted.requests.iter_mut().chain(&mut accepted.calls) {
+            if let Acceptance::Denied(text) = answer {
+                *text = self.message(std::mem::take(text));
+            }
+        }
+        let fetched = std::mem::take(&mut answers.fetched);
+        answers.fetched =
+            fetched.into_iter().map(|(server, it)| (server, self.fetched(it))).collect();
         answers
     }
 
     /// Redacts an outcome.
     pub(super) fn outcome(self, outcome: CallOutcome) -> CallOutcome {
-        if !self.payload {
+        if !self.payload && !self.headers {
             return outcome;
         }
-        let redacted = serde_json::to_value(&outcome).map(|value| members(value, ""));
+        let redacted = serde_json::to_value(&outcome).map(|value| self.members(value, ""));
         // A type of ours, whose shape stays.
         redacted.and_then(serde_json::from_value).unwrap_or_else(|_| nothing())
+    }
+
+    /// Redacts the members of an outcome that are payload, whatever further ones there may be.
+    fn members(self, value: Value, name: &str) -> Value {
+        match value {
+            value if KEPT.contains(&name) => value,
+            value if name == "headers" => self.header_values(value),
+            Value::Object(map) => {
+                let member = |(name, value): (String, Value)| {
+                    let value = self.members(value, &name);
+                    (name, value)
+                };
+                Value::Object(map.into_iter().map(member).collect())
+            }
+            Value::Array(items) => items.into_iter().map(|item| self.members(item, name)).collect(),
+            Value::String(text) if !self.payload => Value::String(text),
+            Value::String(text) if JSON_TEXTS.contains(&name) => Value::String(json_text(&text)),
+            Value::String(text) => Value::String(crossed(&text)),
+            other => other,
+        }
+    }
+
+    /// Redacts the values of headers, which are pairs of a name and a text, or an object if they
+    /// are no UTF-8.
+    fn header_values(self, headers: Value) -> Value {
+        if !self.headers {
+            return headers;
+        }
+        let Value::Array(headers) = headers else { return Value::Array(Vec::new()) };
+        let header = |header: Value| {
+            let (name, value) = (header.get(0).and_then(Value::as_str), header.get(1));
+            let name = member_name(name.unwrap_or_default().to_owned());
+            let value = match value {
+                Some(Value::String(text)) => crossed(text),
+                Some(other) => crossed(&other.to_string()),
+                None => String::new(),
+            };
+            Value::from(vec![name, value])
+        };
+        headers.into_iter().map(header).collect()
     }
 }
 
 fn nothing() -> CallOutcome {
     let fault = FaultRecord { fault: "redacted".to_owned(), message: String::new() };
     CallOutcome { answer: HookAnswer::Fault(fault), effects: Vec::new(), writes: Vec::new() }
-}
-
-/// Redacts the members of an outcome that are payload, whatever further ones there may be.
-fn members(value: Value, name: &str) -> Value {
-    match value {
-        value if KEPT.contains(&name) => value,
-        Value::Object(map) => {
-            let member = |(name, value): (String, Value)| {
-                let value = members(value, &name);
-                (name, value)
-            };
-            Value::Object(map.into_iter().map(member).collect())
-        }
-        Value::Array(items) => items.into_iter().map(|item| members(item, name)).collect(),
-        Value::String(text) if ["args", "kwargs", "value"].contains(&name) => {
-            Value::String(json_text(&text))
-        }
-        Value::String(text) => Value::String(crossed(&text)),
-        other => other,
-    }
 }
 
 fn stored(value: &StoreValue) -> StoreValue {
@@ -132,11 +236,9 @@ fn shape(value: Value) -> Value {
 fn member_name(name: String) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if starts && name.len() <= MAX_NAME_BYTES && name.chars().all(is_name) {
-        name
-    } else {
-        crossed(&name)
-    }
+    let digits = name.chars().filter(char::is_ascii_digit).count();
+    let is_short = name.len() <= MAX_NAME_BYTES && digits <= MAX_NAME_DIGITS;
+    if starts && is_short && name.chars().all(is_name) { name } else { crossed(&name) }
 }
 
 fn crossed(text: &str) -> String {
@@ -157,78 +259,4 @@ fn ones(number: &Number) -> Number {
 }
 
 #[cfg(test)]
-mod tests {
-    use jackfield_sandbox::{Effect, HookRefusal, PluginEvent, StoreWrite};
-
-    use super::*;
-
-    #[test]
-    fn keeps_the_shape_and_nothing_else() {
-        let text = r#"{"text":"Grüße","n":-407,"f":2.75,"big":18446744073709551615,"on":true,
-            "ann@example.com":null,"list":[[],{},0,"\u0000AQID"]}"#;
-        let shown = json_text(text);
-        let expected = r#"{"text":"xxxxx","n":-111,"f":1.5,"big":11111111111111111111,"on":true,"xxxxxxxxxxxxxxx":null,"list":[[],{},1,"xxxxx"]}"#;
-        assert_eq!(shown, expected);
-        assert_eq!(json_text(&shown), shown, "it is redacted once");
-        assert_eq!(json_text("a secret"), "xxxxxxxx");
-        assert_eq!(json_text("42"), "11");
-        assert_eq!(json_text("-9223372036854775808"), "-1111111111111111111");
-    }
-
-    #[test]
-    fn redacts_claims_and_events_each_for_itself() {
-        let input = CallInput {
-            hook: jackfield_sandbox::Hook::Publish,
-            realm: String::new(),
-            handler: String::new(),
-            route: String::new(),
-            topic: "t/7".into(),
-            attributes: vec![("id".into(), "7".into())],
-            session: Some(jackfield_sandbox::CallerRecord {
-                id: 1,
-                authid: "ann".into(),
-                authrole: "member".into(),
-                roles: vec![],
-                authmethod: "ticket".into(),
-                claims: r#"{"email":"ann@example.com"}"#.into(),
-            }),
-            subscribers: 0,
-            args: r#"["text"]"#.into(),
-            kwargs: "{}".into(),
-        };
-        let of = |payload, claims| Redaction { payload, claims }.input(input.clone());
-        let claims = |input: &CallInput| input.session.as_ref().unwrap().claims.clone();
-        assert_eq!(of(false, false), input);
-        let redacted = of(true, false);
-        assert_eq!((redacted.args.as_str(), claims(&redacted)), (r#"["xxxx"]"#, claims(&input)));
-        let redacted = of(false, true);
-        assert_eq!(redacted.args, input.args);
-        assert_eq!(claims(&redacted), r#"{"email":"xxxxxxxxxxxxxxx"}"#);
-    }
-
-    #[test]
-    fn redacts_payload_wherever_an_outcome_has_it() {
-        let event = PluginEvent::from_texts("[\"secret\"]".into(), "{\"a\":7}".into()).unwrap();
-        let refusal = HookRefusal { uri: "a.b".into(), message: "secret".into() };
-        let value = |bytes: &[u8]| Some(StoreValue(bytes.to_vec()));
-        let outcome = CallOutcome {
-            answer: HookAnswer::Deny(refusal),
-            effects: vec![
-                Effect::Send { session: 7, topic: "t".into(), event },
-                Effect::Close { session: 7, reason: "a.b".into(), message: "secret".into() },
-            ],
-            writes: vec![
-                StoreWrite { key: "k".into(), value: value(b"\"secret\""), ttl_ms: Some(7) },
-                StoreWrite { key: "b".into(), value: value(b"\xff\xfe secret"), ttl_ms: None },
-            ],
-        };
-        let all = Redaction { payload: true, claims: true };
-        let text = serde_json::to_string(&all.outcome(outcome.clone())).unwrap();
-        assert!(!text.contains("secret") && !text.contains("c2Vjc"), "{text}");
-        for kept in [r#""uri":"a.b""#, r#""session":7"#, r#""topic":"t""#, r#""ttl_ms":7"#] {
-            assert!(text.contains(kept), "{text}");
-        }
-        let none = Redaction { payload: false, claims: true };
-        assert_eq!(none.outcome(outcome.clone()), outcome);
-    }
-}
+mod tests;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use jackfield_config::Plugins;
 use jackfield_sandbox::{
-    Audience, CallCost, CallInput, CallRecord, Differences, Grant, Hook, Lanes, Plugin,
-    PluginPolicy, PluginVersion, RealmId, Replayed, Sandbox, SandboxError,
+    AnswerMatcher, Audience, CallCost, CallInput, CallRecord, Differences, Effect, Grant, Hook,
+    Lanes, NoSubscribers, Plugin, PluginPolicy, PluginVersion, Replayed, Sandbox, SandboxError,
 };
 use jackfield_text::Untrusted;
 
@@ -60,19 +60,24 @@ pub(crate) enum LeftOut {
     NotReproduced,
     /// It has more answers of the host than are recorded.
     TooLarge,
+    /// It has the answer to a request or a call that a version does not make, or that was made
+    /// before the recording.
+    Unrequested,
     /// A call of another plugin.
     OtherPlugin,
 }
 
 /// The results of a replay.
 #[derive(Default)]
-pub(crate) struct Report {
+pub(crate) struct ReplayReport {
     pub(crate) plugin: String,
     pub(crate) same: u64,
     pub(crate) different: u64,
     pub(crate) left_out: BTreeMap<LeftOut, LeftOutCalls>,
     /// How many calls asked for what the recording does not have, by name.
     pub(crate) unrecorded: BTreeMap<String, u64>,
+    /// How many times others were asked for, which are not named.
+    pub(crate) more_unrecorded: u64,
     pub(crate) old_cost: Cost,
     pub(crate) new_cost: Cost,
     /// The calls that the server dropped.
@@ -99,15 +104,22 @@ pub(crate) struct Cost {
 
 /// A version of the recording: its lanes, and those of the new version with the same routes.
 struct Pair {
-    old: Lanes,
-    new: Lanes,
+    old: Version,
+    new: Version,
+}
+
+/// A version that runs.
+struct Version {
+    lanes: Lanes,
+    answers: AnswerMatcher,
 }
 
 /// Maximum number of calls that are named as left out, for each reason.
 const MAX_NAMES: usize = 10;
 /// Maximum number of unrecorded answers that are counted.
 const MAX_UNRECORDED: usize = 50;
-/// Maximum number of lanes that are started for a recording.
+/// Maximum number of lanes that are started for a version of a recording. Each has an instance; with
+/// fewer lanes than the server had, topics share instances that had none in common there.
 const MAX_LANES: usize = 64;
 
 impl<'a> Replay<'a> {
@@ -128,11 +140,11 @@ impl<'a> Replay<'a> {
         &self,
         reader: &mut Reader<R>,
         show: &mut dyn FnMut(&Different),
-    ) -> Result<Report, String> {
+    ) -> Result<ReplayReport, String> {
         let redaction = reader.header().redacted;
         let new = self.load(&self.new).await?;
         let plugin = new.manifest().name.clone();
-        let mut report = Report { plugin, redacted: redaction, ..Report::default() };
+        let mut report = ReplayReport { plugin, redacted: redaction, ..ReplayReport::default() };
         let mut pairs = HashMap::new();
         while let Some(NumberedCall { number, version, record }) = reader.next_call()? {
             let name = CallName::new(number, &record.input);
@@ -145,8 +157,12 @@ impl<'a> Replay<'a> {
                 Entry::Vacant(none) => none.insert(self.start(&new, &record.version).await?),
             };
             // Both run every call, as it may change what they keep in memory.
-            let (old, new) = (old.replay(&record).await, new.replay(&record).await);
-            report.compare(name, &record, &old, new, show);
+            let old = old.replay(&record, redaction).await;
+            let new = new.replay(&record, redaction).await;
+            match (old, new) {
+                (Some(old), Some(new)) => report.compare(name, &record, &old, new, show),
+                (None, _) | (_, None) => report.leave_out(LeftOut::Unrequested, name),
+            }
         }
         report.dropped = reader.end().map_or(0, |end| end.dropped);
         Ok(report)
@@ -158,7 +174,9 @@ impl<'a> Replay<'a> {
         let old = self.load(&binary).await?;
         let lanes = version.lanes.clamp(1, MAX_LANES);
         let start = async |plugin: &Plugin, file: &str| {
-            plugin.start(lanes, &version.routes).await.map_err(|error| unloadable(file, &error))
+            let lanes = plugin.start(lanes, &version.routes).await;
+            let lanes = lanes.map_err(|error| unloadable(file, &error))?;
+            Ok::<_, String>(Version { lanes, answers: AnswerMatcher::default() })
         };
         let old = start(&old, &binary.file).await?;
         Ok(Pair { old, new: start(new, &self.new.file).await? })
@@ -168,7 +186,7 @@ impl<'a> Replay<'a> {
     async fn load(&self, binary: &Binary) -> Result<Plugin, String> {
         let load = async |mut policy: PluginPolicy| {
             policy.limits.breaker.enabled = false;
-            let audience: Arc<dyn Audience> = Arc::new(NoAudience);
+            let audience: Arc<dyn Audience> = Arc::new(NoSubscribers);
             let Binary { file, bytes } = binary;
             let loaded = self.sandbox.load_apart(file, Arc::clone(bytes), policy, audience).await;
             loaded.map_err(|error| unloadable(file, &error))
@@ -183,6 +201,20 @@ impl<'a> Replay<'a> {
     }
 }
 
+impl Version {
+    /// Replays a call; not one with an answer to an effect that the version does not have.
+    async fn replay(&mut self, record: &CallRecord, redaction: Redaction) -> Option<Replayed> {
+        let context = self.answers.context(record)?;
+        let replayed = self.lanes.replay(record, &context).await;
+        let recorded = &record.outcome.effects;
+        if recorded.iter().any(|it| matches!(it, Effect::Request(_) | Effect::Call(_))) {
+            let comparable = redaction.outcome(replayed.outcome.clone()).effects;
+            self.answers.replayed(recorded, &replayed.outcome.effects, &comparable);
+        }
+        Some(replayed)
+    }
+}
+
 fn unloadable(file: &str, error: &SandboxError) -> String {
     format!("{}: error: {error}", Untrusted::new(file))
 }
@@ -194,7 +226,7 @@ impl CallName {
     }
 }
 
-impl Report {
+impl ReplayReport {
     /// The number of compared calls.
     pub(crate) fn compared(&self) -> u64 {
         self.same + self.different
@@ -225,6 +257,8 @@ impl Report {
         for answer in &new.unrecorded {
             if self.unrecorded.len() < MAX_UNRECORDED || self.unrecorded.contains_key(answer) {
                 *self.unrecorded.entry(answer.clone()).or_default() += 1;
+            } else {
+                self.more_unrecorded += 1;
             }
         }
         let differences = Differences::between(&old.outcome, &new.outcome);
@@ -265,24 +299,8 @@ impl LeftOut {
         match self {
             Self::NotReproduced => "not_reproduced",
             Self::TooLarge => "too_large",
+            Self::Unrequested => "unrequested",
             Self::OtherPlugin => "other_plugin",
         }
-    }
-}
-
-/// The subscribers of no topic: replayed calls get recorded answers.
-struct NoAudience;
-
-impl Audience for NoAudience {
-    fn realm_name(&self, _: RealmId) -> String {
-        String::new()
-    }
-
-    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
-        Vec::new()
-    }
-
-    fn count(&self, _: RealmId, _: &str) -> u32 {
-        0
     }
 }

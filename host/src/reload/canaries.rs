@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jackfield_sandbox::{CallObservers, Plugin};
 use jackfield_text::Untrusted;
-use tracing::error;
+use tracing::{error, info};
 
 use super::Reloader;
-use crate::generation::{CanaryError, Generation, LoadedCanary, Problem, load, load_apart};
+use crate::generation::{
+    CanaryError, Generation, LoadedCanary, PluginEntry, Problem, load, load_apart, signed,
+};
 use crate::log::DIAGNOSIS;
+use crate::signatures::OlderRelease;
 use crate::site::{Component, ContentHash, PluginFile};
-use crate::versions::CanaryEnd;
+use crate::versions::{CanaryEnd, entry};
 
 /// The loaded components of canaries.
 #[derive(Default)]
@@ -40,6 +43,40 @@ impl Reloader {
     ) -> Result<Plugin, Problem> {
         let file = PluginFile::chosen(path.to_owned(), component);
         load_apart(&file, &self.context).await
+    }
+
+    /// Loads a component of the site that is to serve nothing. In contrast to one that the operator
+    /// has named, it must not be older than one that has served (`plugins.refuse_downgrades`).
+    ///
+    /// # Errors
+    /// The problem of the component.
+    pub(crate) async fn load_of_site(
+        &self,
+        path: &str,
+        component: &Component,
+    ) -> Result<Plugin, Problem> {
+        load_apart(&PluginFile::of_site(path.to_owned(), component), &self.context).await
+    }
+
+    /// Compares the number of a component with those of the releases that have served. `path` is its
+    /// name in messages. `None` also without a verified signature.
+    pub(crate) async fn older_release(
+        &self,
+        plugin: &str,
+        path: &str,
+        component: &Component,
+    ) -> Option<OlderRelease> {
+        let file = PluginFile::chosen(path.to_owned(), component);
+        let signed = signed(&file, &self.context).await.ok().flatten()?;
+        let recorded = self.context.highest.as_ref().and_then(|it| it.of(plugin));
+        let generation = self.generations.current();
+        let serving = entry(&generation, plugin).ok().and_then(PluginEntry::signed);
+        OlderRelease::find(&signed, recorded.max(serving.and_then(|it| it.statement.number)))
+    }
+
+    /// Whether the settings refuse releases that are older than one that has served.
+    pub(crate) fn refuses_downgrades(&self) -> bool {
+        self.context.highest.is_some()
     }
 
     /// The observers of the calls of all plugins.
@@ -72,16 +109,23 @@ impl Reloader {
     /// prevent the reload.
     pub(super) async fn with_canaries(&self, next: Generation, current: &Generation) -> Generation {
         let canaries = self.loaded_canaries();
-        let (next, failed) = next.with_canaries(&canaries, current).await;
+        let max_lanes = self.context.plugins.lanes;
+        let (next, failed) = next.with_canaries(&canaries, current, max_lanes).await;
         for (LoadedCanary { hash, plugin, .. }, reason) in failed {
             let name = &plugin.manifest().name;
-            let end = match reason {
-                CanaryError::InService => CanaryEnd::Promoted,
-                CanaryError::OtherSchema { .. } | CanaryError::Refused(_) => CanaryEnd::Unusable,
-            };
-            self.versions.end_canary(name, &hash.hex().to_string(), end);
-            let plugin = Untrusted::new(name);
-            error!(target: DIAGNOSIS, "the canary of the plugin {plugin} has ended: {reason}");
+            let (plugin, digest) = (Untrusted::new(name), hash.hex().to_string());
+            match reason {
+                CanaryError::InService => {
+                    info!(name: "canary.ended", "the canary of the plugin {plugin} has ended: {reason}");
+                    self.versions.end_candidate(name, &digest, CanaryEnd::Promoted);
+                }
+                CanaryError::OtherSchema { .. }
+                | CanaryError::Lanes(_)
+                | CanaryError::Refused(_) => {
+                    error!(name: "canary.ended", target: DIAGNOSIS, "the canary of the plugin {plugin} has ended: {reason}");
+                    self.versions.end_candidate(name, &digest, CanaryEnd::Unusable);
+                }
+            }
         }
         next
     }

@@ -5,11 +5,13 @@
 //! task alone, read by [`crate::control`].
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+use super::changes::ReloadChanges;
 use crate::generation::Problem;
 
 /// The maximum number of reloads that are remembered.
@@ -62,6 +64,8 @@ pub(crate) struct ReloadRecord {
     pub(crate) problem_count: usize,
     /// The files of the plugins that are not loaded yet.
     pub(crate) loading: Vec<String>,
+    /// The difference to the generation before; none of a reload that failed.
+    pub(crate) changes: Option<ReloadChanges>,
     /// The last request that it answers; 0 is none.
     request: u64,
 }
@@ -82,6 +86,8 @@ pub(super) struct History {
     records: watch::Sender<VecDeque<Arc<ReloadRecord>>>,
     /// A std mutex, held for a few assignments.
     requests: Mutex<Requests>,
+    /// The number of reloads by the number of their result.
+    counts: [AtomicU64; ReloadResult::ALL.len()],
 }
 
 #[derive(Default)]
@@ -93,7 +99,6 @@ struct Requests {
 }
 
 /// The facts of a reload that has ended.
-#[derive(Clone, Copy)]
 pub(super) struct Outcome<'a> {
     pub(super) cause: ReloadCause,
     pub(super) result: ReloadResult,
@@ -102,11 +107,16 @@ pub(super) struct Outcome<'a> {
     pub(super) problems: &'a [Problem],
     pub(super) loading: &'a [String],
     pub(super) requested: Option<Requested>,
+    pub(super) changes: Option<ReloadChanges>,
 }
 
 impl History {
     pub(super) fn new() -> Self {
-        Self { records: watch::Sender::new(VecDeque::new()), requests: Mutex::default() }
+        Self {
+            records: watch::Sender::new(VecDeque::new()),
+            requests: Mutex::default(),
+            counts: Default::default(),
+        }
     }
 
     /// Registers a request.
@@ -125,7 +135,11 @@ impl History {
     }
 
     pub(super) fn add(&self, outcome: Outcome<'_>) {
-        let Outcome { cause, result, generation, took, problems, loading, requested } = outcome;
+        let Outcome { cause, result, generation, took, problems, loading, requested, changes } =
+            outcome;
+        if let Some(count) = self.counts.get(result as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         let record = Arc::new(ReloadRecord {
             at: SystemTime::now(),
             cause,
@@ -135,6 +149,7 @@ impl History {
             problems: problems.iter().take(MAX_PROBLEMS).cloned().collect(),
             problem_count: problems.len(),
             loading: loading.to_vec(),
+            changes,
             request: requested.map_or(0, |it| it.number),
         });
         self.records.send_modify(|records| {
@@ -143,9 +158,20 @@ impl History {
         });
     }
 
+    /// The number of reloads with each result.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (ReloadResult, u64)> {
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        ReloadResult::ALL.into_iter().zip(counts)
+    }
+
     /// The last reloads, the newest first.
     pub(super) fn records(&self) -> Vec<Arc<ReloadRecord>> {
         self.records.borrow().iter().map(Arc::clone).collect()
+    }
+
+    /// The last reloads, now and after each further one.
+    pub(super) fn subscribe(&self) -> watch::Receiver<VecDeque<Arc<ReloadRecord>>> {
+        self.records.subscribe()
     }
 
     /// Waits for the reload that answers the request. None if the history no longer has it.
@@ -178,6 +204,9 @@ impl ReloadCause {
 }
 
 impl ReloadResult {
+    /// All results, in the order of their numbers.
+    const ALL: [Self; 4] = [Self::Ok, Self::Unchanged, Self::Partial, Self::Failed];
+
     /// A short name.
     pub(crate) const fn label(self) -> &'static str {
         match self {
@@ -202,6 +231,7 @@ mod tests {
             problems: &[],
             loading: &[],
             requested,
+            changes: None,
         });
     }
 

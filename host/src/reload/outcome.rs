@@ -7,7 +7,7 @@ use tracing::{debug, info};
 
 use super::history::{Outcome, Requested};
 use super::report::report_problems;
-use super::{ReloadCause, ReloadResult, ReloadState, Reloader, texts};
+use super::{Preparation, ReloadCause, ReloadChanges, ReloadResult, ReloadState, Reloader, texts};
 use crate::generation::{Generation, Problem};
 
 impl Reloader {
@@ -29,7 +29,7 @@ impl Reloader {
     /// Records a reload that ended without a problem.
     pub(super) fn ended(
         &self,
-        result: ReloadResult,
+        (result, changes): (ReloadResult, ReloadChanges),
         began: Instant,
         generation: &Generation,
         requested: Option<Requested>,
@@ -43,6 +43,7 @@ impl Reloader {
             problems: &[],
             loading: generation.loading(),
             requested: answered,
+            changes: Some(changes),
         });
     }
 
@@ -53,6 +54,7 @@ impl Reloader {
         began: Instant,
         requested: Option<Requested>,
     ) {
+        self.versions.refuse_files();
         let are_new = self.keep(texts(problems));
         if are_new || requested.is_some() {
             self.history.add(Outcome {
@@ -63,6 +65,7 @@ impl Reloader {
                 problems,
                 loading: &[],
                 requested,
+                changes: None,
             });
         }
     }
@@ -83,19 +86,39 @@ impl Reloader {
         true
     }
 
-    /// Clears the problems: the site is equal to the served generation again.
-    pub(super) fn recovered(&self, current: &Generation, began: Instant) {
+    /// Records a requested reload of content that is served already: the generation stays.
+    pub(super) fn unchanged(&self, preparation: &Preparation, requested: Option<Requested>) {
+        let current = self.generations.current();
+        let Preparation { snapshot, began, .. } = preparation;
+        let cause = requested.map_or(ReloadCause::Change, |it| it.cause).label();
+        // A component in service may have been signed again.
+        let versions = self.versions.record(&current, snapshot, cause, began.elapsed());
+        info!(name: "reload.unchanged", generation = current.number(), "the site has not changed");
+        self.recovered(&current, *began, requested);
+        self.versions.keep(versions);
+    }
+
+    /// Clears the problems: the site is equal to the served generation again. Records the reload if
+    /// there were problems, or if it was requested.
+    pub(super) fn recovered(
+        &self,
+        current: &Generation,
+        began: Instant,
+        requested: Option<Requested>,
+    ) {
         let before = self.state();
         if before.failed_since.is_some() {
             info!(
+                name: "reload.resolved",
                 generation = current.number(),
                 "problems resolved; the site is equal to the running generation again"
             );
         }
         let state = ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
         self.state.store(Arc::new(state));
-        if before.failed_since.is_some() {
-            self.ended(ReloadResult::Unchanged, began, current, None, None);
+        if before.failed_since.is_some() || requested.is_some() {
+            let nothing = ReloadChanges::default();
+            self.ended((ReloadResult::Unchanged, nothing), began, current, requested, requested);
         }
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn report(generation: &Generation, began: Instant) {
     if !generation.loading().is_empty() {
         let loading = Untrusted::new(generation.loading().join(", "));
         info!(
+            name: "reload.partial",
             generation = generation.number(),
             routes = generation.routes().routes().len(),
             "serving the change without plugins that are still being compiled: {loading}"
@@ -20,7 +21,7 @@ pub(super) fn report(generation: &Generation, began: Instant) {
         return;
     }
     for warning in generation.warnings() {
-        warn!(target: log::DIAGNOSIS, "{warning}");
+        warn!(name: "site.warning", target: log::DIAGNOSIS, "{warning}");
     }
     for plugin in generation.plugins() {
         let manifest = plugin.manifest();
@@ -33,6 +34,7 @@ pub(super) fn report(generation: &Generation, began: Instant) {
         );
     }
     info!(
+        name: "reload.served",
         generation = generation.number(),
         routes = generation.routes().routes().len(),
         plugins = generation.plugins().len(),
@@ -44,9 +46,10 @@ pub(super) fn report(generation: &Generation, began: Instant) {
 /// Logs the problems of a change; the generation stays in service.
 pub(super) fn report_problems(problems: &[String], generation: u64) {
     for problem in problems {
-        error!(target: log::DIAGNOSIS, "{problem}");
+        error!(name: "site.problem", target: log::DIAGNOSIS, "{problem}");
     }
     error!(
+        name: "reload.failed",
         generation,
         problems = problems.len(),
         "reload failed; the running generation stays in service"

@@ -86,11 +86,16 @@ async fn every_change_produces_a_generation() {
 }
 
 #[tokio::test]
-async fn a_reload_can_be_forced() {
+async fn a_requested_reload_of_an_unchanged_site_keeps_the_generation() {
     let site = tempfile::tempdir().unwrap();
     let mut fixture = Fixture::start(site.path()).await;
-    fixture.reloader.trigger(ReloadCause::Signal);
-    assert_eq!(fixture.commits.recv().await, Some((1, 2)));
+    let since = fixture.reloader.state().since;
+    let ticket = fixture.reloader.trigger(ReloadCause::Signal);
+    let record = fixture.reloader.answer(ticket).await.unwrap();
+    assert_eq!((record.result, record.generation), (ReloadResult::Unchanged, 1));
+    assert_eq!((record.cause, fixture.reloader.state().since), (ReloadCause::Signal, since));
+    change(site.path(), "1");
+    assert_eq!(fixture.commits.recv().await, Some((1, 2)), "nothing was committed meanwhile");
 }
 
 #[tokio::test]

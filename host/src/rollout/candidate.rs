@@ -1,6 +1,4 @@
-//! Changes of candidates: a canary beside the version in service, its end, and promotion.
-
-use std::time::SystemTime;
+//! Changes of candidates: a canary beside the version in service, and its end.
 
 use jackfield_sandbox::Plugin;
 use jackfield_text::Untrusted;
@@ -9,9 +7,13 @@ use tracing::{error, warn};
 use super::{Rollout, RolloutError};
 use crate::generation::{ActiveCanary, Canary, Problem, Share};
 use crate::log::DIAGNOSIS;
-use crate::reload::{ReloadCause, ReloadResult};
+use crate::reload::ReloadCause;
+use crate::signatures::OlderRelease;
 use crate::site::Component;
-use crate::versions::{CanaryEnd, Candidate, EndReason, Role, SourceFile, Target, Versions, entry};
+use crate::versions::{
+    CanaryEnd, Candidate, Role, SourceFile, Versions, entry, is_beginning, word,
+};
+use crate::wall_clock;
 
 /// The reason why a candidate was not placed, promoted or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +59,50 @@ pub(crate) enum CandidateError {
         new: u32,
     },
     #[error(
-        "the plugin `{plugin}` has a {role} already\n  = help: `jackfield promote {plugin}` makes it \
-         serve, `jackfield {role} {plugin} --stop` ends it"
+        "the plugin `{plugin}` has a {role} already\n  = help: `jackfield promote {}` makes it serve, \
+         `jackfield {role} {} --stop` ends it",
+        word(.plugin),
+        word(.plugin)
     )]
     Occupied {
         /// The plugin of the request.
         plugin: String,
         /// The role of its candidate.
         role: &'static str,
+    },
+    #[error(
+        "the {role} of the plugin `{plugin}` is sha256:{found} now, not {shown}\n  = help: \
+         `jackfield {role} {}` shows the present one",
+        word(.plugin)
+    )]
+    OtherDigest {
+        /// The plugin of the request.
+        plugin: String,
+        /// The role of its candidate.
+        role: &'static str,
+        /// The digest of its candidate.
+        found: String,
+        /// The digest of the request.
+        shown: String,
+    },
+    #[error(
+        "the shadow of the plugin `{0}` is a file of the site, which can change at any time\n  = \
+         help: name the version that you have seen: `jackfield promote {name} DIGEST`; \
+         `jackfield shadow {name}` shows the digest",
+        name = word(.0)
+    )]
+    DigestNeeded(String),
+    #[error(
+        "`{shown}` is not enough of a digest to name the version that you have seen: the shadow of \
+         the plugin `{plugin}` is a file of the site, which can change at any time\n  = help: write at \
+         least 12 digits; `jackfield shadow {}` shows them",
+        word(.plugin)
+    )]
+    DigestTooShort {
+        /// The plugin of the request.
+        plugin: String,
+        /// The text of the request.
+        shown: String,
     },
     #[error("the plugin `{plugin}` has no {role}")]
     Missing {
@@ -93,10 +131,25 @@ pub(crate) enum CandidateError {
     NotServing(String),
     #[error("the plugin `{0}` is disabled: enable it first")]
     Disabled(String),
+    #[error(
+        "the {role} of the plugin `{plugin}` is refused as a downgrade: {older} \
+         (plugins.refuse_downgrades)\n  = help: sign it again, or promote it in spite of its number: \
+         `jackfield promote {} DIGEST --force`",
+        word(.plugin)
+    )]
+    Downgrade {
+        /// The plugin of the request.
+        plugin: String,
+        /// The role of its candidate.
+        role: &'static str,
+        /// Its number, and the highest one.
+        older: OlderRelease,
+    },
 }
 
 impl Rollout {
-    /// Places a canary beside a plugin.
+    /// Places a canary beside a plugin. Returns it, and whether it is older than a release that has
+    /// served.
     ///
     /// # Errors
     /// [`RolloutError`]; the version in service has all topics, as before.
@@ -105,7 +158,7 @@ impl Rollout {
         name: &str,
         file: SourceFile,
         share: Share,
-    ) -> Result<Candidate, RolloutError> {
+    ) -> Result<(Candidate, Option<OlderRelease>), RolloutError> {
         let _turn = self.turn.lock().await;
         let versions = self.reloader.versions();
         let generations = self.reloader.generations();
@@ -124,29 +177,33 @@ impl Rollout {
                 let plugin = name.to_owned();
                 return Err(CandidateError::OtherSchema { file, plugin, current, new }.into());
             }
-            let target = versions.promotion(&generation, name, "", "")?;
-            let role = Role::Canary { share, file: target.file, beside: None };
+            let (path, beside) = (versions.file_of(entry), versions.judged(entry));
+            let role = Role::Canary { share, file: path, beside };
             candidate(role, &component, &plugin, &file)
         };
+        let older = self.reloader.older_release(name, &candidate.source, &component).await;
         self.reloader.add_canary(component.hash, plugin);
-        versions.set_candidate(name, Some(candidate.clone()), Some(component));
-        let record = self.reload(ReloadCause::Control).await?;
-        if record.result == ReloadResult::Failed {
-            versions.set_candidate(name, None, None);
-            drop(self.reload(ReloadCause::Control).await);
-            return Err(RolloutError::Failed(record));
-        }
+        versions.try_candidate(name, candidate.clone(), component);
+        self.finish(ReloadCause::Control).await?;
         versions.save().await;
         let current = generations.current();
         let serves = entry(&current, name)?.canary();
         if serves.is_none_or(|it| it.digest().hex().to_string() != candidate.digest) {
+            let ended = versions.ended_canary(name).filter(|it| it.digest == candidate.digest);
+            if ended.is_none_or(|it| it.at < candidate.since) {
+                return Err(RolloutError::Overtaken);
+            }
             let (plugin, reason) = (name.to_owned(), "the log has the reason".to_owned());
             return Err(CandidateError::Refused { file, plugin, reason }.into());
         }
-        Ok(candidate)
+        if let Some(older) = &older {
+            older.warn(name, candidate.role.label());
+        }
+        Ok((candidate, older))
     }
 
-    /// Sets the share of the canary that a plugin has.
+    /// Sets the share of the canary that a plugin has. `shown` is the digest that the operator has seen,
+    /// or its beginning: another canary is refused.
     ///
     /// # Errors
     /// [`RolloutError`].
@@ -154,9 +211,11 @@ impl Rollout {
         &self,
         name: &str,
         share: Share,
+        shown: Option<&str>,
     ) -> Result<Candidate, RolloutError> {
         let _turn = self.turn.lock().await;
         let versions = self.reloader.versions();
+        self.shown_canary(name, shown)?;
         let candidate = versions.set_share(name, share);
         let candidate = candidate.ok_or_else(|| self.missing(name, "canary"))?;
         // It takes effect even if the site has problems.
@@ -172,16 +231,28 @@ impl Rollout {
         Ok(candidate)
     }
 
-    /// Ends the canary of a plugin, even if the site has problems.
+    /// Ends the canary of a plugin, even if the site has problems. `shown` is the digest that the
+    /// operator has seen, or its beginning: another canary is refused.
     ///
     /// # Errors
     /// [`RolloutError`].
-    pub(crate) async fn stop_canary(&self, name: &str) -> Result<Candidate, RolloutError> {
+    pub(crate) async fn stop_canary(
+        &self,
+        name: &str,
+        shown: Option<&str>,
+    ) -> Result<Candidate, RolloutError> {
         let _turn = self.turn.lock().await;
+        let candidate = self.shown_canary(name, shown)?;
+        self.end_canary(name, &candidate.digest, CanaryEnd::Stopped, ReloadCause::Control).await?;
+        Ok(candidate)
+    }
+
+    /// The canary of a plugin, unless the operator has seen another one.
+    fn shown_canary(&self, name: &str, shown: Option<&str>) -> Result<Candidate, RolloutError> {
         let candidate = self.reloader.versions().candidate(name);
         let candidate = candidate.filter(|it| it.share().is_some());
         let candidate = candidate.ok_or_else(|| self.missing(name, "canary"))?;
-        self.end_canary(name, &candidate.digest, CanaryEnd::Stopped, ReloadCause::Control).await?;
+        check_shown(name, candidate.role.label(), &candidate.digest, shown)?;
         Ok(candidate)
     }
 
@@ -193,37 +264,10 @@ impl Rollout {
         cause: ReloadCause,
     ) -> Result<(), RolloutError> {
         let versions = self.reloader.versions();
-        versions.end_canary(name, digest, reason);
+        versions.end_candidate(name, digest, reason);
         self.reload(cause).await?;
         versions.save().await;
         Ok(())
-    }
-
-    /// Makes the candidate of a plugin serve: it is pinned over the plugin's file.
-    ///
-    /// # Errors
-    /// [`RolloutError`]; the version in service stays.
-    pub(crate) async fn promote(&self, name: &str) -> Result<Target, RolloutError> {
-        let _turn = self.turn.lock().await;
-        let versions = self.reloader.versions();
-        let generations = self.reloader.generations();
-        let target = versions.promotion(&generations.current(), name, "", "")?;
-        let (digest, version, component) = self.to_promote(name)?;
-        let target = Target { to: digest.clone(), version, ..target };
-        let before = versions.pin_component(&target, component, EndReason::Promoted);
-        let record = self.reload(ReloadCause::Control).await?;
-        if record.result == ReloadResult::Failed {
-            versions.set_pin(name, before);
-            drop(self.reload(ReloadCause::Control).await);
-            return Err(RolloutError::Failed(record));
-        }
-        versions.end_canary(name, &digest, CanaryEnd::Promoted);
-        let others = versions.candidate(name).filter(|it| it.digest != digest);
-        versions.set_candidate(name, others, None);
-        versions.save().await;
-        self.shadows.notify();
-        self.check_serves(name, &digest)?;
-        Ok(target)
     }
 
     /// Reads the component of a candidate. The version in service is refused.
@@ -273,13 +317,20 @@ impl Rollout {
             let source = versions.candidate(&name).map(|it| it.source).unwrap_or_default();
             match self.reloader.load(&source, &component).await {
                 Ok(plugin) => {
+                    if let Some(older) =
+                        self.reloader.older_release(&name, &source, &component).await
+                    {
+                        older.warn(&name, "canary");
+                    }
                     self.reloader.add_canary(component.hash, plugin);
                     are_loaded = true;
                 }
                 Err(problem) => {
-                    versions.end_canary(&name, &digest, CanaryEnd::Unusable);
+                    versions.end_candidate(&name, &digest, CanaryEnd::Unusable);
+                    versions.save().await;
                     let plugin = Untrusted::new(&name);
                     error!(
+                        name: "canary.ended",
                         target: DIAGNOSIS,
                         "the canary of the plugin {plugin} has ended: it cannot be loaded\n{problem}"
                     );
@@ -315,15 +366,18 @@ impl Rollout {
             let plugin = Untrusted::new(&name);
             match ended {
                 Ok(()) => warn!(
+                    name: "canary.taken_back",
                     target: DIAGNOSIS,
-                    "the canary of the plugin {plugin} (sha256:{digest}) was taken back: it kept \
-                     failing for several clients. The version in service has all topics again\n  = \
-                     help: `jackfield canary {plugin}` has its last state"
+                    "the canary of the plugin {plugin} (sha256:{digest}) was stopped automatically: its \
+                     circuit breaker opened. The version in service has all topics again\n  = \
+                     help: `jackfield canary {}` has its last state",
+                    word(&name)
                 ),
                 Err(error) => error!(
+                    name: "canary.take_back_failed",
                     target: DIAGNOSIS,
-                    "the canary of the plugin {plugin} keeps failing for several clients, and cannot \
-                     be taken back: {error}"
+                    "the circuit breaker of the canary of the plugin {plugin} opened, and the canary \
+                     cannot be stopped: {error}"
                 ),
             }
         }
@@ -356,6 +410,19 @@ pub(super) fn candidate(
         digest: component.hash.hex().to_string(),
         version: plugin.manifest().version.clone(),
         source: file.to_string(),
-        since: SystemTime::now(),
+        since: wall_clock::now(),
     }
+}
+
+/// Refuses a candidate that is not the one that the operator has seen.
+pub(super) fn check_shown(
+    name: &str,
+    role: &'static str,
+    found: &str,
+    shown: Option<&str>,
+) -> Result<(), CandidateError> {
+    let Some(shown) = shown.filter(|shown| !is_beginning(shown, found)) else { return Ok(()) };
+    let (plugin, found) = (name.to_owned(), found.to_owned());
+    let shown = Untrusted::new(shown).to_string();
+    Err(CandidateError::OtherDigest { plugin, role, found, shown })
 }

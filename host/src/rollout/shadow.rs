@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::candidate::{candidate, of_plugin};
+use super::candidate::{candidate, check_shown, of_plugin};
 use super::{CandidateError, Rollout, RolloutError};
-use crate::shadow::Shadow;
-use crate::versions::{Candidate, Role, SourceFile, entry};
+use crate::shadow::{Shadow, WantedShadow};
+use crate::site::Component;
+use crate::versions::{CanaryEnd, Candidate, Role, SourceFile, entry};
 
 impl Rollout {
     /// Places a shadow beside a plugin.
@@ -27,32 +28,43 @@ impl Rollout {
         let loaded = self.reloader.load_apart(&file.to_string(), &component).await;
         let plugin = of_plugin(name, &file, loaded)?;
         let candidate = candidate(Role::Shadow, &component, &plugin, &file);
-        versions.set_candidate(name, Some(candidate), Some(component));
+        let digest = candidate.digest.clone();
+        versions.try_candidate(name, candidate, component);
         self.shadows.follow().await;
-        let Some(shadow) = self.shadows.of(name) else {
-            versions.set_candidate(name, None, None);
+        let shadow = self.shadows.of(name).filter(|it| it.wanted.digest == digest);
+        let Some(shadow) = shadow else {
+            versions.withdraw();
             self.shadows.follow().await;
             let reason = self.shadows.failed(name).map(|it| it.reason).unwrap_or_default();
             return Err(CandidateError::NotStarted { file, reason }.into());
         };
+        versions.accept();
         versions.save().await;
         Ok(shadow)
     }
 
     /// Ends the shadow of a plugin: one that the operator has named, or else the file beside the
-    /// plugin's, until that changes. Returns its digest.
+    /// plugin's, until that changes. `shown` is the digest that the operator has seen, or its beginning:
+    /// another shadow is refused. Returns its digest.
     ///
     /// # Errors
     /// [`RolloutError`].
-    pub(crate) async fn stop_shadow(&self, name: &str) -> Result<String, RolloutError> {
+    pub(crate) async fn stop_shadow(
+        &self,
+        name: &str,
+        shown: Option<&str>,
+    ) -> Result<String, RolloutError> {
         let _turn = self.turn.lock().await;
         let versions = self.reloader.versions();
         let is_shadow = |it: &Candidate| it.role == Role::Shadow;
+        let role = Role::Shadow.label();
         let digest = if let Some(candidate) = versions.candidate(name).filter(is_shadow) {
-            versions.set_candidate(name, None, None);
+            check_shown(name, role, &candidate.digest, shown)?;
+            versions.end_candidate(name, &candidate.digest, CanaryEnd::Stopped);
             candidate.digest
         } else {
-            let digest = self.file_shadow(name)?.0;
+            let digest = self.file_shadow(name)?.0.digest;
+            check_shown(name, role, &digest, shown)?;
             versions.stop_shadow(name, &digest);
             digest
         };
@@ -62,28 +74,13 @@ impl Rollout {
     }
 
     /// The digest and the content of the shadow's file beside a plugin's.
-    fn file_shadow(&self, name: &str) -> Result<(String, crate::site::Component), RolloutError> {
+    pub(super) fn file_shadow(
+        &self,
+        name: &str,
+    ) -> Result<(WantedShadow, Component), RolloutError> {
         let generations = self.reloader.generations();
         let generation = generations.current();
         let wanted = self.shadows.wanted(entry(&generation, name)?);
-        let wanted = wanted.map(|(wanted, component)| (wanted.digest, component));
         wanted.ok_or_else(|| self.missing(name, "shadow"))
-    }
-
-    /// The component that a promotion makes serve: the candidate, or the shadow's file.
-    pub(super) fn to_promote(
-        &self,
-        name: &str,
-    ) -> Result<(String, String, crate::site::Component), RolloutError> {
-        let versions = self.reloader.versions();
-        let missing = || self.missing(name, "shadow or canary");
-        if let Some(Candidate { digest, version, .. }) = versions.candidate(name) {
-            let component = versions.component(&digest).ok_or_else(missing)?;
-            return Ok((digest, version, component));
-        }
-        let (digest, component) = self.file_shadow(name).map_err(|_none| missing())?;
-        // A shadow that cannot be loaded cannot serve: the reload says why.
-        let version = self.shadows.of(name).map(|it| it.version().to_owned()).unwrap_or_default();
-        Ok((digest, version, component))
     }
 }

@@ -10,7 +10,7 @@ use jackfield_text::Untrusted;
 
 /// The counts of a shadow since its start.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Report {
+pub(crate) struct ShadowReport {
     /// Calls that were run again.
     pub(crate) compared: u64,
     /// Those with another outcome.
@@ -47,6 +47,8 @@ pub(crate) struct LeftOut {
     pub(crate) breaker: u64,
     /// Its instances could not be started.
     pub(crate) start: u64,
+    /// It had not made the request or the call that the answer belongs to.
+    pub(crate) answer: u64,
 }
 
 /// The costs of a number of calls.
@@ -87,8 +89,8 @@ const MAX_TOPIC_BYTES: usize = 256;
 impl LeftOut {
     /// Their number.
     pub(crate) const fn sum(self) -> u64 {
-        let Self { queue, size, store, breaker, start } = self;
-        queue + size + store + breaker + start
+        let Self { queue, size, store, breaker, start, answer } = self;
+        queue + size + store + breaker + start + answer
     }
 }
 
@@ -106,7 +108,7 @@ impl Costs {
     }
 }
 
-impl Report {
+impl ShadowReport {
     /// Adds a call that was run again.
     pub(super) fn add(&mut self, record: &CallRecord, replayed: &Replayed) {
         let (old, new) = (&record.outcome, &replayed.outcome);
@@ -151,7 +153,14 @@ fn is_on_hold(outcome: &CallOutcome) -> bool {
 fn kind(record: &CallRecord, new: &CallOutcome, place: &str) -> String {
     let (hook, handler) = (record.input.hook, Untrusted::new(&record.input.handler));
     let part = match place.split(' ').next().unwrap_or_default() {
-        "answer" => format!("answer {} instead of {}", label(new), label(&record.outcome)),
+        "answer" => {
+            let (new, old) = (label(new), label(&record.outcome));
+            if new == old {
+                format!("answer {new} with other content")
+            } else {
+                format!("answer {new} instead of {old}")
+            }
+        }
         "effect" => "effects".to_owned(),
         _ => "store".to_owned(),
     };

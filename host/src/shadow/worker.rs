@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use jackfield_sandbox::{CallRecord, Lanes, Plugin, PluginVersion};
+use jackfield_sandbox::{AnswerMatcher, CallRecord, Lanes, Plugin, PluginVersion};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::Receiver;
 
@@ -21,6 +21,7 @@ struct Started {
     beside: Arc<PluginVersion>,
     /// `None` if they cannot be started with these routes.
     lanes: Option<Lanes>,
+    answers: AnswerMatcher,
 }
 
 /// Starts the thread. It ends with the sender of the queue.
@@ -53,13 +54,20 @@ async fn work(plugin: Plugin, shared: &Shared, mut queue: Receiver<Job>) {
         if !started.as_ref().is_some_and(fits) {
             started = Some(start_instances(&plugin, shared, &record).await);
         }
-        let Some(lanes) = started.as_ref().and_then(|it| it.lanes.as_ref()) else {
+        let Some(Started { lanes: Some(lanes), answers, .. }) = &mut started else {
             shared.report(|report| report.left_out.start += 1);
             continue;
         };
-        let replayed = lanes.replay_at(&record, &store).await;
-        match replayed {
-            Ok(replayed) => shared.report(|report| report.add(&record, &replayed)),
+        let Some(context) = answers.context(&record) else {
+            shared.report(|report| report.left_out.answer += 1);
+            continue;
+        };
+        match lanes.replay_at(&record, &context, &store).await {
+            Ok(replayed) => {
+                let effects = &replayed.outcome.effects;
+                answers.replayed(&record.outcome.effects, effects, effects);
+                shared.report(|report| report.add(&record, &replayed));
+            }
             Err(_lost) => shared.report(|report| report.left_out.store += 1),
         }
     }
@@ -72,5 +80,6 @@ async fn start_instances(plugin: &Plugin, shared: &Shared, record: &CallRecord) 
         report.starts += u64::from(lanes.is_ok());
         report.error = lanes.as_ref().err().map(ToString::to_string);
     });
-    Started { beside: Arc::clone(&record.version), lanes: lanes.ok() }
+    let (beside, answers) = (Arc::clone(&record.version), AnswerMatcher::default());
+    Started { beside, lanes: lanes.ok(), answers }
 }

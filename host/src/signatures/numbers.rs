@@ -87,7 +87,7 @@ impl HighestNumbers {
     }
 
     /// The highest number of a plugin.
-    pub(super) fn of(&self, plugin: &str) -> Option<u64> {
+    pub(crate) fn of(&self, plugin: &str) -> Option<u64> {
         self.lock().get(plugin).copied()
     }
 

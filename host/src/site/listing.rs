@@ -4,11 +4,12 @@
 //! change in the meantime.
 
 use std::collections::HashSet;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::Interruption;
@@ -28,8 +29,20 @@ pub(super) struct Listing {
     /// In reading order: by path, and the files of an application after those of its bundles, so
     /// that the application can override them.
     pub(super) files: Vec<Found>,
+    pub(super) unusable: Vec<Unusable>,
     pub(super) directories: Directories,
     pub(super) problems: Vec<SiteProblem>,
+}
+
+/// A signature or an importable file that cannot be read. It is no problem of the site by itself:
+/// the signature may not be needed, and the file may not be imported.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    /// The displayed path.
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    /// The reason, as a sentence about the file.
+    pub(super) reason: String,
 }
 
 #[derive(Debug)]
@@ -85,6 +98,10 @@ impl Listing {
             hasher.update(found.path.as_os_str().as_encoded_bytes());
             hasher.update(found.stat.bytes());
         }
+        for file in &self.unusable {
+            hasher.update(file.path.as_os_str().as_encoded_bytes());
+            hasher.update(&file.reason);
+        }
         for problem in &self.problems {
             hasher.update(problem.to_string());
         }
@@ -96,8 +113,11 @@ impl Found {
     /// Reads a file, unless it was replaced or changed after it was listed: then the listing is out of
     /// date, and the content may be incomplete.
     pub(super) fn read(&self) -> Result<Result<Vec<u8>, std::io::Error>, Interruption> {
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
+        // A pipe that has taken the place of the listed file would block.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
+            Ok(file) if self.is_it(&file) => file,
+            Ok(_) => return Err(Interruption::Moved),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Interruption::Moved);
             }
@@ -109,10 +129,12 @@ impl Found {
         if let Err(error) = file.by_ref().take(self.stat.size() + 1).read_to_end(&mut bytes) {
             return Ok(Err(error));
         }
-        match file.metadata() {
-            Ok(metadata) if Stat::of(&metadata) == self.stat => Ok(Ok(bytes)),
-            _ => Err(Interruption::Moved),
-        }
+        if self.is_it(&file) { Ok(Ok(bytes)) } else { Err(Interruption::Moved) }
+    }
+
+    /// Returns whether an open file is the listed one, and unchanged.
+    fn is_it(&self, file: &File) -> bool {
+        file.metadata().is_ok_and(|metadata| Stat::of(&metadata) == self.stat)
     }
 }
 
@@ -183,44 +205,44 @@ impl Walk {
         }
         let metadata = match path.metadata() {
             Ok(metadata) => metadata,
-            // A link to nothing, or to itself. It is a problem only if its name is that of a served
-            // file; its target is watched in any case.
+            // A link to nothing, or to itself. It matters only if its name is that of a served file;
+            // its target is watched in any case.
             Err(error) if is_link => {
-                if kind(folders, name).is_some_and(|kind| kind != Kind::Signature) {
-                    self.problem(shown, &format!("is a broken symbolic link: {error}"));
-                }
-                return Ok(());
+                return match kind(folders, name) {
+                    Some(kind) => {
+                        self.unusable(shown, kind, format!("is a broken symbolic link: {error}"))
+                    }
+                    None => Ok(()),
+                };
             }
             Err(error) => return self.failed(shown, &error),
         };
         let kind = kind(folders, name);
-        if !metadata.is_dir() && kind.is_none() {
+        let is_usable = metadata.is_file() || metadata.is_dir();
+        if let Some(kind) = kind.filter(|_| !is_usable) {
+            let reason = "is neither a file nor a directory; remove or rename it";
+            return self.unusable(shown, kind, reason.to_owned());
+        }
+        if !is_usable || (kind.is_none() && !metadata.is_dir()) {
             return Ok(());
         }
-        if !metadata.is_dir() && !metadata.is_file() {
-            if kind == Some(Kind::Signature) {
-                return Ok(());
-            }
-            self.problem(shown, "is neither a file nor a directory; remove or rename it");
-            return Ok(());
+        if let Some(kind) = kind.filter(|kind| metadata.is_dir() && *kind != Kind::Importable) {
+            self.unusable(shown, kind, "is a directory, and not a file; rename it".to_owned())?;
         }
         let real = match path.canonicalize() {
             Ok(real) => real,
             Err(error) => return self.failed(shown, &error),
         };
         // The target of several links counts once. A signature belongs to the component beside it.
-        if kind != Some(Kind::Signature) && !self.seen.insert(real.clone()) {
+        let counts_again = kind == Some(Kind::Signature) && !metadata.is_dir();
+        if !counts_again && !self.seen.insert(real.clone()) {
             return Ok(());
         }
         if metadata.is_dir() {
             return self.folder(shown, &real, name, folders);
         }
         if let Some(kind) = kind {
-            if self.listing.files.len() == MAX_FILES {
-                return Err(Interruption::Fatal(io::Error::other(format!(
-                    "it contains more than {MAX_FILES} YAML files and components"
-                ))));
-            }
+            self.check_count()?;
             let stat = Stat::of(&metadata);
             self.listing.directories.add_file(real, stat.device, stat.inode);
             self.listing.files.push(Found { path: shown.to_owned(), kind, stat });
@@ -263,6 +285,27 @@ impl Walk {
                 Ok(())
             }
         }
+    }
+
+    /// Handles a file that cannot be read: it is a problem if it is served in any case.
+    fn unusable(&mut self, shown: &Path, kind: Kind, reason: String) -> Result<(), Interruption> {
+        if matches!(kind, Kind::Signature | Kind::Importable) {
+            self.check_count()?;
+            self.listing.unusable.push(Unusable { path: shown.to_owned(), kind, reason });
+        } else {
+            self.problem(shown, &reason);
+        }
+        Ok(())
+    }
+
+    /// Checks that there is a place for one more file.
+    fn check_count(&self) -> Result<(), Interruption> {
+        if self.listing.files.len() + self.listing.unusable.len() < MAX_FILES {
+            return Ok(());
+        }
+        Err(Interruption::Fatal(io::Error::other(format!(
+            "it contains more than {MAX_FILES} YAML files and components"
+        ))))
     }
 
     fn problem(&mut self, shown: &Path, message: &str) {

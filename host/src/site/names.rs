@@ -29,6 +29,11 @@ impl Kind {
     pub(crate) const fn is_component(self) -> bool {
         matches!(self, Self::Plugin | Self::Shadow)
     }
+
+    /// Returns whether it is a YAML file.
+    pub(crate) const fn is_yaml(self) -> bool {
+        matches!(self, Self::Routing | Self::ApplicationRouting | Self::Importable)
+    }
 }
 
 /// Returns the path of the plugin whose shadow this path is.

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use jackfield_signing::SIGNATURE_EXTENSION;
+use jackfield_signing::{MAX_SIGNATURE_BYTES, SIGNATURE_EXTENSION};
 use sha2::{Digest, Sha256};
 
 use super::Interruption;
 use super::content_hash::ContentHash;
 use super::directories::Directories;
-use super::listing::{Found, Listing};
+use super::listing::{Found, Listing, Unusable};
 use super::names::Kind;
 use super::problem::SiteProblem;
 use super::signature_file::SignatureFile;
@@ -24,7 +24,7 @@ const MAX_YAML: u64 = 4 * 1024 * 1024;
 const MAX_WASM: u64 = 256 * 1024 * 1024;
 /// The maximum size of all YAML files, which each reload reads.
 const MAX_ALL_YAML_BYTES: u64 = 64 * 1024 * 1024;
-/// The maximum size of all components, which are in memory while a generation is built.
+/// The maximum size of all components and signatures, which are in memory while a generation is built.
 const MAX_ALL_WASM_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// The files of a site.
@@ -34,8 +34,9 @@ pub(crate) struct Snapshot {
     routing: Vec<RoutingFile>,
     plugins: Vec<PluginFile>,
     shadows: Vec<PluginFile>,
-    /// The texts of all YAML files by their displayed path, for imports.
-    texts: HashMap<String, Arc<str>>,
+    /// The texts of all YAML files by their displayed path, for imports; or the reason why a file has
+    /// none, as a sentence about it.
+    texts: HashMap<String, Result<Arc<str>, String>>,
     problems: Vec<SiteProblem>,
     directories: Directories,
     hash: ContentHash,
@@ -59,6 +60,8 @@ pub(crate) struct PluginFile {
     pub(crate) bytes: Arc<[u8]>,
     /// The hash of the content only: a renamed file has the same.
     pub(crate) hash: ContentHash,
+    /// The hash of the file of the site; another one than `hash` if another content serves instead.
+    pub(crate) own_hash: ContentHash,
     /// The content of the signature beside it.
     pub(crate) signature: SignatureFile,
     /// Whether the operator has chosen the content, and not the file of the site.
@@ -80,13 +83,19 @@ impl PluginFile {
     /// A component without a signature.
     pub(crate) fn new(path: String, bytes: Arc<[u8]>) -> Self {
         let hash = ContentHash::of(&bytes);
-        Self { path, bytes, hash, signature: SignatureFile::default(), is_pinned: false }
+        let signature = SignatureFile::default();
+        Self { path, bytes, hash, own_hash: hash, signature, is_pinned: false }
     }
 
     /// A component that the operator has chosen, with its signature.
     pub(crate) fn chosen(path: String, component: &Component) -> Self {
         let Component { hash, bytes, signature } = component.clone();
-        Self { path, bytes, hash, signature, is_pinned: true }
+        Self { path, bytes, hash, own_hash: hash, signature, is_pinned: true }
+    }
+
+    /// A component that the site has chosen, with its signature.
+    pub(crate) fn of_site(path: String, component: &Component) -> Self {
+        Self { is_pinned: false, ..Self::chosen(path, component) }
     }
 
     /// The content, to be kept.
@@ -110,15 +119,15 @@ impl Snapshot {
         };
         let mut signatures = HashMap::new();
         let mut hasher = Sha256::new();
-        for (kind, most) in [("YAML files", MAX_ALL_YAML_BYTES), ("components", MAX_ALL_WASM_BYTES)]
-        {
-            let counts = |found: &&Found| found.kind.is_component() == (kind == "components");
-            let sizes = listing.files.iter().filter(counts).map(|found| found.stat.size());
-            let size = sizes.fold(0, u64::saturating_add);
-            if size > most {
-                return Err(Interruption::Fatal(std::io::Error::other(format!(
-                    "its {kind} are {size} bytes together; at most {most} are read"
-                ))));
+        check_totals(&listing.files)?;
+        for Unusable { path, kind, reason } in listing.unusable {
+            let path = path.display().to_string();
+            hasher.update(path.as_bytes());
+            hasher.update(reason.as_bytes());
+            if kind == Kind::Signature {
+                signatures.insert(path, SignatureFile::Unusable(reason.into()));
+            } else {
+                snapshot.texts.insert(path, Err(reason));
             }
         }
         for found in &listing.files {
@@ -196,9 +205,10 @@ impl Snapshot {
         self.hash = ContentHash::from(hasher);
     }
 
-    /// Returns the text of a YAML file of the site, by its displayed path.
-    pub(crate) fn text(&self, path: &str) -> Option<&Arc<str>> {
-        self.texts.get(path)
+    /// Returns the text of a YAML file of the site, by its displayed path; or the reason why it has
+    /// none, as a sentence about the file.
+    pub(crate) fn text(&self, path: &str) -> Option<Result<&Arc<str>, &str>> {
+        self.texts.get(path).map(|text| text.as_ref().map_err(String::as_str))
     }
 
     /// Returns the displayed paths of all YAML files, in no order.
@@ -207,17 +217,21 @@ impl Snapshot {
     }
 
     fn take(&mut self, found: &Found, path: &str) -> Result<Option<ContentHash>, Interruption> {
-        let most = if found.kind.is_component() { MAX_WASM } else { MAX_YAML };
+        let most = max_bytes(found.kind);
         if found.stat.size() > most {
             let size = found.stat.size();
-            let message = format!("is {size} bytes long; at most {most} are read");
-            self.problem(path, None, message);
+            self.unusable(
+                found,
+                path,
+                None,
+                format!("is {size} bytes long; at most {most} are read"),
+            );
             return Ok(None);
         }
         let bytes = match found.read()? {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.problem(path, None, format!("cannot be read: {error}"));
+                self.unusable(found, path, None, format!("cannot be read: {error}"));
                 return Ok(None);
             }
         };
@@ -230,27 +244,69 @@ impl Snapshot {
             return Ok(Some(hash));
         }
         let hash = ContentHash::of(&bytes);
-        let declares = matches!(found.kind, Kind::Routing | Kind::ApplicationRouting);
         match decode(bytes) {
             Ok(text) => {
-                self.texts.insert(path.to_owned(), Arc::clone(&text));
-                if declares {
+                self.texts.insert(path.to_owned(), Ok(Arc::clone(&text)));
+                if found.kind != Kind::Importable {
                     self.routing.push(RoutingFile { path: path.to_owned(), text });
                 }
             }
-            // A file that may never be imported is no problem yet.
-            Err((line, column)) if declares => self.problem(
-                path,
-                Some((line, column)),
-                "is not valid UTF-8 from this position; save the file as UTF-8".to_owned(),
-            ),
-            Err(_) => {}
+            Err((line, column)) => {
+                let reason = "is not valid UTF-8 from this position; save the file as UTF-8";
+                self.unusable(found, path, Some((line, column)), reason.to_owned());
+            }
         }
         Ok(Some(hash))
     }
 
-    fn problem(&mut self, path: &str, place: Option<(usize, usize)>, message: String) {
-        self.problems.push(SiteProblem { path: path.to_owned(), place, message });
+    /// Handles a file without a usable content. One that is only imported is no problem until it is.
+    fn unusable(
+        &mut self,
+        found: &Found,
+        path: &str,
+        place: Option<(usize, usize)>,
+        message: String,
+    ) {
+        let path = path.to_owned();
+        if found.kind == Kind::Importable {
+            let place = place.map_or_else(String::new, |(line, column)| {
+                format!(" (line {line}, column {column})")
+            });
+            self.texts.insert(path, Err(message + &place));
+        } else {
+            self.problems.push(SiteProblem { path, place, message });
+        }
+    }
+}
+
+/// Refuses a site whose files are too large together. One that is too large by itself is not read, so
+/// it does not count.
+fn check_totals(files: &[Found]) -> Result<(), Interruption> {
+    let totals = [
+        ("YAML files", true, MAX_ALL_YAML_BYTES),
+        ("components and signatures", false, MAX_ALL_WASM_BYTES),
+    ];
+    for (name, are_texts, most) in totals {
+        let counts = |found: &&Found| {
+            found.kind.is_yaml() == are_texts && found.stat.size() <= max_bytes(found.kind)
+        };
+        let sizes = files.iter().filter(counts).map(|found| found.stat.size());
+        let size = sizes.fold(0, u64::saturating_add);
+        if size > most {
+            return Err(Interruption::Fatal(std::io::Error::other(format!(
+                "its {name} are {size} bytes together; at most {most} are read"
+            ))));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the maximum size of a file that is read.
+const fn max_bytes(kind: Kind) -> u64 {
+    match kind {
+        Kind::Routing | Kind::ApplicationRouting | Kind::Importable => MAX_YAML,
+        Kind::Plugin | Kind::Shadow => MAX_WASM,
+        Kind::Signature => MAX_SIGNATURE_BYTES as u64,
     }
 }
 

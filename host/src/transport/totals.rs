@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Context;
 
-use jackfield_broker::{ClientKey, CloseReason, Total};
+use jackfield_broker::{ClientKey, CloseCause, CloseReason, Total};
 use jackfield_config::Limits;
+use jackfield_wamp::dialect::Dialect;
 
 use super::WebSocketTransport;
 use super::backlog::{Backlog, Part};
+use super::traffic::{self, OutboxSizes, Traffic, TrafficByDialect};
+use crate::close_uri::INCOMPLETE;
 
 /// Closing connections continues until one eighth of the limit is free, so that it happens rarely.
 const FREED_SHARE: usize = 8;
@@ -29,10 +32,20 @@ pub(crate) struct ConnectionTotals {
     /// Messages that wait for handlers.
     pub(crate) backlog: Arc<Backlog>,
     /// Held for one change or to copy the list; no other lock is taken meanwhile.
-    wires: Mutex<HashMap<u64, Weak<WebSocketTransport>>>,
+    wires: Mutex<Wires>,
     next: AtomicU64,
     /// Whether a thread is already in [`ConnectionTotals::relieve`].
     relieving: AtomicBool,
+}
+
+/// The open connections by number, and the traffic of the others.
+#[derive(Default)]
+struct Wires {
+    open: HashMap<u64, Weak<WebSocketTransport>>,
+    /// The traffic of connections that have ended.
+    ended: TrafficByDialect,
+    /// The traffic that was returned last.
+    last: TrafficByDialect,
 }
 
 impl ConnectionTotals {
@@ -54,11 +67,14 @@ impl ConnectionTotals {
     }
 
     pub(super) fn add(&self, number: u64, wire: Weak<WebSocketTransport>) {
-        self.lock().insert(number, wire);
+        self.lock().open.insert(number, wire);
     }
 
-    pub(super) fn remove(&self, number: u64) {
-        self.lock().remove(&number);
+    pub(super) fn remove(&self, number: u64, dialect: Dialect, traffic: Traffic) {
+        let mut wires = self.lock();
+        wires.open.remove(&number);
+        traffic::add(&mut wires.ended, dialect, traffic);
+        drop(wires);
         self.backlog.forget(number);
     }
 
@@ -86,7 +102,11 @@ impl ConnectionTotals {
             self.end_fullest(
                 &self.outboxes,
                 |wire| wire.outbox().held_bytes(),
-                &CloseReason { reason: CloseReason::SLOW_SUBSCRIBER.to_owned(), message },
+                &CloseReason {
+                    cause: CloseCause::SlowSubscriber,
+                    reason: CloseReason::SLOW_SUBSCRIBER.to_owned(),
+                    message,
+                },
             );
         }
         if self.arriving.is_exceeded() {
@@ -98,7 +118,11 @@ impl ConnectionTotals {
             self.end_fullest(
                 &self.arriving,
                 WebSocketTransport::arriving_bytes,
-                &CloseReason { reason: INCOMPLETE.to_owned(), message },
+                &CloseReason {
+                    cause: CloseCause::IncompleteMessage,
+                    reason: INCOMPLETE.to_owned(),
+                    message,
+                },
             );
         }
         self.relieving.store(false, Ordering::Release);
@@ -113,7 +137,7 @@ impl ConnectionTotals {
         // Dropped without the lock: dropping the last reference to a transport removes it from the
         // map.
         let wires: Vec<Arc<WebSocketTransport>> =
-            self.lock().values().filter_map(Weak::upgrade).collect();
+            self.lock().open.values().filter_map(Weak::upgrade).collect();
         let mut by_size: Vec<(usize, &Arc<WebSocketTransport>)> =
             wires.iter().map(|wire| (held(wire), wire)).filter(|(size, _)| *size > 0).collect();
         by_size.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
@@ -127,7 +151,27 @@ impl ConnectionTotals {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<WebSocketTransport>>> {
+    /// Returns the traffic of all connections so far, and the sizes of the open ones' outboxes.
+    pub(crate) fn traffic(&self) -> (TrafficByDialect, OutboxSizes) {
+        let (mut sums, open) = {
+            let wires = self.lock();
+            let open = wires.open.values().filter_map(Weak::upgrade);
+            (wires.ended, open.collect::<Vec<Arc<WebSocketTransport>>>())
+        };
+        let mut sizes = OutboxSizes::default();
+        for wire in open {
+            let outbox = wire.outbox.traffic();
+            sizes.add(outbox.waiting);
+            let traffic =
+                Traffic::of(outbox, wire.read_bytes(), wire.messages.load(Ordering::Relaxed));
+            traffic::add(&mut sums, wire.dialect, traffic);
+        }
+        let mut wires = self.lock();
+        wires.last = traffic::greatest(&wires.last, &sums);
+        (wires.last, sizes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wires> {
         // Recovers from poisoning: each change is one statement.
         self.wires.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,7 +188,3 @@ impl Drop for RoomWait<'_> {
         self.totals.backlog.forget(self.number);
     }
 }
-
-/// The close reason of a connection with an incomplete message, when all incomplete messages
-/// together exceed their limit.
-const INCOMPLETE: &str = "jackfield.close.incomplete_message";

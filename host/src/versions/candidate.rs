@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Share;
+use crate::wall_clock;
 
 /// A component beside the one in service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +104,7 @@ impl Candidate {
     /// This canary, ended now; `None` for a shadow.
     pub(super) fn ended(&self, reason: CanaryEnd) -> Option<EndedCanary> {
         let (digest, version) = (self.digest.clone(), self.version.clone());
-        let at = SystemTime::now();
+        let at = wall_clock::now();
         self.share().map(|share| EndedCanary { digest, version, share, at, reason })
     }
 }

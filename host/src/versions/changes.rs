@@ -1,13 +1,23 @@
 //! Changes of versions: pins, and disabled plugins. `rollout` makes them, and reloads the site.
 
-use std::collections::BTreeSet;
-use std::time::SystemTime;
-
-use super::index::{self, Disabled, EndReason, Pin, PluginVersions};
+use super::index::{self, Disabled, PluginVersions};
 use super::target::{Target, TargetError};
-use super::{State, Versions};
+use super::{Candidate, Versions};
 use crate::generation::{Generation, PluginEntry};
 use crate::site::Component;
+
+/// The decisions of the operator about a plugin, and the version that serves.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decisions {
+    /// Its digest.
+    serves: Option<String>,
+    /// The digest of the pinned version.
+    pin: Option<String>,
+    candidate: Option<Candidate>,
+    is_disabled: bool,
+    /// The digest of the shadow's file that the operator has stopped.
+    stopped_shadow: Option<String>,
+}
 
 impl Versions {
     /// Finds the version that a plugin can return to: the one whose digest begins with `digest`, or
@@ -25,6 +35,7 @@ impl Versions {
         if self.folder.is_none() {
             return Err(TargetError::NothingKept);
         }
+        let replaces = self.judged(entry);
         let state = self.lock();
         let from = entry.digest().hex().to_string();
         let none = PluginVersions::default();
@@ -53,48 +64,24 @@ impl Versions {
         Ok(Target {
             plugin: plugin.to_owned(),
             file: self.below(entry.file()).to_owned(),
+            replaces,
             from,
             to: version.digest.clone(),
             version: version.version.clone(),
         })
     }
 
-    /// Pins the target. It serves after the next reload; [`Versions::save`] makes it survive the end
-    /// of the server. Returns the pin before, for [`Versions::set_pin`].
+    /// Reads a kept component.
     ///
     /// # Errors
-    /// When the kept component cannot be read.
-    pub(crate) async fn pin(
-        &self,
-        target: &Target,
-        by: EndReason,
-    ) -> Result<Option<Pin>, std::io::Error> {
+    /// When it cannot be read.
+    pub(crate) async fn read_kept(&self, digest: &str) -> Result<Component, std::io::Error> {
         let Some(folder) = self.folder.clone() else {
             return Err(std::io::Error::other("there is no data folder"));
         };
-        let digest = target.to.clone();
+        let digest = digest.to_owned();
         let read = tokio::task::spawn_blocking(move || folder.read(&digest)).await;
-        let component = read.map_err(std::io::Error::other)??;
-        Ok(self.pin_component(target, component, by))
-    }
-
-    /// As [`Versions::pin`], for a component that is at hand.
-    pub(crate) fn pin_component(
-        &self,
-        target: &Target,
-        component: Component,
-        by: EndReason,
-    ) -> Option<Pin> {
-        let mut state = self.lock();
-        state.pinned.insert(target.to.clone(), component);
-        let versions = state.index.plugins.entry(target.plugin.clone()).or_default();
-        versions.pin.replace(Pin {
-            file: target.file.clone(),
-            replaces: None,
-            serves: target.to.clone(),
-            since: SystemTime::now(),
-            by,
-        })
+        read.map_err(std::io::Error::other)?
     }
 
     /// The version of a candidate as the target of a promotion.
@@ -105,47 +92,36 @@ impl Versions {
         &self,
         generation: &Generation,
         plugin: &str,
-        digest: &str,
-        version: &str,
+        digest: String,
+        version: String,
     ) -> Result<Target, TargetError> {
         let entry = entry(generation, plugin)?;
         Ok(Target {
             plugin: plugin.to_owned(),
-            file: self.below(entry.file()).to_owned(),
+            file: self.file_of(entry),
+            replaces: self.judged(entry),
             from: entry.digest().hex().to_string(),
-            to: digest.to_owned(),
-            version: version.to_owned(),
+            to: digest,
+            version,
         })
     }
 
-    /// Sets the pin of a plugin again, as it was before a failed change.
-    pub(crate) fn set_pin(&self, plugin: &str, pin: Option<Pin>) {
-        if let Some(versions) = self.lock().index.plugins.get_mut(plugin) {
-            versions.pin = pin;
-        }
+    /// The path of a plugin's file below the site.
+    pub(crate) fn file_of(&self, entry: &PluginEntry) -> String {
+        self.below(entry.file()).to_owned()
     }
 
-    /// Makes the pins and the disabled plugins survive the end of the server.
-    pub(crate) async fn save(&self) {
-        let pinned = {
-            let mut state = self.lock();
-            let State { index, pinned, .. } = &mut *state;
-            let digests = |it: &PluginVersions| {
-                let pin = it.pin.as_ref().map(|pin| pin.serves.clone());
-                [pin, it.candidate.as_ref().map(|candidate| candidate.digest.clone())]
-            };
-            let used: BTreeSet<String> =
-                index.plugins.values().flat_map(digests).flatten().collect();
-            pinned.retain(|digest, _| used.contains(digest));
-            // Another version may have taken its place in the folder meanwhile.
-            pinned.values().cloned().collect()
-        };
-        self.write(pinned).await;
-    }
-
-    /// Returns whether changes survive the end of the server.
-    pub(crate) const fn are_kept(&self) -> bool {
-        self.folder.is_some()
+    /// The decisions about a plugin.
+    pub(crate) fn decisions(&self, plugin: &str) -> Option<Decisions> {
+        let state = self.lock();
+        let versions = state.index.plugins.get(plugin)?;
+        Some(Decisions {
+            serves: versions.current().map(|it| it.digest.clone()),
+            pin: versions.pin.as_ref().map(|it| it.serves.clone()),
+            candidate: versions.candidate.clone(),
+            is_disabled: versions.disabled.is_some(),
+            stopped_shadow: versions.stopped_shadow.clone(),
+        })
     }
 
     /// Disables or enables a plugin, from the next reload on. Returns whether this is a change.

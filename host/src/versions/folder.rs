@@ -130,7 +130,7 @@ impl Folder {
         self.file(digest, COMPONENT).is_ok_and(|path| path.is_file())
     }
 
-    /// Writes a component and its signature, unless they are there. A signature that the component
+    /// Writes a component and its signature, unless they are there and not damaged. A signature that the component
     /// no longer has is kept: it may be the only one that a key of today accepts.
     pub(super) fn write(&self, component: &Component) -> io::Result<()> {
         let digest = component.hash.hex().to_string();
@@ -141,10 +141,12 @@ impl Folder {
                 replace_file(&path, signature)?;
             }
         }
-        if self.has(&digest) {
+        let path = self.file(&digest, COMPONENT)?;
+        let before = read_file(&path, MAX_FILE_BYTES);
+        if before.is_ok_and(|before| *before == *component.bytes) {
             return Ok(());
         }
-        replace_file(&self.file(&digest, COMPONENT)?, &component.bytes)
+        replace_file(&path, &component.bytes)
     }
 
     /// Writes the index.
@@ -239,6 +241,8 @@ mod tests {
         fs::write(path.join(&name).with_extension("wasm"), "two").unwrap();
         let error = folder.read(&name).unwrap_err().to_string();
         assert!(error.contains("does not have the digest"), "{error}");
+        folder.write(&component(b"one", b"other")).unwrap();
+        assert_eq!(&*folder.read(&name).unwrap().bytes, b"one", "it is repaired");
         // Names lead nowhere else.
         for name in ["../index", "", "ABC", &"g".repeat(64)] {
             assert!(folder.read(name).is_err() && !folder.has(name), "{name}");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, EndedCanary};
 use super::target::TargetError;
+use crate::wall_clock;
 
 /// The maximum number of plugins in the table; plugins that no longer serve leave first.
 const MAX_PLUGINS: usize = 2_000;
@@ -15,6 +16,8 @@ const MAX_PLUGINS: usize = 2_000;
 const MAX_VERSIONS: usize = 50;
 /// The number of characters that name a digest in texts.
 const SHORT_DIGEST: usize = 12;
+/// The beginning of a digest in texts, which may be left out.
+const ALGORITHM: &str = "sha256:";
 
 /// The table of all plugins, by name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -58,7 +61,7 @@ pub(crate) struct Period {
     /// The time that the reload took.
     pub(crate) took: Duration,
     #[serde(default)]
-    pub(crate) ended: Option<Ended>,
+    pub(crate) ended: Option<PeriodEnd>,
     /// Whether the component is in the folder.
     #[serde(default)]
     pub(crate) is_kept: bool,
@@ -66,7 +69,7 @@ pub(crate) struct Period {
 
 /// The end of a period.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Ended {
+pub(crate) struct PeriodEnd {
     pub(crate) at: SystemTime,
     pub(crate) reason: EndReason,
 }
@@ -83,6 +86,8 @@ pub(crate) enum EndReason {
     Promoted,
     /// It kept failing, and the server has returned to the version before.
     TakenBack,
+    /// The operator has ended the pin, and the file serves again.
+    Unpinned,
     /// The site no longer has the plugin.
     Removed,
 }
@@ -110,9 +115,23 @@ pub(crate) struct Disabled {
 
 /// Returns whether a text that an operator has written is the beginning of a digest, with or without
 /// `sha256:`.
-pub(super) fn is_beginning(text: &str, digest: &str) -> bool {
-    let wanted = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+pub(crate) fn is_beginning(text: &str, digest: &str) -> bool {
+    let wanted = digits(text).to_ascii_lowercase();
     !wanted.is_empty() && digest.starts_with(&wanted)
+}
+
+/// Returns whether a text is enough of a digest for a reader to know the version: at least as much as
+/// texts show.
+pub(crate) fn is_confirmation(text: &str) -> bool {
+    digits(text).len() >= SHORT_DIGEST
+}
+
+/// The digits of a digest that an operator has written.
+fn digits(text: &str) -> &str {
+    match text.split_at_checked(ALGORITHM.len()) {
+        Some((algorithm, digits)) if algorithm.eq_ignore_ascii_case(ALGORITHM) => digits,
+        _ => text,
+    }
 }
 
 /// The first characters of a digest.
@@ -128,8 +147,15 @@ impl EndReason {
             Self::RolledBack => "rolled_back",
             Self::Promoted => "promoted",
             Self::TakenBack => "taken_back",
+            Self::Unpinned => "unpinned",
             Self::Removed => "removed",
         }
+    }
+
+    /// Whether the version after it may be taken back. One that the operator has returned to is not; a
+    /// promoted one is new. The first one has nothing to return to.
+    const fn begins_probation(self) -> bool {
+        matches!(self, Self::Replaced | Self::Promoted)
     }
 }
 
@@ -139,10 +165,20 @@ impl PluginVersions {
         self.versions.front().filter(|version| version.ended.is_none())
     }
 
+    /// The rest of the time `within` which the version in service may be taken back, if it may.
+    pub(super) fn probation_left(&self, within: Duration, now: SystemTime) -> Option<Duration> {
+        let current = self.current()?;
+        let before = self.versions.get(1)?.ended?;
+        // A clock that was set back makes it begin again.
+        let passed = now.duration_since(current.since).unwrap_or_default();
+        let left = within.saturating_sub(passed);
+        (before.reason.begins_probation() && !left.is_zero()).then_some(left)
+    }
+
     /// Records the end of the version in service.
     pub(super) fn end(&mut self, reason: EndReason) {
         if let Some(version) = self.versions.front_mut().filter(|version| version.ended.is_none()) {
-            version.ended = Some(Ended { at: SystemTime::now(), reason });
+            version.ended = Some(PeriodEnd { at: wall_clock::now(), reason });
         }
     }
 
@@ -162,6 +198,12 @@ impl PluginVersions {
         }
         wanted.extend(self.pin.as_ref().map(|pin| pin.serves.clone()));
         wanted
+    }
+
+    /// The digests of the components of its pin and its candidate.
+    fn needed(&self) -> impl Iterator<Item = &str> {
+        let pin = self.pin.as_ref().map(|pin| pin.serves.as_str());
+        pin.into_iter().chain(self.candidate.as_ref().map(|candidate| candidate.digest.as_str()))
     }
 
     /// The last kept version with another digest, without versions that were rolled or taken back
@@ -199,13 +241,21 @@ impl PluginVersions {
 
 impl Index {
     /// Forgets the oldest versions of each plugin, and plugins that no longer serve if there are too
-    /// many.
+    /// many. One about which the operator has decided stays: the decision holds if the site has it
+    /// again.
     pub(super) fn trim(&mut self) {
         for versions in self.plugins.values_mut() {
             versions.versions.truncate(MAX_VERSIONS);
         }
         let surplus = self.plugins.len().saturating_sub(MAX_PLUGINS);
-        let gone = self.plugins.iter().filter(|(_, it)| it.current().is_none());
+        let is_decided = |it: &PluginVersions| {
+            it.disabled.is_some()
+                || it.pin.is_some()
+                || it.candidate.is_some()
+                || it.stopped_shadow.is_some()
+        };
+        let gone = self.plugins.iter();
+        let gone = gone.filter(|(_, it)| it.current().is_none() && !is_decided(it));
         let mut gone: Vec<(Option<SystemTime>, String)> = gone
             .map(|(name, it)| (it.versions.front().map(|last| last.since), name.clone()))
             .collect();
@@ -231,6 +281,20 @@ impl Index {
         }
     }
 
+    /// The digests of the components of pins and candidates, which serve after the next start.
+    pub(super) fn needed(&self) -> BTreeSet<String> {
+        self.plugins.values().flat_map(PluginVersions::needed).map(str::to_owned).collect()
+    }
+
+    /// Forgets pins and candidates whose component is not there: a table must not promise what the
+    /// next start cannot serve.
+    pub(super) fn forget_lost(&mut self, is_there: impl Fn(&str) -> bool) {
+        for versions in self.plugins.values_mut() {
+            versions.pin.take_if(|pin| !is_there(&pin.serves));
+            versions.candidate.take_if(|candidate| !is_there(&candidate.digest));
+        }
+    }
+
     /// Takes over which components are kept.
     pub(super) fn take_kept(&mut self, written: &Self) {
         let kept = written.kept();
@@ -242,15 +306,16 @@ impl Index {
     /// The digests of all kept components.
     pub(super) fn kept(&self) -> BTreeSet<&str> {
         let versions = self.plugins.values().flat_map(PluginVersions::kept);
-        let candidates = self.plugins.values().filter_map(|it| it.candidate.as_ref());
-        let candidates = candidates.map(|candidate| candidate.digest.as_str());
-        versions.map(|version| version.digest.as_str()).chain(candidates).collect()
+        // A pin may be older than the versions in the table.
+        let needed = self.plugins.values().flat_map(PluginVersions::needed);
+        versions.map(|version| version.digest.as_str()).chain(needed).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::versions::candidate::Role;
 
     fn period(digest: &str) -> Period {
         Period {
@@ -273,6 +338,26 @@ mod tests {
         Index { plugins: BTreeMap::from([("a".to_owned(), plugin)]) }
     }
 
+    fn pin(serves: &str) -> Pin {
+        Pin {
+            file: "a.wasm".to_owned(),
+            replaces: None,
+            serves: serves.to_owned(),
+            since: SystemTime::UNIX_EPOCH,
+            by: EndReason::RolledBack,
+        }
+    }
+
+    fn shadow(digest: &str) -> Candidate {
+        Candidate {
+            role: Role::Shadow,
+            digest: digest.to_owned(),
+            version: "2.0.0".to_owned(),
+            source: "b.wasm".to_owned(),
+            since: SystemTime::UNIX_EPOCH,
+        }
+    }
+
     fn kept(index: &Index) -> String {
         index.kept().into_iter().collect::<Vec<_>>().join(" ")
     }
@@ -282,16 +367,63 @@ mod tests {
         let mut index = index(&["c", "a", "c", "b", "d"]);
         index.mark_kept(2, |_| true);
         assert_eq!(kept(&index), "a c");
-        let pin = Pin {
-            file: "a.wasm".to_owned(),
-            replaces: None,
-            serves: "d".to_owned(),
-            since: SystemTime::UNIX_EPOCH,
-            by: EndReason::RolledBack,
-        };
-        index.plugins.get_mut("a").unwrap().pin = Some(pin);
+        index.plugins.get_mut("a").unwrap().pin = Some(pin("d"));
         index.mark_kept(2, |digest| digest != "a");
         assert_eq!(kept(&index), "c d");
+    }
+
+    #[test]
+    fn keeps_the_components_of_pins_and_candidates_that_are_in_no_period() {
+        let mut index = index(&["a"]);
+        let plugin = index.plugins.get_mut("a").unwrap();
+        (plugin.pin, plugin.candidate) = (Some(pin("old")), Some(shadow("new")));
+        index.mark_kept(2, |_| true);
+        assert_eq!(kept(&index), "a new old");
+    }
+
+    #[test]
+    fn a_version_is_on_probation_for_the_rest_of_the_time_after_a_restart() {
+        let left = |reason, since: u64, now: u64| {
+            let mut index = index(&["b", "a"]);
+            let plugin = index.plugins.get_mut("a").unwrap();
+            let at = SystemTime::UNIX_EPOCH;
+            plugin.versions[0].since = at + Duration::from_secs(since);
+            plugin.versions[1].ended = Some(PeriodEnd { at, reason });
+            let left =
+                plugin.probation_left(Duration::from_mins(10), at + Duration::from_secs(now));
+            left.map(|it| it.as_secs())
+        };
+        assert_eq!(left(EndReason::Replaced, 1_000, 1_000), Some(600));
+        assert_eq!(left(EndReason::Promoted, 1_000, 1_300), Some(300));
+        assert_eq!(left(EndReason::Replaced, 1_000, 1_600), None);
+        assert_eq!(left(EndReason::Replaced, 1_000, 10), Some(600), "the clock was set back");
+        for chosen in [EndReason::RolledBack, EndReason::TakenBack, EndReason::Unpinned] {
+            assert_eq!(left(chosen, 1_000, 1_000), None, "the operator has chosen it");
+        }
+        assert_eq!(left(EndReason::Removed, 1_000, 1_000), None, "it has replaced none");
+        let first = index(&["a"]).plugins["a"].probation_left(Duration::MAX, SystemTime::now());
+        assert_eq!(first, None);
+    }
+
+    #[test]
+    fn confirms_a_version_by_as_much_of_its_digest_as_is_shown() {
+        let check = |text: &str, expected: bool| assert_eq!(is_confirmation(text), expected);
+        check("0123456789ab", true);
+        check("SHA256:0123456789ab", true);
+        check("0123456789a", false);
+        check("sha256:0123456789a", false);
+        check("", false);
+    }
+
+    #[test]
+    fn forgets_pins_whose_component_is_not_there() {
+        let mut index = index(&["a"]);
+        index.plugins.get_mut("a").unwrap().pin = Some(pin("d"));
+        assert_eq!(index.needed(), BTreeSet::from(["d".to_owned()]));
+        index.forget_lost(|digest| digest == "d");
+        assert!(index.plugins["a"].pin.is_some());
+        index.forget_lost(|_| false);
+        assert!(index.plugins["a"].pin.is_none() && index.needed().is_empty());
     }
 
     #[test]
@@ -305,6 +437,7 @@ mod tests {
         };
         assert_eq!(find("abc"), Ok("abc".to_owned()));
         assert_eq!(find("sha256:ABD"), Ok("abd".to_owned()));
+        assert_eq!(find("SHA256:abd"), Ok("abd".to_owned()));
         assert!(find("ab").unwrap_err().contains("write more of it"));
         assert!(find("e").unwrap_err().ends_with("begins with `e`; kept are abc, abd"));
         assert!(find("").is_err());
@@ -315,7 +448,7 @@ mod tests {
         let mut index = index(&["b", "c", "b", "a"]);
         index.mark_kept(9, |_| true);
         let plugin = index.plugins.get_mut("a").unwrap();
-        let end = |reason| Some(Ended { at: SystemTime::UNIX_EPOCH, reason });
+        let end = |reason| Some(PeriodEnd { at: SystemTime::UNIX_EPOCH, reason });
         plugin.versions[1].ended = end(EndReason::RolledBack);
         plugin.versions[2].ended = end(EndReason::Replaced);
         plugin.versions[3].ended = end(EndReason::Replaced);
@@ -327,17 +460,25 @@ mod tests {
     #[test]
     fn forgets_plugins_that_no_longer_serve_first() {
         let mut index = Index::default();
-        for number in 0..MAX_PLUGINS + 2 {
+        for number in 0..=MAX_PLUGINS {
             let mut plugin = PluginVersions::default();
             plugin.versions.extend((0..MAX_VERSIONS + 5).map(|_| period("a")));
-            if number < 3 {
+            if number < 5 {
                 plugin.end(EndReason::Removed);
+            }
+            match number {
+                0 => plugin.disabled = Some(Disabled { since: SystemTime::UNIX_EPOCH }),
+                1 => plugin.stopped_shadow = Some("a".to_owned()),
+                2 => plugin.candidate = Some(shadow("b")),
+                3 => plugin.pin = Some(pin("c")),
+                _ => {}
             }
             index.plugins.insert(format!("{number:05}"), plugin);
         }
         index.trim();
         assert_eq!(index.plugins.len(), MAX_PLUGINS);
-        assert!(index.plugins.contains_key("00002") && !index.plugins.contains_key("00001"));
+        let kept = [0, 1, 2, 3, 4].map(|it| index.plugins.contains_key(&format!("{it:05}")));
+        assert_eq!(kept, [true, true, true, true, false], "decisions stay");
         assert_eq!(index.plugins["00100"].versions.len(), MAX_VERSIONS);
     }
 }

@@ -26,6 +26,11 @@ impl Probation {
         Self { digest, until: now + within, next_attempt: now }
     }
 
+    /// The digest of the version, in hexadecimal.
+    pub(super) fn digest(&self) -> String {
+        self.digest.hex().to_string()
+    }
+
     pub(super) fn is_running(&self, now: Instant) -> bool {
         now < self.until
     }

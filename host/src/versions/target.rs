@@ -1,11 +1,22 @@
 //! Target of a roll-back: the version that a plugin returns to, or the reason why it cannot.
 
+use std::borrow::Cow;
+
+use jackfield_text::shell_word;
+
+/// Returns the name of a plugin as a word of a suggested command.
+pub(crate) fn word(plugin: &str) -> Cow<'_, str> {
+    shell_word(plugin, "NAME")
+}
+
 /// A version that a plugin can return to.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) plugin: String,
     /// The path below the site of the file whose content is replaced.
     pub(crate) file: String,
+    /// The digest of that content; `None` before the first reading. Another content ends the change.
+    pub(crate) replaces: Option<String>,
     /// The digest of the component that serves now.
     pub(crate) from: String,
     /// The digest of the component that is to serve, and its version.
@@ -30,7 +41,12 @@ pub(crate) enum TargetError {
     )]
     NothingKept,
     /// The plugin has no earlier version.
-    #[error("the plugin `{0}` has no earlier version that is kept")]
+    #[error(
+        "the plugin `{0}` has no earlier version that is kept\n  = help: versions that were rolled back or \
+         taken back are passed over; `jackfield history {name}` lists their digests, and \
+         `jackfield rollback {name} DIGEST` returns to one",
+        name = word(.0)
+    )]
     NoEarlier(String),
     /// No kept version has this digest.
     #[error(

@@ -21,6 +21,12 @@ pub trait Engine: Send {
     /// The file cannot be read.
     fn read(&mut self, plugin: &str) -> Result<Saved, EngineError>;
 
+    /// The plugins that have entries, by name.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn plugins(&mut self) -> Result<Vec<String>, EngineError>;
+
     /// Writes all changes or none. They survive the end of this process, and a power cut only after
     /// [`Engine::sync`].
     ///

@@ -170,6 +170,17 @@ impl Engine for SqliteEngine {
         Ok(Saved { schema, entries: entries.collect::<Result<_, _>>()? })
     }
 
+    fn plugins(&mut self) -> Result<Vec<String>, EngineError> {
+        // One look-up for each plugin: the entries are not read.
+        let mut names = self.connection.prepare_cached(
+            "SELECT plugin FROM space
+             WHERE EXISTS (SELECT 1 FROM entry WHERE entry.plugin = space.plugin)
+             ORDER BY plugin",
+        )?;
+        let names = names.query_map([], |row| row.get(0))?;
+        Ok(names.collect::<Result<_, _>>()?)
+    }
+
     fn commit(&mut self, changes: &[&Changes]) -> Result<(), EngineError> {
         self.run("BEGIN IMMEDIATE")?;
         if let Err(error) = self.write(changes) {

@@ -6,11 +6,13 @@
 //! diagnosis wraps its quotations in `Untrusted`. [`Terminal`] and [`json`] guard the output of
 //! commands. Pure: no I/O of its own.
 
+mod shell;
 mod terminal;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+pub use shell::shell_word;
 pub use terminal::Terminal;
 
 /// Default number of bytes shown of an untrusted text.
@@ -156,6 +158,35 @@ mod tests {
         check("\u{7f}\u{9b}31m\u{85}", r"\u{7f}\u{9b}31m\u{85}");
         check("\u{202e}\u{2066}\u{2028}\u{2029}", r"\u{202e}\u{2066}\u{2028}\u{2029}");
         check("a\u{feff}\u{e0041}\u{fff9}\u{200f}", r"a\u{feff}\u{e0041}\u{fff9}\u{200f}");
+    }
+
+    /// The vectors that the console's escaping in JavaScript is tested against, too.
+    #[test]
+    fn escapes_the_shared_vectors() {
+        let text = |points: &str| -> String {
+            let parsed = points.split_whitespace().map(|it| u32::from_str_radix(it, 16).unwrap());
+            parsed.map(|it| char::from_u32(it).unwrap()).collect()
+        };
+        let mut escaped = vec![false; 0x11_0000];
+        for row in include_str!("../vectors.tsv").lines().filter(|row| !row.starts_with('#')) {
+            match row.split('\t').collect::<Vec<_>>()[..] {
+                ["range", first, last] => {
+                    let [first, last] =
+                        [first, last].map(|it| usize::from_str_radix(it, 16).unwrap());
+                    escaped[first..=last].fill(true);
+                }
+                ["text", input, expect, with_lines] => {
+                    check(&text(input), &text(expect));
+                    let shown = Untrusted::new(text(input)).with_lines().to_string();
+                    assert_eq!(shown, text(with_lines));
+                }
+                _ => panic!("{row}"),
+            }
+        }
+        for c in '\0'..=char::MAX {
+            let code = usize::try_from(u32::from(c)).unwrap();
+            assert_eq!(is_printable(c), !escaped[code], "{c:?}");
+        }
     }
 
     #[test]

@@ -11,4 +11,4 @@ mod trust;
 
 pub use handshake::HandshakeError;
 pub use rustls::ClientConfig;
-pub use trust::{Authorities, TrustError};
+pub use trust::{Authorities, TrustError, Validity};

@@ -1,14 +1,26 @@
 //! Trusted certificate authorities.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 
 /// Certificates of trusted authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorities(Vec<CertificateDer<'static>>);
+
+/// How long a certificate is still accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It is still accepted after the time.
+    Valid,
+    /// It is not accepted after the time any more.
+    Ending,
+}
 
 /// Authorities cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +62,28 @@ impl Authorities {
     pub fn of_system() -> Result<Self, TrustError> {
         let certificates = rustls_native_certs::load_native_certs().certs;
         if certificates.is_empty() { Err(TrustError::NoneHere) } else { Ok(Self(certificates)) }
+    }
+
+    /// Returns whether the certificate of a server, the first of `chain`, is still accepted after this
+    /// time. It was accepted by a handshake now.
+    pub fn validity(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        after: Duration,
+    ) -> Validity {
+        let Some((certificate, between)) = chain.split_first() else { return Validity::Ending };
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(self.0.iter().cloned());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let later = Duration::from_secs(UnixTime::now().as_secs()).saturating_add(after);
+        let later = UnixTime::since_unix_epoch(later);
+        let accepted = verifier.ok().and_then(|verifier| {
+            verifier.verify_server_cert(certificate, between, name, &[], later).ok()
+        });
+        if accepted.is_some() { Validity::Valid } else { Validity::Ending }
     }
 
     /// Returns the TLS configuration. Without authorities, no handshake succeeds.

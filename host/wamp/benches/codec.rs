@@ -96,6 +96,7 @@ fn session(dialect: Dialect) -> Protocol {
         authrole: "anonymous",
         authmethod: "anonymous",
         agent: "bench",
+        retry_max_ms: Some(10_000),
     });
     session
 }
@@ -157,6 +158,7 @@ fn event(payload: &Payload) -> Event<'_> {
         publication: PublicationId::new(1 << 50).unwrap(),
         pattern: false,
         publisher: None,
+        replaced: 0,
         payload,
     }
 }

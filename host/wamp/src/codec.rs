@@ -1,5 +1,5 @@
 //! Codecs: pull parsers and writers for JSON, MessagePack and CBOR, one value at a time. Messages,
-//! payloads and events are written against [`Reader`] and [`Writer`]; no other module knows the
+//! payloads and events are written against [`Reader`] and [`CodecWriter`]; no other module knows the
 //! three formats.
 //!
 //! Why not serde: a router passes most bytes on undecoded. It needs exact offsets (to slice
@@ -40,7 +40,7 @@ mod writer;
 
 pub(crate) use transcode::{transcode, transcode_entry};
 pub(crate) use tree::dict;
-pub(crate) use writer::Writer;
+pub(crate) use writer::CodecWriter;
 
 /// Highest nesting of lists and dictionaries that a setting may allow: values are read by
 /// recursion, on a stack of 2 MiB. The arguments' own list is the first level.

@@ -4,7 +4,7 @@
 //! Between peers of one codec the payload's bytes are copied as they arrived; only `out` is
 //! allocated.
 
-use crate::codec::Writer;
+use crate::codec::CodecWriter;
 use crate::dialect::{Codec, Dialect};
 use crate::id::{PublicationId, SessionId, SubscriptionId};
 use crate::message::MessageKind;
@@ -25,6 +25,9 @@ pub struct Event<'a> {
     pub pattern: bool,
     /// The publisher, if it is disclosed. Version 1 does not show it.
     pub publisher: Option<Publisher<'a>>,
+    /// Older events of the subscription that this one replaces, because the subscriber has not read
+    /// them; the detail `_replaced`. Version 1 does not show it.
+    pub replaced: u64,
     /// The arguments.
     pub payload: &'a Payload,
 }
@@ -50,7 +53,7 @@ impl Event<'_> {
     }
 
     fn encode_v2(&self, codec: Codec, out: &mut Vec<u8>) {
-        let mut writer = Writer::new(codec, out);
+        let mut writer = CodecWriter::new(codec, out);
         writer.begin_list(4 + self.payload.trailing_len());
         writer.uint(MessageKind::Event.code());
         writer.uint(self.subscription.get());
@@ -60,14 +63,16 @@ impl Event<'_> {
         writer.end_list();
     }
 
-    fn write_details(&self, writer: &mut Writer<'_>) {
+    fn write_details(&self, writer: &mut CodecWriter<'_>) {
         let publisher = self.publisher.as_ref();
         let authid = publisher.and_then(|publisher| publisher.authid);
         let authrole = publisher.and_then(|publisher| publisher.authrole);
-        let len = [self.pattern, publisher.is_some(), authid.is_some(), authrole.is_some()]
-            .into_iter()
-            .map(usize::from)
-            .sum();
+        let has_replaced = self.replaced > 0;
+        let len =
+            [self.pattern, publisher.is_some(), authid.is_some(), authrole.is_some(), has_replaced]
+                .into_iter()
+                .map(usize::from)
+                .sum();
         writer.begin_map(len);
         if self.pattern {
             writer.key("topic");
@@ -84,6 +89,10 @@ impl Event<'_> {
         if let Some(authrole) = authrole {
             writer.key("publisher_authrole");
             writer.text(authrole);
+        }
+        if has_replaced {
+            writer.key("_replaced");
+            writer.uint(self.replaced);
         }
         writer.end_map();
     }
@@ -103,6 +112,7 @@ mod tests {
             publication: PublicationId::new(1 << 53).unwrap(),
             pattern: false,
             publisher: None,
+            replaced: 0,
             payload,
         }
     }
@@ -146,6 +156,11 @@ mod tests {
             &Event { pattern: true, publisher: Some(publisher), ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,
             r#"[36,7,9007199254740992,{"topic":"acme/chat/1","publisher":42,"publisher_authid":"joe"}]"#,
+        );
+        check(
+            &Event { replaced: 3, ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"_replaced":3}]"#,
         );
     }
 

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::codec::{CodecWriter, Item, ReadError, Reader};
 pub use crate::codec::{DEFAULT_DEPTH, MAX_DEPTH};
-use crate::codec::{Item, ReadError, Reader, Writer};
 use crate::dialect::Codec;
 
 mod elements;
@@ -102,7 +102,7 @@ impl Payload {
     /// Creates a payload with one text as the only argument, as in errors.
     pub fn text(codec: Codec, text: &str) -> Self {
         let mut bytes = Vec::new();
-        Writer::new(codec, &mut bytes).text(text);
+        CodecWriter::new(codec, &mut bytes).text(text);
         Self::single(codec, bytes.into())
     }
 
@@ -188,7 +188,7 @@ impl Payload {
     }
 
     /// Writes the last elements of a message of version 2: nothing, Args, or Args and Kwargs.
-    pub(crate) fn write_trailing(&self, writer: &mut Writer<'_>) {
+    pub(crate) fn write_trailing(&self, writer: &mut CodecWriter<'_>) {
         let len = self.trailing_len();
         if len > 0 {
             self.write_args(writer);
@@ -200,7 +200,7 @@ impl Payload {
 
     /// Writes the single value that represents all arguments in version 1: the only positional one,
     /// null for none, a list of several, the keyword arguments, or both under their names.
-    pub(crate) fn write_single(&self, writer: &mut Writer<'_>) {
+    pub(crate) fn write_single(&self, writer: &mut CodecWriter<'_>) {
         match (self.args.count, self.kwargs.count) {
             (0, 0) => writer.null(),
             (1, 0) => self.write_elements(&self.args, false, writer),
@@ -241,20 +241,20 @@ impl Payload {
         }
     }
 
-    fn write_args(&self, writer: &mut Writer<'_>) {
+    fn write_args(&self, writer: &mut CodecWriter<'_>) {
         writer.begin_list(self.args.count);
         self.write_elements(&self.args, false, writer);
         writer.end_list();
     }
 
-    fn write_kwargs(&self, writer: &mut Writer<'_>) {
+    fn write_kwargs(&self, writer: &mut CodecWriter<'_>) {
         writer.begin_map(self.kwargs.count);
         self.write_elements(&self.kwargs, true, writer);
         writer.end_map();
     }
 
     /// Writes the elements without their brackets.
-    fn write_elements(&self, elements: &Elements, is_map: bool, writer: &mut Writer<'_>) {
+    fn write_elements(&self, elements: &Elements, is_map: bool, writer: &mut CodecWriter<'_>) {
         if writer.codec() == self.codec {
             return writer.raw(elements.body());
         }
@@ -276,7 +276,7 @@ impl Payload {
         &self,
         elements: &'a Elements,
         empty: &'static str,
-        write: impl Fn(&Self, &mut Writer<'_>),
+        write: impl Fn(&Self, &mut CodecWriter<'_>),
     ) -> Cow<'a, str> {
         if elements.count == 0 {
             return Cow::Borrowed(empty);
@@ -285,7 +285,7 @@ impl Payload {
             return String::from_utf8_lossy(&elements.bytes);
         }
         let mut text = Vec::new();
-        write(self, &mut Writer::new(Codec::Json, &mut text));
+        write(self, &mut CodecWriter::new(Codec::Json, &mut text));
         Cow::Owned(String::from_utf8_lossy(&text).into_owned())
     }
 }

@@ -26,10 +26,18 @@ async function main() {
   const [command, folder = '.', ...rest] = positionals;
   if (command !== 'build' || rest.length > 0) throw new BuildError(USAGE.trimEnd());
   const { target, size } = await build(folder, values.out);
-  console.log(`${target}: ${(size / 1024 / 1024).toFixed(2)} MiB`);
+  // `jackfield build` names a file of its own with --out, and reports the component itself.
+  if (values.out === undefined) console.log(`${target}: ${(size / 1024 / 1024).toFixed(2)} MiB`);
+}
+
+/** The message of an error, without the steps of the compiler and the frames of this package. */
+function told({ message }) {
+  const own = message.replace(/^(: )?(Failed to [^:\n]*: )*(Error: )?/, '');
+  const lines = own.split('\n').filter((line) => !line.includes('/jackfield-plugin/src/'));
+  return lines.join('\n').trimEnd();
 }
 
 main().catch((error) => {
-  console.error(`error: ${error.message}`);
+  console.error(`error: ${told(error)}`);
   process.exitCode = 1;
 });

@@ -1,22 +1,22 @@
 //! `jackfield-plugin build`: makes a component of a folder with a package.json.
 
-import { copyFile, mkdir, mkdtemp, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const IMPORTS = ['topics', 'sessions', 'store', 'log'];
+import { BuildError, settings } from './bundle.js';
+
+export { BuildError } from './bundle.js';
+
 const WIT = fileURLToPath(new URL('plugin.wit', import.meta.url));
 const SDK = dirname(dirname(WIT));
 const RANDOM = 'package wasi:random@0.2.6;\n\ninterface random {\n  get-random-bytes: func(len: u64) -> list<u8>;\n}\n';
 
-/** An error of the bundle, whose message is enough. */
-export class BuildError extends Error {}
-
 /** Builds the component of the folder. Returns the path and the size of the file. */
 export async function build(folder, out) {
   const directory = await realpath(folder);
-  const { name, main = 'plugin.js', imports } = await settings(directory);
+  const { name, main = 'plugin.js', imports } = settings(directory);
   const componentize = await compiler();
   const target = resolve(out ?? join(folder, `${name}.wasm`));
   const scratch = await mkdtemp(join(tmpdir(), 'jackfield-'));
@@ -53,25 +53,6 @@ async function compiler() {
   }
 }
 
-async function settings(directory) {
-  const path = join(directory, 'package.json');
-  let own;
-  try {
-    own = JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new BuildError(`cannot read ${path}: ${error.message}`);
-  }
-  const { name = basename(directory), main, jackfield = {} } = own;
-  const imports = jackfield.imports ?? IMPORTS;
-  const unknown = imports.find((one) => !IMPORTS.includes(one));
-  if (unknown !== undefined) {
-    throw new BuildError(
-      `${path}: jackfield.imports has the unknown interface \`${unknown}\`\n  = help: expected ${IMPORTS.join(', ')}`,
-    );
-  }
-  return { name: name.split('/').at(-1), main, imports };
-}
-
 /** The contract, with a world that has the imports of this plugin. */
 async function writeWit(scratch, imports) {
   await mkdir(join(scratch, 'deps', 'random'), { recursive: true });
@@ -79,9 +60,10 @@ async function writeWit(scratch, imports) {
   await copyFile(WIT, join(scratch, 'deps', 'plugin', 'plugin.wit'));
   await writeFile(join(scratch, 'deps', 'random', 'random.wit'), RANDOM);
   const used = ['request', ...imports].map((one) => `  import jackfield:plugin/${one}@0.2.0;\n`).join('');
+  const answers = hasAnswers(imports) ? '  export jackfield:plugin/answers@0.2.0;\n' : '';
   await writeFile(
     join(scratch, 'world.wit'),
-    `package jackfield:bundle;\n\nworld component {\n${used}  import wasi:random/random@0.2.6;\n  export jackfield:plugin/handler@0.2.0;\n}\n`,
+    `package jackfield:bundle;\n\nworld component {\n${used}  import wasi:random/random@0.2.6;\n  export jackfield:plugin/handler@0.2.0;\n${answers}}\n`,
   );
 }
 
@@ -94,8 +76,15 @@ function entry(main, imports) {
     ...parts.map((one) => `import * as ${one} from 'jackfield:plugin/${one}@0.2.0';`),
     "import { getRandomBytes as random } from 'wasi:random/random@0.2.6';",
     `import plugin from ${JSON.stringify(module)};`,
-    `export const handler = component(plugin, { random, ${parts.join(', ')} });`,
+    `const exported = component(plugin, { random, ${parts.join(', ')} });`,
+    'export const { handler } = exported;',
+    ...(hasAnswers(imports) ? ['export const { answers } = exported;'] : []),
   ].join('\n');
+}
+
+/** Whether effects of the plugin have answers. */
+function hasAnswers(imports) {
+  return imports.includes('http') || imports.includes('calls');
 }
 
 /** The folder that the build can read: that of the bundle, or a parent that has the SDK as well. */

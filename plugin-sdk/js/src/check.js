@@ -39,6 +39,12 @@ export function milliseconds(value, name) {
   return Math.max(1, Math.round(value));
 }
 
+/** The time for an answer in milliseconds; `undefined` is the operator's limit. */
+export function timeout(value) {
+  const time = milliseconds(value, 'timeout');
+  return time === undefined ? undefined : Math.min(time, 0xffffffff);
+}
+
 /** Short text of a value, for messages. */
 export function describe(value) {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 40));

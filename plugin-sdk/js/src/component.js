@@ -3,16 +3,30 @@
 
 import './globals.js';
 
+import { CallAnswer, HttpAnswer } from './answer.js';
+import { Event } from './event.js';
 import { exchange } from './host.js';
-import { Plugin, notify, procedure, publish, subscribe } from './plugin.js';
-import { Refusal, StoreError } from './refusal.js';
+import { Response } from './http.js';
+import { Later } from './later.js';
+import { ANSWERS, Plugin, notify, procedure, publish, receive, subscribe } from './plugin.js';
+import { HttpError, Refusal, StoreError } from './refusal.js';
+import { decode } from './utf8.js';
 
-/** The export `handler` of the contract. */
+/** The exports `handler` and `answers` of the contract. */
 export function component(plugin, imports) {
   if (!(plugin instanceof Plugin)) {
     throw new TypeError('the default export of the module has to be a plugin: export default plugin({ … })');
   }
-  const host = { ...imports, store: imports.store && store(imports.store) };
+  const { store, http, fetch, calls, later } = imports;
+  const host = {
+    ...imports,
+    store: store && storeOf(store),
+    http: http && { send: guarded(http.send, httpError) },
+    fetch: fetch && { send: guarded((request) => Response.ofContract(fetch.send(request)), httpError) },
+    calls: calls && { call: guarded(calls.call, refusalOf) },
+    later: later && { defer: guarded(later.defer, refusalOf), complete: later.complete },
+  };
+  plugin.checkAnswers(host);
   const { request } = imports;
   const routes = new Map();
 
@@ -26,7 +40,7 @@ export function component(plugin, imports) {
     }
   };
 
-  return {
+  const handler = {
     describe: () => run(() => manifest(plugin)),
     configure(route) {
       // A message for the operator, in place of an error, becomes the error of the contract.
@@ -47,9 +61,47 @@ export function component(plugin, imports) {
     onCall(route) {
       const answer = run(() => procedure(routes.get(route), request));
       if (answer instanceof Refusal) throw refusal(answer);
-      return answer.read();
+      // The host ignores the value of a call that is deferred.
+      return (answer instanceof Later ? Event.empty() : answer).read();
     },
     onTimer: (route) => run(() => notify(routes.get(route), request, 'onTimer')),
+  };
+  const receives = (hook, read) => (route, context, answer) =>
+    run(() => receive(routes.get(route), request, hook, read(answer), decode(Uint8Array.from(context))));
+  const answers = {
+    onResponse: receives('onResponse', httpAnswer),
+    onResult: receives('onResult', callAnswer),
+  };
+  return { handler, answers };
+}
+
+function httpAnswer({ tag, val }) {
+  if (tag === 'ok') return new HttpAnswer(Response.ofContract(val), undefined);
+  return new HttpAnswer(undefined, httpError(val));
+}
+
+function callAnswer({ tag, val }) {
+  if (tag === 'ok') return new CallAnswer(Event.fromJson(val.args, val.kwargs), undefined);
+  return new CallAnswer(undefined, refusalOf(val));
+}
+
+function httpError({ tag, val }) {
+  return new HttpError(tag, val);
+}
+
+function refusalOf({ uri, message }) {
+  return new Refusal(uri, message);
+}
+
+/** An import whose error is one of the SDK. */
+function guarded(run, errorOf) {
+  return (...values) => {
+    try {
+      return run(...values);
+    } catch (error) {
+      if (error?.payload === undefined) throw error;
+      throw errorOf(error.payload);
+    }
   };
 }
 
@@ -58,7 +110,9 @@ function manifest(plugin) {
     name,
     summary,
     timer: every,
-    hooks: Object.fromEntries(hooks.map((hook) => [hook.slice(2).toLowerCase(), true])),
+    hooks: Object.fromEntries(
+      hooks.filter((hook) => ANSWERS[hook] === undefined).map((hook) => [hook.slice(2).toLowerCase(), true]),
+    ),
   }));
   const { name, version, stateless, schema } = plugin;
   return { name, version, handlers, stateless, schema };
@@ -79,7 +133,7 @@ function refusal({ uri, message }) {
 }
 
 /** The store, whose errors have the key. */
-function store(functions) {
+function storeOf(functions) {
   const guard = (name) => (key, ...rest) => {
     try {
       return functions[name](key, ...rest);

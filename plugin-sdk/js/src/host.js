@@ -1,7 +1,9 @@
 //! The functions that the server offers to a plugin. In a component they are the imports of the
 //! contract; in a test, those of the test double.
 
-const CONTRACT = ['topics', 'sessions', 'store', 'log'];
+/** The interfaces that a plugin may import. Those of `DEFAULT` need no line in package.json. */
+export const CONTRACT = ['topics', 'sessions', 'store', 'log', 'later', 'http', 'fetch', 'calls'];
+export const DEFAULT = ['topics', 'sessions', 'store', 'log', 'later'];
 
 let current;
 
@@ -21,9 +23,16 @@ export function part(name) {
   }
   const found = current[name];
   if (found === undefined && CONTRACT.includes(name)) {
-    throw new Error(`\`${name}\` is not among the imports of this plugin (package.json, jackfield.imports)`);
+    throw new Error(missing(name, current));
   }
   return found;
+}
+
+/** The message about an interface that the plugin does not import, with the line to write. */
+export function missing(name, host) {
+  const names = CONTRACT.filter((one) => one === name || host[one] !== undefined);
+  const line = `"jackfield": { "imports": ${JSON.stringify(names).replaceAll(',', ', ')} }`;
+  return `\`${name}\` is not among the imports of this plugin; write in package.json: ${line}`;
 }
 
 /** Whether the plugin runs on a host that has this part. */

@@ -90,10 +90,17 @@ export interface HandlerOptions<State = any> {
   onUnsubscribe?(request: Request<State>): void;
   /** Decides about a published event. */
   onPublish?(request: Request<State>, event: Event): PublishVerdict;
-  /** Answers a call of the topic as a procedure. */
-  onCall?(request: Request<State>, event: Event): Event;
+  /** Answers a call of the topic as a procedure, or defers the result. */
+  onCall?(request: Request<State>, event: Event): Event | Later;
   /** Runs at the interval for each topic with subscribers, or as the route says. */
   onTimer?(request: Request<State>): void;
+  /**
+   * Receives the answer to a request of {@link http}, with the context that the request carried.
+   * `request` has the topic of the hook that sent it, and no session.
+   */
+  onResponse?(request: Request<State>, answer: HttpAnswer, context: any): void;
+  /** Receives the result of a call of {@link calls}, with the context that the call carried. */
+  onResult?(request: Request<State>, answer: CallAnswer, context: any): void;
 }
 
 /** Makes a plugin. */
@@ -117,7 +124,7 @@ export interface Request<State = any> {
   attribute(name: string): string;
   /** The value, converted: `request.attribute('id', Number)`. `NaN` refuses the request. */
   attribute<T>(name: string, convert: (text: string) => T): T;
-  /** The session that caused the call; `null` in `onTimer`. */
+  /** The session that caused the call; `null` in `onTimer`, `onResponse` and `onResult`. */
   readonly session: Session | null;
   /** The same session, or a refusal if there is none. */
   caller(): Session;
@@ -224,6 +231,109 @@ export class Refusal extends Error {
 export class StoreError extends Refusal {
   readonly code: 'full' | 'not-a-number';
   readonly key: string;
+}
+
+/** Why a request was not sent, or has no answer. Unless the hook catches it, it refuses the request. */
+export class HttpError extends Refusal {
+  constructor(code: HttpError['code'], detail?: string);
+  readonly code: 'denied' | 'invalid' | 'busy' | 'unreachable' | 'timeout' | 'too-large' | 'broken';
+}
+
+/** The answer to a request. */
+export interface HttpAnswer {
+  /** The reason why there is no response. */
+  readonly error: HttpError | undefined;
+  /** The response, also one with an error status. Throws the error if there is none. */
+  response(): http.Response;
+}
+
+/** The result of a call. */
+export interface CallAnswer {
+  /** The refusal of the callee, or of the server if there is no result. */
+  readonly error: Refusal | undefined;
+  /** The result. Throws the error if there is none. */
+  result(): Event;
+}
+
+/**
+ * Requests of HTTP, to the servers that the operator lists in `http.allow`. A request is sent when the
+ * hook has returned, and not at all if it fails. `onResponse` receives the answer. The bundle names
+ * `http` in its imports.
+ */
+export namespace http {
+  /** A request. */
+  interface Request {
+    /** The whole URL, of `https` or `http`. */
+    url: string;
+    /** `GET` without a body and `POST` with one, if absent. */
+    method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS';
+    headers?: { readonly [name: string]: string } | Iterable<readonly [string, string]>;
+    body?: string | Uint8Array;
+    /** The body as a value of JSON, with the header `content-type`. */
+    json?: unknown;
+    /** The time for the answer in milliseconds; the operator's limit applies if it is shorter. */
+    timeout?: number;
+  }
+  /**
+   * Sends a request, or a GET of a URL. The answer comes with the context, a value of JSON. Throws an
+   * {@link HttpError} (`denied`, `invalid`, `busy`): nothing is sent, and no answer comes.
+   */
+  function send(request: Request | string, context?: unknown): void;
+  /**
+   * Sends a request at once, or a GET of a URL, and waits for the answer: in `onSubscribe` alone, whose
+   * verdict may depend on it. Throws an {@link HttpError} if there is none; `denied` in other hooks.
+   * The bundle names `fetch` in its imports, and the operator grants it with `http.blocking`.
+   */
+  function fetch(request: Request | string): Response;
+  /** A response, also one with an error status or a redirect: redirects are not followed. */
+  class Response {
+    /** For tests. */
+    constructor(
+      status: number,
+      body?: string | Uint8Array,
+      headers?: { readonly [name: string]: string } | Iterable<readonly [string, string]>,
+    );
+    readonly status: number;
+    /** Whether the status is one of success, 200 to 299. */
+    readonly ok: boolean;
+    readonly headers: readonly (readonly [string, string])[];
+    readonly body: Uint8Array;
+    /** The value of the first header of this name. */
+    header(name: string): string | undefined;
+    /** The body as text; malformed parts are replaced. */
+    text(): string;
+    /** The body, parsed. Throws an {@link HttpError} (`invalid`) if it is not JSON. */
+    json(): any;
+  }
+}
+
+/**
+ * Calls of procedures, of handlers and of clients, that the operator lists in `calls.allow`. A call is
+ * made when the hook has returned, and not at all if it fails. `onResult` receives the result. The
+ * bundle names `calls` in its imports.
+ */
+export namespace calls {
+  /**
+   * Calls a procedure. The result comes with the context, a value of JSON. Throws a {@link Refusal} if
+   * the operator does not allow it, or too many calls wait: no result comes.
+   */
+  function call(procedure: string, event: Event, context?: unknown, options?: { timeout?: number }): void;
+}
+
+/** A call whose result a later hook gives. `onCall` returns it in place of an event. */
+export class Later {
+  /** The deferred call with this `id`, of a context or of the store. */
+  constructor(id: number);
+  /** The number of the call, below 2^53. */
+  readonly id: number;
+  /**
+   * Defers the result of the current `onCall`. Throws a {@link Refusal} if too many calls wait. If
+   * `onCall` throws one afterwards, the caller receives it, and nothing is deferred.
+   */
+  static begin(): Later;
+  /** Completes the call when the hook has returned. Returns whether the caller still waits. */
+  complete(answer: Event | Refusal): boolean;
+  toJSON(): number;
 }
 
 /** The time of the server's clock; in a test, of the test's clock. */

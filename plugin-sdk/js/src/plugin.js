@@ -2,14 +2,18 @@
 
 import * as check from './check.js';
 import { Event } from './event.js';
+import { missing } from './host.js';
 import { parse } from './json.js';
+import { Later } from './later.js';
 import * as log from './log.js';
 import { Refusal } from './refusal.js';
 import { Request, Source } from './request.js';
 import { PublishVerdict, SubscribeVerdict } from './verdict.js';
 
 const HOOKS = ['onSubscribe', 'onUnsubscribe', 'onPublish', 'onCall', 'onTimer'];
-const OPTIONS = ['summary', 'stateless', 'every', 'configure', ...HOOKS];
+/** The hooks for answers, and the import without which none comes. The contract does not list them. */
+export const ANSWERS = { onResponse: 'http', onResult: 'calls' };
+const OPTIONS = ['summary', 'stateless', 'every', 'configure', ...HOOKS, ...Object.keys(ANSWERS)];
 
 /** A handler: its name and its hooks. */
 class Handler {
@@ -19,7 +23,7 @@ class Handler {
     if (unknown !== undefined) {
       throw new TypeError(`handler ${name}: unknown option \`${unknown}\`; expected one of ${OPTIONS.join(', ')}`);
     }
-    for (const hook of ['configure', ...HOOKS]) {
+    for (const hook of ['configure', ...HOOKS, ...Object.keys(ANSWERS)]) {
       if (options[hook] !== undefined && typeof options[hook] !== 'function') {
         throw new TypeError(`handler ${name}: ${hook} has to be a function`);
       }
@@ -34,7 +38,7 @@ class Handler {
 
   /** The registered hooks, such as `onPublish`. */
   get hooks() {
-    return HOOKS.filter((hook) => this.options[hook] !== undefined);
+    return [...HOOKS, ...Object.keys(ANSWERS)].filter((hook) => this.options[hook] !== undefined);
   }
 }
 
@@ -72,6 +76,17 @@ export class Plugin {
     return this.handlers.length > 0 && this.handlers.every((one) => one.stateless);
   }
 
+  /** Refuses a hook for answers that never come, because the component lacks the import. */
+  checkAnswers(host) {
+    for (const { name, options } of this.handlers) {
+      for (const [hook, needed] of Object.entries(ANSWERS)) {
+        if (options[hook] !== undefined && host[needed] === undefined) {
+          throw new TypeError(`handler ${name}: ${hook} is never called: ${missing(needed, host)}`);
+        }
+      }
+    }
+  }
+
   /** The state of a route; `record` is that of the contract. Throws what `configure` throws. */
   configure(record) {
     const handler = this.handlers.find((one) => one.name === record.handler);
@@ -107,28 +122,47 @@ export function publish(route, functions) {
   });
 }
 
-/** Calls `onCall`. Returns an event or a refusal. */
+/** Calls `onCall`. Returns an event, a deferred call or a refusal. */
 export function procedure(route, functions) {
+  Later.takeDeferred();
   return call(route, functions, 'onCall', (answer) => {
-    if (answer instanceof Refusal) return answer;
-    return expect(answer, Event, 'onCall', 'an Event');
+    const deferred = Later.takeDeferred();
+    if (answer instanceof Later && answer.id !== deferred) {
+      throw new TypeError('onCall returned the Later of another call');
+    }
+    if (answer instanceof Refusal || answer instanceof Later) return answer;
+    return expect(answer, Event, 'onCall', 'an Event or a Later');
   });
 }
 
-/** Calls `onUnsubscribe` or `onTimer`, whose refusals no client receives. */
-export function notify(route, functions, hook) {
-  call(route, functions, hook, (answer) => {
+/** Calls `onResponse` or `onResult`, if the handler has it, with the text of the context. */
+export function receive(route, functions, hook, answer, context) {
+  if (route.handler.options[hook] !== undefined) notify(route, functions, hook, answer, contextOf(context));
+}
+
+function contextOf(text) {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new TypeError(`the context is not JSON: ${error.message}`);
+  }
+}
+
+/** Calls a hook whose refusals no client receives, such as `onTimer`. */
+export function notify(route, functions, hook, ...values) {
+  const finish = (answer) => {
     if (answer instanceof Refusal) log.warn(`${hook}: ${answer.uri}: ${answer.message}`);
-  });
+  };
+  call(route, functions, hook, finish, ...values);
 }
 
-function call(route, functions, hook, finish) {
+function call(route, functions, hook, finish, ...values) {
   const source = new Source(functions);
   const request = new Request(route, source);
   try {
     const run = route.handler.options[hook];
     const withEvent = hook === 'onPublish' || hook === 'onCall';
-    const answer = withEvent ? run(request, Event.ofCall(source)) : run(request);
+    const answer = withEvent ? run(request, Event.ofCall(source)) : run(request, ...values);
     const result = finish(settled(answer, hook));
     // The texts of an event that is passed on are asked for now.
     if (result instanceof Event) result.read();

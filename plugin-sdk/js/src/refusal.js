@@ -25,6 +25,26 @@ export class Refusal extends Error {
   }
 }
 
+const FAILURES = {
+  denied: 'the request is denied',
+  invalid: 'the request is invalid',
+  busy: 'too many requests wait for their answers',
+  unreachable: 'the server is unreachable',
+  timeout: 'the server did not answer in time',
+  'too-large': 'the answer is too large',
+  broken: 'the answer is broken',
+};
+
+/** Why a request was not sent, or has no answer. Unless the hook catches it, it refuses the request. */
+export class HttpError extends Refusal {
+  constructor(code, detail) {
+    const text = FAILURES[code] ?? code;
+    super('wamp.error.runtime_error', detail === undefined ? text : `${text}: ${detail}`);
+    this.name = 'HttpError';
+    this.code = code;
+  }
+}
+
 const REASONS = {
   full: "the plugin's store is full, or the key or the value is too long",
   'not-a-number': 'its value is not a whole number, or the sum has more than 64 bits',

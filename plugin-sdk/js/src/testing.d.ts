@@ -21,7 +21,7 @@
  * It ignores `requirements`, has no limits of time and memory, and keeps variables of modules.
  * `jackfield test` runs the component in the real sandbox.
  */
-import type { Event, Plugin, SessionId } from './index.js';
+import type { Event, HttpError, Later, Plugin, Refusal, SessionId, http } from './index.js';
 
 /** A user who joins. Without `authid`, an anonymous one. */
 export interface User {
@@ -38,9 +38,46 @@ export interface Received {
   kwargs: { [name: string]: any };
 }
 
+/** A request that a hook has sent. */
+export interface SentRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: Uint8Array;
+  /** In milliseconds; `undefined` is the operator's limit. */
+  readonly timeout: number | undefined;
+  /** The topic of the hook. */
+  readonly topic: string;
+  /** The context, as the text of a JSON value. */
+  readonly context: string;
+  /** The value of the first header of this name. */
+  header(name: string): string | undefined;
+  /** The body as text. */
+  text(): string;
+  /** The body, parsed. */
+  json(): any;
+}
+
+/** A call that a hook has made. */
+export interface MadeCall {
+  readonly procedure: string;
+  readonly event: Event;
+  /** In milliseconds; `undefined` is the operator's limit. */
+  readonly timeout: number | undefined;
+  /** The topic of the hook. */
+  readonly topic: string;
+  /** The context, as the text of a JSON value. */
+  readonly context: string;
+}
+
 /** A server for one plugin. A refusal of the plugin is thrown as a `Refusal`. */
 export class Harness {
-  constructor(plugin: Plugin);
+  /**
+   * `imports` is the list of the bundle. By default it is that of the package.json above the test's
+   * file or the current folder, as in a build; everything is imported if there is no bundle. A
+   * function of another interface throws an `Error` with the line to write.
+   */
+  constructor(plugin: Plugin, options?: { imports?: readonly string[] });
   /** Adds a route, with its channel as its name. Throws what `configure` throws. */
   route(channel: string, handler: string, args?: unknown): void;
   /** Opens a session. */
@@ -53,6 +90,20 @@ export class Harness {
   publish(session: SessionId | null, topic: string, event: Event): void;
   /** Calls the topic as a procedure. */
   call(session: SessionId, topic: string, event?: Event): Event;
+  /** Calls the topic as a procedure whose handler defers the result. */
+  callLater(session: SessionId, topic: string, event?: Event): Later;
+  /** Takes the result of a deferred call, if the plugin has completed it. */
+  completed(later: Later): Event | Refusal | undefined;
+  /** Takes the requests that hooks have sent since the last call. In a test, all are allowed. */
+  requests(): SentRequest[];
+  /** Answers a request. */
+  respond(sent: SentRequest, answer: http.Response | HttpError): void;
+  /** Sets the function that answers requests that `onSubscribe` waits for. */
+  answerFetches(answer: (request: SentRequest) => http.Response | HttpError): void;
+  /** Takes the calls that hooks have made since the last call. In a test, all are allowed. */
+  calls(): MadeCall[];
+  /** Gives the result of a call. */
+  giveResult(made: MadeCall, result: Event | Refusal): void;
   /** Runs the timer hook of the topic once. */
   timer(topic: string): void;
   /** Moves the clock of `now()` and of the store. It starts at 1 January 2026, 00:00 UTC. */

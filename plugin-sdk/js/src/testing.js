@@ -1,11 +1,15 @@
 //! A test double of the server: it drives a plugin in Node, without building a component.
 //! Types and documentation: testing.d.ts.
 
+import { checked, testedImports } from './bundle.js';
 import { Event } from './event.js';
-import { exchange } from './host.js';
+import { CallAnswer, HttpAnswer } from './answer.js';
+import { CONTRACT, exchange } from './host.js';
+import { Response, find } from './http.js';
 import { parse, stringify } from './json.js';
-import { notify, procedure, publish, subscribe } from './plugin.js';
-import { Refusal, StoreError } from './refusal.js';
+import { Later } from './later.js';
+import { notify, procedure, publish, receive, subscribe } from './plugin.js';
+import { HttpError, Refusal, StoreError } from './refusal.js';
 import { decode, encode } from './utf8.js';
 
 /** 1 January 2026, 00:00 UTC. */
@@ -62,18 +66,58 @@ class Store {
   }
 }
 
+/** A request that a hook has sent. */
+class SentRequest {
+  constructor({ method, url, headers, body, timeout }, topic, context) {
+    Object.assign(this, { method, url, headers, body, timeout, topic, context });
+    Object.freeze(this);
+  }
+
+  header(name) {
+    return find(this.headers, name);
+  }
+
+  text() {
+    return decode(this.body);
+  }
+
+  json() {
+    return parse(this.text());
+  }
+}
+
+/** The call of a hook, while it runs. */
+class Current {
+  constructor(topic, isCall) {
+    this.topic = topic;
+    this.isCall = isCall;
+    this.mayWait = false;
+    this.deferred = undefined;
+  }
+}
+
 /** A server for one plugin. */
 export class Harness {
   #plugin;
+  #imports;
   #routes = [];
   #members = new Map();
   #audience = new Map();
   #store = new Store();
   #effects = [];
   #lines = [];
+  #current = new Current('', false);
+  #requests = [];
+  #answerFetch = () => new HttpError('unreachable', 'the test has no answerFetches');
+  #calls = [];
+  #deferrals = 0;
+  #waiting = new Set();
+  #completed = new Map();
 
-  constructor(plugin) {
+  constructor(plugin, { imports } = {}) {
     this.#plugin = plugin;
+    this.#imports = imports === undefined ? (testedImports() ?? CONTRACT) : checked(imports, 'imports');
+    plugin.checkAnswers(this.#host());
   }
 
   route(channel, handler, args = null) {
@@ -104,6 +148,7 @@ export class Harness {
     if (this.isSubscribed(session, topic)) return;
     const { route, functions } = this.#ask(session, topic);
     if (has(route, 'onSubscribe')) {
+      this.#current.mayWait = true;
       const { refusal } = this.#run(() => subscribe(route, functions));
       if (refusal !== undefined) this.#settle(refusal);
     }
@@ -130,11 +175,68 @@ export class Harness {
   }
 
   call(session, topic, event = Event.empty()) {
-    const { route, functions } = this.#ask(session, topic, event);
+    const { answer, deferred } = this.#call(session, topic, event);
+    if (deferred !== undefined) {
+      throw new Error(`the result of the call of ${topic} is deferred: use callLater`);
+    }
+    return answer;
+  }
+
+  callLater(session, topic, event = Event.empty()) {
+    const { deferred } = this.#call(session, topic, event);
+    if (deferred === undefined) throw new Error(`the result of the call of ${topic} is not deferred`);
+    return new Later(deferred);
+  }
+
+  #call(session, topic, event) {
+    const { route, functions } = this.#ask(session, topic, event, true);
     if (!has(route, 'onCall')) throw Refusal.noSuchProcedure(topic);
     const answer = this.#run(() => procedure(route, functions));
-    this.#settle(answer instanceof Refusal ? answer : undefined);
+    const { deferred } = this.#current;
+    const refusal = answer instanceof Refusal ? answer : undefined;
+    if (refusal !== undefined) this.#waiting.delete(deferred);
+    this.#settle(refusal);
+    return { answer, deferred };
+  }
+
+  completed({ id }) {
+    const answer = this.#completed.get(id);
+    this.#completed.delete(id);
     return answer;
+  }
+
+  requests() {
+    return this.#requests.splice(0);
+  }
+
+  answerFetches(answer) {
+    this.#answerFetch = answer;
+  }
+
+  calls() {
+    return this.#calls.splice(0);
+  }
+
+  respond({ topic, context }, answer) {
+    if (!(answer instanceof Response || answer instanceof HttpError)) {
+      throw new TypeError('the answer to a request is an http.Response or an HttpError');
+    }
+    const isError = answer instanceof HttpError;
+    this.#receive(topic, 'onResponse', isError ? new HttpAnswer(undefined, answer) : new HttpAnswer(answer), context);
+  }
+
+  giveResult({ topic, context }, answer) {
+    if (!(answer instanceof Event || answer instanceof Refusal)) {
+      throw new TypeError('the result of a call is an Event or a Refusal');
+    }
+    const isError = answer instanceof Refusal;
+    this.#receive(topic, 'onResult', isError ? new CallAnswer(undefined, answer) : new CallAnswer(answer), context);
+  }
+
+  #receive(topic, hook, answer, context) {
+    const { route, functions } = this.#ask(null, topic);
+    this.#run(() => receive(route, functions, hook, answer, context));
+    this.#settle();
   }
 
   timer(topic) {
@@ -173,7 +275,7 @@ export class Harness {
   }
 
   /** The route of a topic, and the functions of the contract about a call. */
-  #ask(session, topic, event = Event.empty()) {
+  #ask(session, topic, event = Event.empty(), isCall = false) {
     const found = this.#routes.find(({ pattern: one }) => one.test(topic));
     if (found === undefined) throw new Error(`no route matches ${topic}`);
     const member = session === null ? { authid: '', roles: [], authmethod: '', claims: '{}' } : this.#member(session);
@@ -190,6 +292,7 @@ export class Harness {
       args: () => event.argsJson,
       kwargs: () => event.kwargsJson,
     };
+    this.#current = new Current(topic, isCall);
     // A stateless handler keeps no state of a route from call to call.
     if (this.#plugin.stateless) this.#renew();
     return { route: found.route, functions };
@@ -206,6 +309,7 @@ export class Harness {
     } catch (error) {
       this.#store.entries = before;
       this.#effects = [];
+      this.#waiting.delete(this.#current.deferred);
       this.#renew();
       throw error;
     } finally {
@@ -222,10 +326,17 @@ export class Harness {
     }
   }
 
+  /** The parts of the host that the bundle imports. */
   #host() {
+    const parts = this.#parts();
+    const imported = this.#imports.map((name) => [name, parts[name]]);
+    return { now: () => this.#store.time, ...Object.fromEntries(imported) };
+  }
+
+  #parts() {
     const effect = (act) => void this.#effects.push(act);
+    const { topic } = this.#current;
     return {
-      now: () => this.#store.time,
       log: { log: (level, message) => void this.#lines.push({ level, message }) },
       store: this.#store.functions(),
       topics: {
@@ -246,7 +357,47 @@ export class Harness {
             this.leave(session);
           }),
       },
+      http: {
+        send: (request, context) => effect(() => this.#requests.push(new SentRequest(request, topic, decode(context)))),
+      },
+      fetch: { send: (request) => this.#fetch(request) },
+      calls: {
+        call: (procedure, { args, kwargs }, timeout, context) =>
+          effect(() => {
+            const event = Event.fromJson(args, kwargs);
+            this.#calls.push(Object.freeze({ procedure, event, timeout, topic, context: decode(context) }));
+          }),
+      },
+      later: {
+        defer: () => this.#defer(),
+        complete: (id, { tag, val }) => {
+          effect(() => {
+            if (!this.#waiting.delete(id)) return;
+            const answer = tag === 'ok' ? Event.fromJson(val.args, val.kwargs) : new Refusal(val.uri, val.message);
+            this.#completed.set(id, answer);
+          });
+          return this.#waiting.has(id);
+        },
+      },
     };
+  }
+
+  #fetch(request) {
+    const { topic, mayWait } = this.#current;
+    if (!mayWait) throw new HttpError('denied', 'only onSubscribe may wait for an answer');
+    const answer = this.#answerFetch(new SentRequest(request, topic, 'null'));
+    if (answer instanceof HttpError) throw answer;
+    if (answer instanceof Response) return answer;
+    throw new TypeError('the answer to a request is an http.Response or an HttpError');
+  }
+
+  #defer() {
+    const current = this.#current;
+    if (!current.isCall) throw new Error('a result can be deferred in onCall only');
+    if (current.deferred !== undefined) throw new Error('the result of this call is deferred already');
+    current.deferred = this.#deferrals += 1;
+    this.#waiting.add(current.deferred);
+    return current.deferred;
   }
 
   /** Applies the effects of the last hook in order, and then throws its refusal. */

@@ -16,11 +16,12 @@ of handlers::
 ``jackfield-plugin build`` makes a component of it, which the broker loads.
 """
 
-from . import log, sessions, store, topics
+from . import calls, http, log, sessions, store, topics
 from ._event import Event
 from ._host import now
+from ._later import Later
 from ._plugin import Handler, Plugin, Route
-from ._refusal import Refusal, StoreError
+from ._refusal import HttpError, Refusal, StoreError
 from ._request import Request, Session
 from ._verdict import (
     PublishVerdict,
@@ -36,6 +37,8 @@ from ._verdict import (
 __all__ = [
     "Event",
     "Handler",
+    "HttpError",
+    "Later",
     "Plugin",
     "PublishVerdict",
     "Refusal",
@@ -46,9 +49,11 @@ __all__ = [
     "SubscribeVerdict",
     "allow",
     "broadcast",
+    "calls",
     "deliver",
     "deny",
     "drop",
+    "http",
     "log",
     "now",
     "reject",

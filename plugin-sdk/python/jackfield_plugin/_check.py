@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 _MAX_SESSION = 2**53
+_MAX_WAIT = 2**32 - 1
 
 
 def text(value: str, name: str) -> str:
@@ -44,6 +45,12 @@ def milliseconds(value: timedelta | None, name: str) -> int | None:
     if value < timedelta(0):
         raise ValueError(f"{name} has to be zero or more, not {value}")
     return max(1, value // timedelta(milliseconds=1))
+
+
+def wait(value: timedelta | None) -> int | None:
+    """The time for an answer in milliseconds; ``None`` is the operator's limit."""
+    time = milliseconds(value, "timeout")
+    return None if time is None else min(time, _MAX_WAIT)
 
 
 def octets(value: bytes, name: str) -> bytes:

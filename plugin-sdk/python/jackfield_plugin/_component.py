@@ -3,96 +3,147 @@ module that passes the plugin."""
 
 # The bindings exist in the component only.
 import importlib
+import re
 from collections.abc import Callable
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
-from componentize_py_types import Err
+from componentize_py_types import Err, Ok
 from wit_world import exports
 from wit_world.exports import handler as wit
 from wit_world.imports import request, types
 
-from . import _host, _plugin
-from ._plugin import Plugin, Route
-from ._refusal import Refusal, StoreError
+from . import _host, _plugin, calls, http
+from ._event import Event
+from ._later import Later
+from ._plugin import ANSWERS, Plugin, Route
+from ._refusal import HttpError, Refusal, StoreError
 from ._verdict import PublishVerdict, SubscribeVerdict
 
 #: The files through which a hook is called.
 _FILES = (__file__, _plugin.__file__)
+
+#: The configured routes of this instance, by number.
+_routes: dict[int, Route] = {}
+
+
+def _export(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Runs an export. An exception ends the instance. Its traceback goes to the log, without the
+    frames of this package."""
+
+    @wraps(body)
+    def run(*arguments: Any) -> Any:
+        _host.exchange(_HOST)
+        try:
+            return body(*arguments)
+        except Err:
+            raise
+        except BaseException as error:
+            frames = error.__traceback__
+            while frames is not None and frames.tb_frame.f_code.co_filename in _FILES:
+                frames = frames.tb_next
+            raise error.with_traceback(frames)
+
+    return run
 
 
 def handler(plugin: Any) -> type:
     """The export ``handler`` of the contract."""
     if not isinstance(plugin, Plugin):
         raise TypeError("the module has to have a variable `plugin`: plugin = Plugin(…)")
-    host = _imports()
-    routes: dict[int, Route] = {}
-
-    def export(body: Callable[..., Any]) -> Callable[..., Any]:
-        """Runs an export. An exception ends the instance. Its traceback goes to the log, without the
-        frames of this package."""
-
-        @wraps(body)
-        def run(*arguments: Any) -> Any:
-            _host.exchange(host)
-            try:
-                return body(*arguments)
-            except Err:
-                raise
-            except BaseException as error:
-                frames = error.__traceback__
-                while frames is not None and frames.tb_frame.f_code.co_filename in _FILES:
-                    frames = frames.tb_next
-                raise error.with_traceback(frames)
-
-        return run
+    plugin._check_answers(_HOST)
 
     class Handler(exports.Handler):
-        @export
+        @_export
         def describe(self) -> wit.Manifest:
             return _manifest(plugin)
 
-        @export
+        @_export
         def configure(self, route: wit.Route) -> None:
             try:
-                routes[route.id] = plugin._configured(
+                _routes[route.id] = plugin._configured(
                     route.handler, route.name, route.channel, route.args
                 )
             except Exception as error:
                 raise Err(_text(error)) from error
 
-        @export
+        @_export
         def on_subscribe(self, route: int) -> Any:
-            return _subscribe_verdict(plugin._subscribe(routes[route], request))
+            return _subscribe_verdict(plugin._subscribe(_routes[route], request))
 
-        @export
+        @_export
         def on_unsubscribe(self, route: int) -> None:
-            plugin._notify(routes[route], request, "on_unsubscribe")
+            plugin._notify(_routes[route], request, "on_unsubscribe")
 
-        @export
+        @_export
         def on_publish(self, route: int) -> Any:
-            return _publish_verdict(plugin._publish(routes[route], request))
+            return _publish_verdict(plugin._publish(_routes[route], request))
 
-        @export
+        @_export
         def on_call(self, route: int) -> types.Event:
-            answer = plugin._answer(routes[route], request)
+            answer = plugin._answer(_routes[route], request)
             if isinstance(answer, Refusal):
                 raise Err(_refusal(answer))
-            return types.Event(*answer._read())
+            # The host ignores the value of a call that is deferred.
+            event = Event.empty() if isinstance(answer, Later) else answer
+            return types.Event(*event._read())
 
-        @export
+        @_export
         def on_timer(self, route: int) -> None:
-            plugin._notify(routes[route], request, "on_timer")
+            plugin._notify(_routes[route], request, "on_timer")
 
     return Handler
+
+
+def answers(plugin: Plugin) -> type:
+    """The export ``answers`` of the contract, of a plugin whose effects have answers."""
+
+    class Answers(exports.Answers):
+        @_export
+        def on_response(self, route: int, context: bytes, answer: Any) -> None:
+            plugin._receive(_routes[route], request, "on_response", _response(answer), context)
+
+        @_export
+        def on_result(self, route: int, context: bytes, answer: Any) -> None:
+            plugin._receive(_routes[route], request, "on_result", _result(answer), context)
+
+    return Answers
+
+
+def _response(answer: Any) -> http.Answer:
+    if isinstance(answer, Err):
+        return http.Answer(None, _http_error(answer.value))
+    return http.Answer(_http_response(answer.value), None)
+
+
+def _http_response(value: Any) -> http.Response:
+    headers = [(name, octets.decode(errors="replace")) for name, octets in value.headers]
+    return http.Response(value.status, value.body, headers)
+
+
+def _result(answer: Any) -> calls.Answer:
+    if isinstance(answer, Err):
+        return calls.Answer(None, _refused(answer.value))
+    return calls.Answer(Event.from_json(answer.value.args, answer.value.kwargs), None)
+
+
+def _http_error(error: Any) -> HttpError:
+    """The error of the contract: a class for each case, some with a text."""
+    case = type(error).__name__.removeprefix("Error_")
+    code = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", case).lower()
+    return HttpError(code, getattr(error, "value", None))
+
+
+def _refused(refusal: types.Refusal) -> Refusal:
+    return Refusal(refusal.uri, refusal.message)
 
 
 def _manifest(plugin: Plugin) -> wit.Manifest:
     described = []
     for one in plugin.handlers.values():
         hooks = wit.Hooks(0)
-        for hook in one.hooks:
+        for hook in one.hooks.keys() - ANSWERS.keys():
             hooks |= wit.Hooks[hook.removeprefix("on_").upper()]
         described.append(wit.HandlerDescription(one.name, hooks, one.every, one.summary))
     return wit.Manifest(plugin.name, plugin.version, described, plugin.stateless, plugin.schema)
@@ -134,14 +185,19 @@ def _imports() -> Any:
         except ImportError:
             return None
 
-    topics, sessions, store, log = map(module, ("topics", "sessions", "store", "log"))
-    return SimpleNamespace(
-        topics=topics and _Topics(topics),
-        sessions=sessions and _Sessions(sessions),
-        store=store and _Store(store),
-        log=log and _Log(log),
-        now=None,
-    )
+    wrappers = {
+        "topics": _Topics,
+        "sessions": _Sessions,
+        "store": _Store,
+        "log": _Log,
+        "later": _Later,
+        "http": _Http,
+        "fetch": _Fetch,
+        "calls": _Calls,
+    }
+    found = {name: module(name) for name in wrappers}
+    parts = {name: one and wrappers[name](one) for name, one in found.items()}
+    return SimpleNamespace(**parts, now=None)
 
 
 class _Topics:
@@ -194,3 +250,62 @@ class _Log:
 
     def log(self, level: str, message: str) -> None:
         self._log(self._levels[level], message)
+
+
+class _Later:
+    def __init__(self, functions: Any) -> None:
+        self._defer = functions.defer
+        self._complete = functions.complete
+
+    def defer(self) -> int:
+        try:
+            return self._defer()
+        except Err as error:
+            raise _refused(error.value) from error
+
+    def complete(self, call: int, answer: Refusal | tuple[str, str]) -> bool:
+        if isinstance(answer, Refusal):
+            return self._complete(call, Err(_refusal(answer)))
+        return self._complete(call, Ok(types.Event(*answer)))
+
+
+class _Http:
+    def __init__(self, functions: Any) -> None:
+        self._send = functions.send
+        # Now: a module that is not imported at build time cannot be imported later.
+        self._request = importlib.import_module("wit_world.imports.http_types").Request
+
+    def send(self, *values: Any) -> None:
+        *fields, context = values
+        try:
+            self._send(self._request(*fields), context)
+        except Err as error:
+            raise _http_error(error.value) from error
+
+
+class _Fetch:
+    def __init__(self, functions: Any) -> None:
+        self._send = functions.send
+        self._request = importlib.import_module("wit_world.imports.http_types").Request
+
+    def send(self, *fields: Any) -> http.Response:
+        try:
+            return _http_response(self._send(self._request(*fields)))
+        except Err as error:
+            raise _http_error(error.value) from error
+
+
+class _Calls:
+    def __init__(self, functions: Any) -> None:
+        self._call = functions.call
+
+    def call(
+        self, procedure: str, event: tuple[str, str], timeout: int | None, context: bytes
+    ) -> None:
+        try:
+            self._call(procedure, types.Event(*event), timeout, context)
+        except Err as error:
+            raise _refused(error.value) from error
+
+
+_HOST = _imports()

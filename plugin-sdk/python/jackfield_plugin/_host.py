@@ -4,7 +4,9 @@ those of the test double in a test."""
 from datetime import datetime, timezone
 from typing import Any
 
-_CONTRACT = ("topics", "sessions", "store", "log")
+#: The interfaces that a plugin may import. Those of ``DEFAULT`` need no line in pyproject.toml.
+CONTRACT = ("topics", "sessions", "store", "log", "later", "http", "fetch", "calls")
+DEFAULT = CONTRACT[:5]
 
 _current: Any = None
 
@@ -23,11 +25,19 @@ def part(name: str) -> Any:
             f"`{name}` is not available here: module-level code runs when the component is built"
         )
     found = getattr(_current, name, None)
-    if found is None and name in _CONTRACT:
-        raise RuntimeError(
-            f"`{name}` is not among the imports of this plugin (pyproject.toml, tool.jackfield.imports)"
-        )
+    if found is None and name in CONTRACT:
+        raise RuntimeError(missing(name, _current))
     return found
+
+
+def missing(name: str, host: Any) -> str:
+    """The message about an interface that the plugin does not import, with the line to write."""
+    names = [one for one in CONTRACT if one == name or getattr(host, one, None) is not None]
+    line = ", ".join(f'"{one}"' for one in names)
+    return (
+        f"`{name}` is not among the imports of this plugin; write in pyproject.toml, below "
+        f"[tool.jackfield]: imports = [{line}]"
+    )
 
 
 def has(name: str) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from . import _check, log
+from . import _check, _host, log
 from ._event import Event
 from ._json import parse
+from ._later import Later
 from ._refusal import Refusal
 from ._request import Request, Source
 from ._verdict import PublishVerdict, SubscribeVerdict
@@ -17,6 +18,9 @@ from ._verdict import PublishVerdict, SubscribeVerdict
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MAX_SCHEMA = 2**32 - 1
+
+#: The hooks for answers, and the import without which none comes. The contract does not list them.
+ANSWERS = {"on_response": "http", "on_result": "calls"}
 
 
 @dataclass
@@ -65,12 +69,24 @@ class Handler:
         return self._register("on_publish", hook)
 
     def on_call(self, hook: F) -> F:
-        """Registers the hook that answers a call of the topic as a procedure."""
+        """Registers the hook that answers a call of the topic as a procedure, or defers the result:
+        it returns an ``Event`` or a ``Later``."""
         return self._register("on_call", hook)
 
     def on_timer(self, hook: F) -> F:
         """Registers the hook that runs at the interval of the route, or else of the handler."""
         return self._register("on_timer", hook)
+
+    def on_response(self, hook: F) -> F:
+        """Registers the hook that receives the answers to the requests of ``http``:
+        ``(request, answer, context)``. The request has the topic of the hook that sent it, and no
+        session."""
+        return self._register("on_response", hook)
+
+    def on_result(self, hook: F) -> F:
+        """Registers the hook that receives the results of ``calls``: ``(request, answer, context)``.
+        The request has the topic of the hook that made the call, and no session."""
+        return self._register("on_result", hook)
 
     def _register(self, name: str, hook: F) -> F:
         if name in self.hooks:
@@ -118,6 +134,14 @@ class Plugin:
         """Whether every handler is declared stateless."""
         return bool(self.handlers) and all(one.stateless for one in self.handlers.values())
 
+    def _check_answers(self, host: Any) -> None:
+        """Refuses a hook for answers that never come, because the component lacks the import."""
+        for handler in self.handlers.values():
+            for hook, needed in ANSWERS.items():
+                if hook in handler.hooks and getattr(host, needed, None) is None:
+                    why = _host.missing(needed, host)
+                    raise ValueError(f"handler {handler.name}: {hook} is never called: {why}")
+
     def _configured(self, handler: str, name: str, channel: str, args: str) -> Route:
         """A route with its state. Raises what ``configure`` raises."""
         if handler not in self.handlers:
@@ -127,31 +151,46 @@ class Plugin:
         return route
 
     def _subscribe(self, route: Route, functions: Any) -> SubscribeVerdict:
-        answer = self._call(route, functions, "on_subscribe", SubscribeVerdict)
+        answer = self._call(route, functions, "on_subscribe", (SubscribeVerdict,))
         return SubscribeVerdict(answer) if isinstance(answer, Refusal) else answer
 
     def _publish(self, route: Route, functions: Any) -> PublishVerdict:
-        answer = self._call(route, functions, "on_publish", PublishVerdict)
+        answer = self._call(route, functions, "on_publish", (PublishVerdict,))
         return PublishVerdict("reject", refusal=answer) if isinstance(answer, Refusal) else answer
 
-    def _answer(self, route: Route, functions: Any) -> Event | Refusal:
-        return self._call(route, functions, "on_call", Event)
+    def _answer(self, route: Route, functions: Any) -> Event | Later | Refusal:
+        Later._take_deferred()
+        answer = self._call(route, functions, "on_call", (Event, Later))
+        deferred = Later._take_deferred()
+        if isinstance(answer, Later) and answer.id != deferred:
+            raise ValueError("on_call returned the Later of another call")
+        return answer
 
-    def _notify(self, route: Route, functions: Any, hook: str) -> None:
-        answer = self._call(route, functions, hook, type(None))
+    def _receive(
+        self, route: Route, functions: Any, hook: str, answer: Any, context: str | bytes
+    ) -> None:
+        """Runs a hook for an answer, if the handler has it."""
+        if hook in self.handlers[route.handler].hooks:
+            self._notify(route, functions, hook, answer, parse(context))
+
+    def _notify(self, route: Route, functions: Any, hook: str, *values: Any) -> None:
+        answer = self._call(route, functions, hook, (), *values)
         if isinstance(answer, Refusal):
             log.warn(f"{hook}: {answer}")
 
-    def _call(self, route: Route, functions: Any, hook: str, kind: type) -> Any:
+    def _call(
+        self, route: Route, functions: Any, hook: str, kinds: tuple[type, ...], *values: Any
+    ) -> Any:
         """Runs a hook. Returns its answer, or its refusal."""
         source = Source(functions)
-        arguments: list[Any] = [Request(route, source)]
+        arguments: list[Any] = [Request(route, source), *values]
         if hook in ("on_publish", "on_call"):
             arguments.append(Event._of_call(source))
         try:
             answer = self.handlers[route.handler].hooks[hook](*arguments)
-            if kind is not type(None) and not isinstance(answer, kind):
-                raise TypeError(f"{hook} has to return {kind.__name__}, not {type(answer).__name__}")
+            if kinds and not isinstance(answer, kinds):
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                raise TypeError(f"{hook} has to return {expected}, not {type(answer).__name__}")
             # The texts of an event that is passed on are asked for now.
             event = answer if isinstance(answer, Event) else getattr(answer, "event", None)
             if event is not None:

@@ -33,6 +33,29 @@ class Refusal(Exception):
         return Refusal("wamp.error.runtime_error", message)
 
 
+_FAILURES = {
+    "denied": "the request is denied",
+    "invalid": "the request is invalid",
+    "busy": "too many requests wait for their answers",
+    "unreachable": "the server is unreachable",
+    "timeout": "the server did not answer in time",
+    "too-large": "the answer is too large",
+    "broken": "the answer is broken",
+}
+
+
+class HttpError(Refusal):
+    """Why a request was not sent, or has no answer. Unless the hook catches it, it refuses the
+    request."""
+
+    def __init__(self, code: str, detail: str | None = None) -> None:
+        text = _FAILURES.get(code, code)
+        message = text if detail is None else f"{text}: {detail}"
+        super().__init__("wamp.error.runtime_error", message)
+        #: ``denied``, ``invalid``, ``busy``, ``unreachable``, ``timeout``, ``too-large`` or ``broken``.
+        self.code = code
+
+
 _REASONS = {
     "full": "the plugin's store is full, or the key or the value is too long",
     "not-a-number": "its value is not a whole number, or the sum has more than 64 bits",

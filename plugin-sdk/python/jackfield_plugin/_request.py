@@ -122,7 +122,7 @@ class Request:
 
     @property
     def session(self) -> Session | None:
-        """The session that caused the call; ``None`` in ``on_timer``."""
+        """The session that caused the call; ``None`` in ``on_timer``, ``on_response`` and ``on_result``."""
         id = self._source.read("session")
         return None if id is None else Session(id, self._source)
 

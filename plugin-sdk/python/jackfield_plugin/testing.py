@@ -19,25 +19,28 @@ It ignores ``requirements``, has no limits of time and memory, and keeps variabl
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from . import _host
+from . import _host, calls, http
+from ._bundle import checked, tested_imports
 from ._event import Event
 from ._json import parse, stringify
+from ._later import Later
 from ._plugin import Plugin, Route
-from ._refusal import Refusal, StoreError
+from ._refusal import HttpError, Refusal
+from ._testing_outgoing import Current, Deferrals, MadeCall, SentRequest
+from ._testing_store import Store
 from ._verdict import PublishVerdict
 
-_START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 #: The host's limit of effects of a hook.
 _MAX_EFFECTS = 1000
-_MAX_KEY = 1024
-_MAX_VALUE = 1024 * 1024
 
 
 @dataclass
@@ -50,71 +53,31 @@ class _Member:
     closed: tuple[str, str] | None = None
 
 
-class _Store:
-    """The store of the plugin, with the clock of the test."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, tuple[bytes, datetime | None]] = {}
-        self.time = _START
-        self.is_full = False
-
-    def get(self, key: str) -> bytes | None:
-        value, until = self.values.get(key, (None, None))
-        return value if until is None or self.time < until else None
-
-    def set(self, key: str, value: bytes, ttl: int | None) -> None:
-        self._put(key, value, None if ttl is None else self.time + timedelta(milliseconds=ttl))
-
-    def delete(self, key: str) -> bool:
-        was = self.get(key) is not None
-        self.values.pop(key, None)
-        return was
-
-    def increment(self, key: str, by: int) -> int:
-        before = self.get(key)
-        until = None if before is None else self.values[key][1]
-        try:
-            total = int(before or b"0") + by
-        except ValueError as error:
-            raise StoreError("not-a-number", key) from error
-        if not -(2**63) <= total < 2**63:
-            raise StoreError("not-a-number", key)
-        self._put(key, str(total).encode(), until)
-        return total
-
-    def compare_and_set(
-        self, key: str, expected: bytes | None, value: bytes | None, ttl: int | None
-    ) -> bool:
-        if self.get(key) != expected:
-            return False
-        if value is None:
-            self.delete(key)
-        else:
-            self.set(key, value, ttl)
-        return True
-
-    def entries(self, prefix: str, limit: int) -> list[tuple[str, bytes]]:
-        keys = sorted(key for key in self.values if key.startswith(prefix))
-        found = [(key, value) for key in keys if (value := self.get(key)) is not None]
-        return found[:limit]
-
-    def _put(self, key: str, value: bytes, until: datetime | None) -> None:
-        if self.is_full or len(key.encode()) > _MAX_KEY or len(value) > _MAX_VALUE:
-            raise StoreError("full", key)
-        self.values[key] = (value, until)
-
-
 class Harness:
-    """A server for one plugin. A refusal of the plugin is raised as a ``Refusal``."""
+    """A server for one plugin. A refusal of the plugin is raised as a ``Refusal``.
 
-    def __init__(self, plugin: Plugin) -> None:
+    ``imports`` is the list of the bundle. By default it is that of the ``pyproject.toml`` above the
+    test's file or the current folder, as in a build; everything is imported if there is no bundle. A
+    function of another interface raises a ``RuntimeError`` with the line to write.
+    """
+
+    def __init__(self, plugin: Plugin, *, imports: Iterable[str] | None = None) -> None:
         self._plugin = plugin
+        if imports is None:
+            imports = tested_imports(Path(sys._getframe(1).f_code.co_filename))
+        self._imports = checked(list(_host.CONTRACT if imports is None else imports), "imports")
         self._routes: list[tuple[re.Pattern[str], Route, str]] = []
         self._members: list[_Member] = []
         self._audience: dict[str, set[int]] = {}
-        self._store = _Store()
+        self._store = Store()
         self._effects: list[Callable[[], None]] = []
         self._lines: list[tuple[str, str]] = []
+        self._current = Current("")
+        self._requests: list[SentRequest] = []
+        self._answer_fetch: Callable[[SentRequest], http.Response | HttpError] | None = None
+        self._calls: list[MadeCall] = []
+        self._deferrals = Deferrals()
+        plugin._check_answers(self._host())
 
     def route(self, channel: str, handler: str, args: Any = None) -> None:
         """Adds a route, with its channel as its name. Raises what ``configure`` raises."""
@@ -153,6 +116,7 @@ class Harness:
             return
         route, functions = self._ask(session, topic)
         if self._has(route, "on_subscribe"):
+            self._current.may_wait = True
             verdict = self._run(lambda: self._plugin._subscribe(route, functions))
             if verdict.refusal is not None:
                 self._settle(verdict.refusal)
@@ -182,12 +146,55 @@ class Harness:
 
     def call(self, session: int, topic: str, event: Event | None = None) -> Event:
         """Calls the topic as a procedure."""
-        route, functions = self._ask(session, topic, event)
-        if not self._has(route, "on_call"):
-            raise Refusal.no_such_procedure(topic)
-        answer = self._run(lambda: self._plugin._answer(route, functions))
-        self._settle(answer if isinstance(answer, Refusal) else None)
+        answer, deferred = self._call(session, topic, event)
+        if deferred is not None:
+            raise RuntimeError(f"the result of the call of {topic} is deferred: use call_later")
         return answer
+
+    def call_later(self, session: int, topic: str, event: Event | None = None) -> Later:
+        """Calls the topic as a procedure whose handler defers the result."""
+        _answer, deferred = self._call(session, topic, event)
+        if deferred is None:
+            raise RuntimeError(f"the result of the call of {topic} is not deferred")
+        return Later(deferred)
+
+    def completed(self, later: Later) -> Event | Refusal | None:
+        """Takes the result of a deferred call, if the plugin has completed it."""
+        return self._deferrals.completed.pop(later.id, None)
+
+    def requests(self) -> list[SentRequest]:
+        """Takes the requests that hooks have sent since the last call. In a test, all are allowed."""
+        taken, self._requests = self._requests, []
+        return taken
+
+    def respond(self, sent: SentRequest, answer: http.Response | HttpError) -> None:
+        """Answers a request."""
+        if isinstance(answer, HttpError):
+            self._receive(sent, "on_response", http.Answer(None, answer))
+        elif isinstance(answer, http.Response):
+            self._receive(sent, "on_response", http.Answer(answer, None))
+        else:
+            raise TypeError("the answer to a request is an http.Response or an HttpError")
+
+    def answer_fetches(
+        self, answer: Callable[[SentRequest], http.Response | HttpError]
+    ) -> None:
+        """Sets the function that answers requests that ``on_subscribe`` waits for."""
+        self._answer_fetch = answer
+
+    def calls(self) -> list[MadeCall]:
+        """Takes the calls that hooks have made since the last call. In a test, all are allowed."""
+        taken, self._calls = self._calls, []
+        return taken
+
+    def give_result(self, made: MadeCall, result: Event | Refusal) -> None:
+        """Gives the result of a call."""
+        if isinstance(result, Refusal):
+            self._receive(made, "on_result", calls.Answer(None, result))
+        elif isinstance(result, Event):
+            self._receive(made, "on_result", calls.Answer(result, None))
+        else:
+            raise TypeError("the result of a call is an Event or a Refusal")
 
     def timer(self, topic: str) -> None:
         """Runs the timer hook of the topic once."""
@@ -228,6 +235,27 @@ class Harness:
         """Makes the store refuse writes, or accept them again."""
         self._store.is_full = full
 
+    def _call(self, session: int, topic: str, event: Event | None) -> tuple[Any, int | None]:
+        """Runs the hook of a procedure. Returns its answer, and the number of a deferred call."""
+        route, functions = self._ask(session, topic, event)
+        if not self._has(route, "on_call"):
+            raise Refusal.no_such_procedure(topic)
+        current = self._current
+        current.is_call = True
+        answer = self._run(lambda: self._plugin._answer(route, functions))
+        refusal = answer if isinstance(answer, Refusal) else None
+        if refusal is not None:
+            self._deferrals.waiting.discard(current.deferred)
+        self._settle(refusal)
+        return answer, current.deferred
+
+    def _receive(self, effect: SentRequest | MadeCall, hook: str, answer: Any) -> None:
+        """Runs a hook for an answer."""
+        route, functions = self._ask(None, effect.topic)
+        context = effect.context
+        self._run(lambda: self._plugin._receive(route, functions, hook, answer, context))
+        self._settle()
+
     def _ask(self, session: int | None, topic: str, event: Event | None = None) -> tuple[Route, Any]:
         """The route of a topic, and the functions of the contract about a call."""
         for pattern, route, _args in self._routes:
@@ -237,6 +265,7 @@ class Harness:
             raise LookupError(f"no route matches {topic}")
         member = _Member("", [], "", "{}") if session is None else self._member(session)
         event = event or Event.empty()
+        self._current = Current(topic)
         if self._plugin.stateless:
             # A stateless handler keeps no state of a route from call to call.
             self._renew()
@@ -268,6 +297,7 @@ class Harness:
         except BaseException:
             self._store.values = before
             self._effects.clear()
+            self._deferrals.waiting.discard(self._current.deferred)
             self._renew()
             raise
 
@@ -305,8 +335,52 @@ class Harness:
             close=lambda session, *why: effect(lambda: self._close(session, why)),
         )
         log = SimpleNamespace(log=lambda level, line: self._lines.append((level, line)))
-        now = lambda: self._store.time  # noqa: E731
-        return SimpleNamespace(topics=topics, sessions=sessions, store=self._store, log=log, now=now)
+        parts = {
+            "topics": topics,
+            "sessions": sessions,
+            "store": self._store,
+            "log": log,
+            **self._outgoing(),
+        }
+        imported = {name: parts[name] for name in self._imports}
+        return SimpleNamespace(now=lambda: self._store.time, **imported)
+
+    def _outgoing(self) -> dict[str, Any]:
+        """The functions for effects with an answer."""
+        effect, current, deferrals = self._effects.append, self._current, self._deferrals
+
+        def send(*values: Any) -> None:
+            *fields, context = values
+            sent = SentRequest(*fields, context.decode(), current.topic)
+            effect(lambda: self._requests.append(sent))
+
+        def call(procedure: str, texts: tuple[str, str], timeout: int | None, context: bytes) -> None:
+            event = Event.from_json(*texts)
+            made = MadeCall(procedure, event, timeout, context.decode(), current.topic)
+            effect(lambda: self._calls.append(made))
+
+        def complete(call: int, answer: Refusal | tuple[str, str]) -> bool:
+            effect(lambda: deferrals.complete(call, answer))
+            return call in deferrals.waiting
+
+        return {
+            "http": SimpleNamespace(send=send),
+            "fetch": SimpleNamespace(send=self._fetch),
+            "calls": SimpleNamespace(call=call),
+            "later": SimpleNamespace(defer=lambda: deferrals.begin(current), complete=complete),
+        }
+
+    def _fetch(self, *fields: Any) -> http.Response:
+        if not self._current.may_wait:
+            raise HttpError("denied", "only on_subscribe may wait for an answer")
+        if self._answer_fetch is None:
+            raise HttpError("unreachable", "the test has no answer_fetches")
+        answer = self._answer_fetch(SentRequest(*fields, "null", self._current.topic))
+        if isinstance(answer, HttpError):
+            raise answer
+        if not isinstance(answer, http.Response):
+            raise TypeError("the answer to a request is an http.Response or an HttpError")
+        return answer
 
     def _settle(self, refusal: Refusal | None = None) -> None:
         """Applies the effects of the last hook in order, and then raises its refusal."""

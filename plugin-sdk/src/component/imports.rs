@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::bindings::jackfield::plugin::{
-    calls, http as wit_http, http_types, later, log as wit_log, request, sessions, store, topics,
-    types,
+    calls, fetch as wit_fetch, http as wit_http, http_types, later, log as wit_log, request,
+    sessions, store, topics, types,
 };
 use crate::http::message as http;
 use crate::{Event, Refusal, SessionId, level::Level, store_error::StoreError};
@@ -77,10 +77,11 @@ pub(crate) fn store_entries(prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> 
 }
 
 pub(crate) fn http_send(request: http::Request, context: Vec<u8>) -> Result<(), http::Error> {
-    let http::Request { method, url, headers, body, timeout } = request;
-    let timeout = timeout.map(milliseconds);
-    let request = http_types::Request { method, url, headers, body, timeout };
-    Ok(wit_http::send(&request, &context)?)
+    Ok(wit_http::send(&request.into(), &context)?)
+}
+
+pub(crate) fn fetch(request: http::Request) -> Result<http::Response, http::Error> {
+    Ok(wit_fetch::send(&request.into())?.into())
 }
 
 pub(crate) fn call(
@@ -99,6 +100,13 @@ pub(crate) fn defer() -> Result<u64, Refusal> {
 pub(crate) fn complete(number: u64, answer: Result<Event, Refusal>) -> bool {
     let answer = answer.map(types::Event::from).map_err(types::Refusal::from);
     later::complete(number, answer.as_ref())
+}
+
+impl From<http::Request> for http_types::Request {
+    fn from(request: http::Request) -> Self {
+        let http::Request { method, url, headers, body, timeout } = request;
+        Self { method, url, headers, body, timeout: timeout.map(milliseconds) }
+    }
 }
 
 fn refusal(types::Refusal { uri, message }: types::Refusal) -> Refusal {

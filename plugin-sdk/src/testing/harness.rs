@@ -135,6 +135,7 @@ impl Harness {
         }
         let (request, hooks) = self.ask(Some(session), topic);
         let verdict = if hooks.subscribe {
+            self.world.may_wait = true;
             self.run(|plugin| plugin.on_subscribe(&request))?
         } else {
             Subscribe::Allow
@@ -209,6 +210,11 @@ impl Harness {
         self.present(session);
         let (request, _) = self.ask(Some(session), topic);
         let answer = self.run(|plugin| plugin.on_call(&request, &event))?;
+        if answer.is_err()
+            && let Some(number) = self.world.deferred.take()
+        {
+            self.world.awaited.remove(&number);
+        }
         self.settle()?;
         Ok(answer?)
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::sent::{MadeCall, SentRequest};
-use super::world::{Effect, World};
+use super::world::{Effect, Fetches, World};
 use crate::http::message as http;
 use crate::{Event, Refusal, SessionId, level::Level, store_error::StoreError};
 
@@ -101,6 +101,15 @@ pub(crate) fn http_send(request: http::Request, context: Vec<u8>) -> Result<(), 
     let (topic, realm) = place();
     effect(Effect::Request(SentRequest { request, topic, realm, context }));
     Ok(())
+}
+
+pub(crate) fn fetch(request: http::Request) -> Result<http::Response, http::Error> {
+    let answers = WORLD.with_borrow(|world| world.may_wait.then(|| world.fetches.clone()));
+    match answers {
+        None => Err(http::Error::Denied("only `on_subscribe` may wait for an answer".to_owned())),
+        Some(None) => Err(http::Error::Unreachable("the test has no `answer_fetches`".to_owned())),
+        Some(Some(Fetches(answer))) => answer(request),
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the host refuses some")]

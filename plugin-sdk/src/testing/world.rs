@@ -3,10 +3,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
+    rc::Rc,
     time::{Duration, SystemTime},
 };
 
 use super::sent::{MadeCall, SentRequest};
+use crate::http::message as http;
 use crate::{Event, Refusal, SessionId, level::Level, store_error::StoreError};
 
 /// The host as one plugin sees it.
@@ -33,9 +36,25 @@ pub(crate) struct World {
     /// The call that the last hook has deferred, and the last number given out.
     pub(crate) deferred: Option<u64>,
     pub(crate) last_deferred: u64,
+    /// The answers to requests that `on_subscribe` waits for.
+    pub(crate) fetches: Option<Fetches>,
+    /// Whether the hook may wait for one.
+    pub(crate) may_wait: bool,
     /// The calls that wait for a result, and the results that the test has not taken.
     pub(crate) awaited: BTreeSet<u64>,
     pub(crate) completed: BTreeMap<u64, Result<Event, Refusal>>,
+}
+
+/// A function that answers requests.
+#[derive(Clone)]
+pub(crate) struct Fetches(pub(crate) Rc<Answers>);
+
+type Answers = dyn Fn(http::Request) -> Result<http::Response, http::Error>;
+
+impl fmt::Debug for Fetches {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Fetches")
+    }
 }
 
 /// A value of the store.

@@ -1,8 +1,9 @@
-//! Message history of a room. It is in the store, so a new version of the plugin keeps it.
+//! Message history of a room. It is in the store, so a new version of the plugin keeps it. Rooms of
+//! other realms have histories of their own: the store of a plugin is one for all realms.
 
 use std::time::Duration;
 
-use jackfield_plugin::{Error, store};
+use jackfield_plugin::{Error, Request, store};
 
 use crate::events::Message;
 
@@ -10,13 +11,13 @@ use crate::events::Message;
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
 /// Returns the messages, the oldest first.
-pub(crate) fn read(topic: &str) -> Result<Vec<Message>, Error> {
-    Ok(store::get(&key(topic))?.unwrap_or_default())
+pub(crate) fn read(request: &Request) -> Result<Vec<Message>, Error> {
+    Ok(store::get(&key(request))?.unwrap_or_default())
 }
 
 /// Adds a message, and deletes the oldest ones above `most`.
-pub(crate) fn add(topic: &str, message: &Message, most: usize) -> Result<(), Error> {
-    store::update_for::<Vec<Message>>(&key(topic), REMEMBERED, |messages| {
+pub(crate) fn add(request: &Request, message: &Message, most: usize) -> Result<(), Error> {
+    store::update_for::<Vec<Message>>(&key(request), REMEMBERED, |messages| {
         let mut messages = messages.unwrap_or_default();
         messages.push(message.clone());
         messages.drain(..messages.len().saturating_sub(most));
@@ -25,6 +26,8 @@ pub(crate) fn add(topic: &str, message: &Message, most: usize) -> Result<(), Err
     Ok(())
 }
 
-fn key(topic: &str) -> String {
-    format!("history/{topic}")
+/// The realm has its length before it, because it may have slashes.
+fn key(request: &Request) -> String {
+    let (realm, topic) = (request.realm(), request.topic());
+    format!("history/{}:{realm}/{topic}", realm.len())
 }

@@ -29,7 +29,7 @@ pub(crate) fn join(_settings: &mut Settings, request: &Request) -> Result<Subscr
     let (topic, caller) = (request.topic(), request.caller()?);
     let you = names::choose(request, caller)?;
     MEMBERS.join(request, &you)?;
-    let history = RoomEvent::History { you, messages: history::read(topic)? };
+    let history = RoomEvent::History { you, messages: history::read(request)? };
     sessions::send(caller.id(), topic, history.event()?);
     Ok(Subscribe::allow())
 }
@@ -55,7 +55,7 @@ pub(crate) fn say(
             let limit = RateLimit::new("flood", settings.burst, BURST_TIME);
             limit.uri("acme.chat.error.flood").per_session(request)?;
             let message = Message { from, text };
-            history::add(topic, &message, settings.history)?;
+            history::add(request, &message, settings.history)?;
             Ok(Publish::deliver(RoomEvent::Message(message).event()?))
         }
         RoomCommand::Nick(to) => {

@@ -57,6 +57,16 @@ fn members_receive_messages_and_newcomers_the_history() {
 }
 
 #[test]
+fn realms_have_rooms_of_their_own() {
+    let mut site = site_with(&json!({}));
+    let alice = enter(&mut site, "alice");
+    say(&mut site, alice, "secret").unwrap();
+    let eve = site.join(User::named("eve").realm("other"));
+    site.subscribe(eve, ROOM).unwrap();
+    hears(&mut site, eve, &[json!({"type": "history", "you": "eve", "messages": []})]);
+}
+
+#[test]
 fn members_choose_unique_names() {
     let mut site = site_with(&Value::Null);
     let alice = enter(&mut site, "alice");

@@ -1,4 +1,5 @@
-//! Readers of the keys that the predecessors don't have: `allow`, `timer`, `lanes`.
+//! Readers of the keys that the predecessors don't have: `allow`, `timer`, `lanes`,
+//! `slow_subscriber`.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use jackfield_yaml::{Node, NodeKind, suggest};
 
 use super::{Reader, get};
 use crate::allow::{Action, Allow};
+use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::{Timer, TimerFrom};
 
 /// Minimum interval of a timer: shorter than any use needs, and long enough that a timer costs next
@@ -95,6 +97,18 @@ impl Reader<'_> {
             self.tell(node, message, "write `50s`, `500ms`, `2m`, `1h`, or a number of seconds");
         }
         duration
+    }
+
+    pub(super) fn slow_subscriber(&mut self, node: &Node) -> Option<SlowSubscriber> {
+        let text = self.text(node, "`slow_subscriber`")?;
+        let policy = SlowSubscriber::ALL.into_iter().find(|policy| policy.key() == text);
+        if policy.is_none() {
+            let message =
+                format!("`slow_subscriber` is `disconnect`, `drop` or `latest`, not `{text}`");
+            let keys = SlowSubscriber::ALL.map(SlowSubscriber::key);
+            self.tell(node, message, suggest::advice(text, &keys));
+        }
+        policy
     }
 
     pub(super) fn lanes(&mut self, node: &Node) -> NonZeroU16 {

@@ -324,7 +324,7 @@ acme.news:
       |
     2 |     chanel: 'acme/chat/{room}'
       |     ^^^^^^
-      = help: did you mean `channel`? Expected one of: `channel`, `pattern`, `handler`, `callback`, `requirements`, `defaults`, `options`, `allow`, `timer`, `lanes`
+      = help: did you mean `channel`? Expected one of: `channel`, `pattern`, `handler`, `callback`, `requirements`, `defaults`, `options`, `allow`, `timer`, `lanes`, `slow_subscriber`
 
     r.yml:11:27: error: in the requirement of `room`, look-ahead is not supported
        |

@@ -35,7 +35,7 @@ fn explains_why_routes_do_not_match() {
         [
             r"segment 3 `5x` does not match `\d+` of {y}",
             r#"matched [("x", "1"), ("y", "5x")]"#,
-            "the text is another",
+            "the literal text differs",
             "shadowed by any",
             MIXED,
         ],
@@ -55,7 +55,7 @@ fn explains_why_routes_do_not_match() {
         [
             "segment 1 is `b`, not `a`",
             "segment 1 is `b`, not `a`",
-            "the text is another",
+            "the literal text differs",
             "segment 1 is `b`, not `a`",
             MIXED,
         ],
@@ -65,7 +65,7 @@ fn explains_why_routes_do_not_match() {
         [
             "the topic has 4 segments, the channel 3",
             "the topic has 4 segments, the channel 3",
-            "the text is another",
+            "the literal text differs",
             "the topic has 4 segments, the channel 2 to 3",
             MIXED,
         ],

@@ -108,7 +108,10 @@ impl Reader<'_> {
             _ => {
                 let help = match keys {
                     [] => "write `{ KEY: VALUE }`".to_owned(),
-                    keys => format!("write one of its keys below it: {}", keys.join(", ")),
+                    [first, ..] => {
+                        let keys = keys.join(", ");
+                        format!("write a map with some of its keys, `{{ {first}: VALUE }}`: {keys}")
+                    }
                 };
                 Err(ValueError::kind("a map", self.0, Some(help)))
             }

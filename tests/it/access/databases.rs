@@ -6,7 +6,7 @@ use jackfield_tests::database::{Database, Instance};
 use jackfield_tests::site::Site;
 
 /// The tables of the default statement.
-const TABLES: &[&str] = &[
+pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE oro_user (id INT PRIMARY KEY, username VARCHAR(255) NOT NULL UNIQUE, \
      password VARCHAR(255) NOT NULL, enabled BOOLEAN NOT NULL, organization_id INT)",
     "CREATE TABLE oro_access_role (id INT PRIMARY KEY, role VARCHAR(30) NOT NULL UNIQUE)",

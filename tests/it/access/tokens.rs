@@ -142,8 +142,10 @@ async fn guarded(until: u64, more: &str) -> (Guarded, String) {
     let site = Site::new();
     site.bundle("routes", ROUTES, &[build::plugin("broadcast"), build::plugin("secured")]);
     site.write("keys.json", jwks(&[&key]));
+    // Without a rate of messages: a client that never pauses is closed by its token, not by its rate.
     let settings = format!(
-        "auth: {{ jwt: {{ keys: {{ jwks: keys.json }}, audiences: [jackfield], leeway: 1s{more} }} }}"
+        "auth: {{ jwt: {{ keys: {{ jwks: keys.json }}, audiences: [jackfield], leeway: 1s{more} }} }}\n\
+         limits: {{ message_rate: {{ enabled: false }} }}\n"
     );
     (Guarded::with(site, &settings), token)
 }

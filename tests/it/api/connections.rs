@@ -187,7 +187,7 @@ async fn connections_of_both_kinds_are_counted_together() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_lets_requests_end_and_keeps_no_idle_connection() {
-    let (_site, mut server) = served("shutdown_grace: 1h\n");
+    let (_site, mut server) = served("shutdown: { grace: 1h }\n");
     let mut idle = Http::connect(server.addr).await;
     idle.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!(idle.answer().await.status, 200);

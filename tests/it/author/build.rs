@@ -2,7 +2,12 @@
 
 use std::fs;
 
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::{Answer, built, edit, in_environment, jackfield, new_bundle, run};
 
@@ -98,4 +103,56 @@ fn names_the_remedy_of_a_missing_tool_or_source() {
     let Answer { code, err, .. } = jackfield(root.path(), &["build"]);
     assert_eq!(code, Some(1));
     assert!(err.contains(". has no websocket_routing.yml\n  = help: "), "{err}");
+}
+
+/// Answers each request with the rate of the guide.
+async fn answer_rates(backend: TcpListener) {
+    while let Ok((mut stream, _)) = backend.accept().await {
+        let mut request = Vec::new();
+        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "a whole request");
+        }
+        let request = String::from_utf8(request).unwrap();
+        assert!(request.starts_with("GET /eur.json HTTP/1.1\r\n"), "{request}");
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\n1.25\n";
+        stream.write_all(answer).await.unwrap();
+    }
+}
+
+/// The example of docs/capabilities.md, with a server of the test in the place of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_what_is_not_granted_and_serves_it_with_the_grant() {
+    let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = backend.local_addr().unwrap().to_string();
+    tokio::spawn(answer_rates(backend));
+    let page = include_str!("../../../docs/capabilities.md");
+    let (_, example) = page.split_once("## A request, step by step").expect("the example");
+    let block = |language: &str| {
+        let (_, rest) = example.split_once(&format!("```{language}\n")).expect("a block");
+        let (text, _) = rest.split_once("```").expect("the end of a block");
+        text.replace("127.0.0.1:9000", &address)
+    };
+    let (_root, bundle) = new_bundle("acme-rates");
+    fs::write(bundle.join("src/lib.rs"), block("rust")).unwrap();
+
+    let Answer { code, out, err } = jackfield(&bundle, &["build"]);
+    assert_eq!(code, Some(0), "{err}");
+    let needs = out.lines().last().unwrap();
+    assert!(needs.starts_with("  needs    topics, ") && needs.ends_with("http"), "{out}");
+
+    // A site is strict: nothing is granted by a build.
+    let Answer { code, out, .. } = jackfield(&bundle, &["check", "."]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("http: { allow: ["), "it has the line to add: {out}");
+
+    fs::write(bundle.join("jackfield.yml"), block("yaml")).unwrap();
+    let Answer { code, out, .. } = jackfield(&bundle, &["check", "."]);
+    assert_eq!(code, Some(0), "{out}");
+    let server = Server::start(&bundle);
+    let topic = "acme/rates/eur";
+    let mut subscriber = Client::connect(server.addr, Codec::Json, "realm1").await;
+    subscriber.subscribe(topic, json!({})).await;
+    let mut publisher = Client::connect(server.addr, Codec::Json, "realm1").await;
+    publisher.publish(topic, json!({}), json!(["now"]), json!({}));
+    assert_eq!(subscriber.event().await.args, json!([1.25]));
 }

@@ -190,7 +190,7 @@ fn builds_again_when_a_missing_tool_was_installed() {
     fs::set_permissions(tools.join(".cargo"), mode).unwrap();
     fs::rename(tools.join(".cargo"), tools.join("cargo")).unwrap();
     server.listens();
-    assert_eq!(server.log().matches("cargo is not found").count(), 1, "it is told of once");
+    assert_eq!(server.log().matches("cargo is not found").count(), 1, "it is logged once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,6 +57,18 @@ fn builds_within_a_workspace_with_a_relative_path_of_the_sdk() {
 }
 
 #[test]
+fn tells_programs_where_the_bundle_is_and_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let sdk = built::root().join("plugin-sdk").display().to_string();
+    let made = jackfield(folder.path(), &["new", "acme-json", "--sdk", &sdk, "--json"]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let made: serde_json::Value = serde_json::from_str(&made.out).unwrap();
+    assert_eq!((&made["folder"], &made["language"]), (&"acme-json".into(), &"Rust".into()));
+    assert_eq!(made["sdk"], sdk);
+    assert_eq!(made["next"][1], "jackfield build");
+}
+
+#[test]
 fn refuses_names_and_folders_that_cannot_be_used() {
     let root = tempfile::tempdir().unwrap();
     let refused = |arguments: &[&str], code: i32, text: &str| {

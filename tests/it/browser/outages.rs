@@ -171,7 +171,7 @@ async fn pages_reconnect_when_the_network_ends_their_connections() {
         json!(["open", 2, "open", 2, "open"])
     );
     let why = "return told.filter(([name]) => name === 'disconnected').map(([, { error }]) => error.message);";
-    let lost = "the connection was lost (1006)";
+    let lost = "connection lost (1006)";
     assert_eq!(browser.run("new", why).await, json!([lost, lost]));
 }
 

@@ -93,3 +93,79 @@ async fn commands_end_where_the_server_does_not_answer() {
         assert!(err.contains("no answer: none within 1"), "{err}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_ends_with_the_reader_of_its_output() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "");
+    let mut command = command(&["trace", "open/quiet", "--site", site.path().to_str().unwrap()]);
+    let mut trace = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut output = std::io::BufReader::new(trace.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+    assert!(line.contains("the trace begins"), "{line}");
+    drop(output);
+    // No message comes.
+    let ended = tokio::task::spawn_blocking(move || trace.wait().unwrap());
+    let status = jackfield_tests::client::within("the end of the command", ended).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    server.logged("result=\"ended\"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_reason_and_a_missing_site_are_errors() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "");
+    let wrong = jackfield("ended", site.path(), &["--reason", "bogus"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(wrong.err.contains("slow_subscriber"), "{wrong:?}");
+    assert_eq!(jackfield("ended", site.path(), &["--reason", "rate"]).code, Some(0));
+    let path = "/v1/ended?reason=bogus";
+    let (code, refused) = super::ask(&server.control_socket(), "GET", path, "").await;
+    assert_eq!(code, 400, "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("`reason` is one of goodbye, "), "{message}");
+    let missing = super::run(command(&["health", "/no/such/site"]));
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    assert!(
+        missing.err.contains("there is no site directory /no/such/site\n  = help: "),
+        "{missing:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_have_the_roles_that_the_server_applies() {
+    let site = Site::open();
+    let settings = "allow: { publish: [backend] }\n";
+    let server = Server::configured(site.path(), settings);
+    let socket = server.control_socket();
+    let (code, routes) = super::ask(&socket, "GET", "/v1/routes", "").await;
+    assert_eq!(code, 200);
+    let (_, matched) = super::ask(&socket, "GET", "/v1/match?topic=open/a", "").await;
+    for route in [&routes["routes"][0], &matched["route"]] {
+        assert_eq!(route["allow"], json!({ "publish": ["backend"] }), "{route}");
+        assert_eq!(route["allow_from"], json!({ "publish": "configuration" }), "{route}");
+    }
+    let file = site.path().with_extension("settings.yml");
+    std::fs::write(&file, settings).unwrap();
+    let file = file.to_str().unwrap();
+    let [by_match, by_routes] = [&["match", "open/a"][..], &["routes"]].map(|arguments| {
+        let site = [site.path().to_str().unwrap()];
+        let arguments =
+            [&arguments[..1], &site, &arguments[1..], &["--routing-only", "--config", file]];
+        super::run(command(&arguments.concat()))
+    });
+    std::fs::remove_file(file).unwrap();
+    assert!(
+        by_match.out.contains("  allowed     publish: backend (configuration)\n"),
+        "{by_match:?}"
+    );
+    assert!(by_routes.out.contains("  publish: backend (configuration)  "), "{by_routes:?}");
+    let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
+    let refused = client.publish_acknowledged("open/a", json!({}), json!([]), Value::Null).await;
+    let refused = format!("{:?}", refused.unwrap_err());
+    assert!(
+        refused.contains("the configuration (`allow`) does not allow your roles to publish"),
+        "{refused}"
+    );
+}

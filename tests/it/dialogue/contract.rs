@@ -9,6 +9,8 @@ use super::{passes, test};
 const PAGE: &str = include_str!("../../../docs/contract.md");
 const GUEST: &str = include_str!("../../guests/counter/src/lib.rs");
 
+const GUESTS: &str = include_str!("../../guests/Cargo.toml");
+
 /// Returns the only code block of a language.
 fn block(language: &str) -> &'static str {
     let fence = format!("```{language}\n");
@@ -22,6 +24,12 @@ fn a_plugin_without_an_sdk_runs() {
     let printed =
         block("rust,ignore").replace("path: \"wit\"", "path: \"../../../plugin-sdk/wit/0.2\"");
     assert_eq!(GUEST.split_once("\n\n").expect("a head comment").1, printed);
+    // The dependency is the one that it is compiled with.
+    let dependency = |manifest: &'static str| {
+        let mut lines = manifest.lines().filter(|line| line.starts_with("wit-bindgen = "));
+        lines.next().expect("the dependency")
+    };
+    assert_eq!(dependency(block("toml")), dependency(GUESTS));
     let site = Site::new();
     site.bundle("counter", block("yaml"), &[build::guest("counter")]);
     site.write("counter/tests/counts.dialogue", block("dialogue"));

@@ -1,6 +1,6 @@
 //! The sandbox as plugins in JavaScript and Python find it, compared with their guides: exact
-//! numbers, fresh random numbers, errors with their place, no network, and fresh instances before
-//! the memory is full.
+//! numbers, fresh random numbers, errors with their place, neither network nor files, and fresh
+//! instances before the memory is full.
 
 use serde_json::{Value, json};
 
@@ -93,7 +93,9 @@ async fn javascript_finds_the_sandbox_of_its_guide() {
     recycles(&mut first, "probe-js").await;
     common(&mut first).await;
     first.logs("TypeError: cannot read property 'missing' of undefined");
-    first.logs("at fail (");
+    first.logs("(TypeError: cannot read property 'missing' of undefined / at fail (");
+    let log = first.server.log();
+    assert!(!log.contains("Exception {") && !log.contains("function 1"), "{log}");
     first.call("log", json!([])).await.unwrap();
     first.logs("from the console {\"a\":1}");
     let text = json!(["grüß 😀", 11]);
@@ -128,6 +130,8 @@ async fn python_finds_the_sandbox_of_its_guide() {
     first.logs("from print");
     let network = first.call("network", json!([])).await.unwrap();
     assert_eq!(network, json!(["refused", "refused", "refused", "refused", "refused"]));
+    let files = first.call("files", json!([])).await.unwrap();
+    assert_eq!(files, json!(["refused", "refused", "refused"]));
     let mut second = Probe::start(&component, PATIENT).await;
     let random = [first.call("random", json!([])).await, second.call("random", json!([])).await];
     let [one, other] = random.map(Result::unwrap);

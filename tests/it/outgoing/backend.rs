@@ -7,36 +7,36 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The server.
-pub(super) struct Backend {
+pub(crate) struct Backend {
     listener: TcpListener,
-    pub(super) addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
 }
 
 /// A request that waits for its answer.
-pub(super) struct Arrived {
+pub(crate) struct Arrived {
     stream: TcpStream,
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Backend {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         Self { listener, addr }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
 
     /// The settings that allow it.
-    pub(super) fn allowed(&self, more: &str) -> String {
+    pub(crate) fn allowed(&self, more: &str) -> String {
         let comma = if more.is_empty() { "" } else { ", " };
         format!("http: {{ allow: ['http://{}']{comma}{more} }}", self.addr)
     }
 
     /// Waits for a request.
-    pub(super) async fn request(&self) -> Arrived {
+    pub(crate) async fn request(&self) -> Arrived {
         within("a request", async {
             let (mut stream, _) = self.listener.accept().await.unwrap();
             let mut bytes = Vec::new();
@@ -49,7 +49,7 @@ impl Backend {
     }
 
     /// Whether a request has arrived by now.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         use std::task::{Context, Poll, Waker};
         let polled = self.listener.poll_accept(&mut Context::from_waker(Waker::noop()));
         matches!(polled, Poll::Pending)
@@ -58,20 +58,20 @@ impl Backend {
 
 impl Arrived {
     /// Answers with a body.
-    pub(super) async fn answer(self, body: &str) {
+    pub(crate) async fn answer(self, body: &str) {
         let length = body.len();
         self.write(&format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")).await;
     }
 
     /// Writes anything, and ends the connection.
-    pub(super) async fn write(mut self, text: &str) {
+    pub(crate) async fn write(mut self, text: &str) {
         // The client may have left.
         let _ = self.stream.write_all(text.as_bytes()).await;
         let _ = self.stream.shutdown().await;
     }
 
     /// Waits until the client has left.
-    pub(super) async fn ended(mut self) {
+    pub(crate) async fn ended(mut self) {
         within("the end of the connection", async {
             let mut rest = [0; 1];
             while self.stream.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {}

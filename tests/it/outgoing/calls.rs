@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::backend::Backend;
 use super::{count, join, member, order, report, serve, site};
 
 const ALLOWED: &str = "calls: { allow: ['out/*', 'acme.*'] }";
@@ -79,4 +80,54 @@ async fn calls_that_lead_to_each_other_end() {
     let error = client.call("out/a", json!({}), json!([nested(9)]), Value::Null).await.unwrap_err();
     assert_eq!(error.uri, "wamp.error.unavailable", "{error:?}");
     assert_eq!(count(&server, "calls").await["in_flight"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_that_lead_to_calls_end() {
+    let site = site();
+    let server = serve(site.path(), ALLOWED);
+    let mut client = member(&server).await;
+    let echo = json!({ "procedure": "out/a", "args": [{ "do": "echo" }] });
+    let again =
+        json!({ "procedure": "out/a", "args": [{ "do": "echo" }], "tag": 1, "again": echo });
+    order(&mut client, again).await;
+    let mut answers = 0;
+    let refused = loop {
+        let report = report(&mut client).await;
+        if report[0] != "answer" {
+            break report;
+        }
+        answers += 1;
+    };
+    assert_eq!((&refused[0], &refused[2]), (&json!("refused"), &json!("wamp.error.unavailable")));
+    assert_eq!(refused[3], "calls of plugins led to each other 8 times");
+    // Results may be reported after the refusal that the last one led to.
+    while answers < 8 {
+        assert_eq!(report(&mut client).await[0], "answer");
+        answers += 1;
+    }
+    let count = count(&server, "calls").await;
+    assert_eq!(count, json!({ "in_flight": 0, "accepted": 8, "refused": 1, "dropped": 0 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_end_although_requests_are_between_them() {
+    let backend = Backend::start().await;
+    let site = site();
+    let server = serve(site.path(), &format!("{}, {ALLOWED}", backend.allowed("")));
+    let mut client = member(&server).await;
+    let args = json!([{ "do": "loop", "url": backend.url("/") }]);
+    order(&mut client, json!({ "procedure": "out/a", "args": args, "tag": 1 })).await;
+    for _ in 0..8 {
+        backend.request().await.answer("on").await;
+    }
+    let refused = loop {
+        let report = report(&mut client).await;
+        if report[0] == "refused" {
+            break report;
+        }
+    };
+    assert_eq!(refused[2], "wamp.error.unavailable", "{refused}");
+    assert!(backend.is_idle(), "the last call was not made");
+    assert_eq!(count(&server, "calls").await["accepted"], 8);
 }

@@ -21,6 +21,17 @@ async fn the_answer_of_a_request_completes_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_after_the_deferral_reaches_the_caller_at_once() {
+    let (backend, site) = (Backend::start().await, site());
+    let server = serve(site.path(), &backend.allowed(""));
+    let mut client = join(&server).await;
+    let denied = json!([{ "url": "https://evil.example/" }]);
+    let error = client.call("out/a", json!({}), denied, Value::Null).await.unwrap_err();
+    assert_eq!(error.uri, "wamp.error.runtime_error", "{error:?}");
+    assert_eq!(count(&server, "later").await["in_flight"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_answered_once() {
     let (backend, site) = (Backend::start().await, site());
     let server = serve(site.path(), &backend.allowed(""));

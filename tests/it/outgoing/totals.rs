@@ -25,10 +25,14 @@ fn sites_beyond_the_totals_are_refused_by_name() {
     check("lanes: 4, stores: 64MiB", None);
     let lanes = [
         "and other plugins 3; all together may have 3 (plugins.lanes = 3)",
-        "= help: give its routes",
+        "= help: set `plugins: { lanes: 4 }` or more in jackfield.yml",
     ];
     check("lanes: 3", Some(&lanes));
-    let stores = ["may store 67108864 bytes", "(plugins.stores = 1048576)"];
+    let stores = [
+        "may store 64MiB (plugins.*.store)",
+        "all together may store 1MiB (plugins.stores = 1MiB)",
+        "= help: set `plugins: { stores: 64MiB }` or more in jackfield.yml",
+    ];
     check("stores: 1MiB", Some(&stores));
     check("stores: 1MiB, default: { store: 1MiB }", None);
 }

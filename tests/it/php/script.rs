@@ -9,10 +9,10 @@ use tokio::process::Command;
 
 use super::oro;
 use crate::migration_guide::{block, exchanged};
-use crate::publishing_guide::installed;
 use jackfield_tests::build;
 use jackfield_tests::client::v1::{self, Hangup, Reach, Unreachable};
 use jackfield_tests::client::within;
+use jackfield_tests::packages::installed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 

@@ -21,6 +21,8 @@ async fn names_file_and_line_of_a_damaged_recording() {
     assert_eq!(lines.len(), 4, "{whole}");
     let newer = lines[0].replace("\"format\":1", "\"format\":9");
     let shifted = lines[2].replace("\"version\":0,\"at_ns\"", "\"version\":5,\"at_ns\"");
+    let second = lines[2].replacen("\"call\":1,", "\"call\":2,", 1);
+    assert_ne!(second, lines[2]);
     let cases = [
         (String::new(), "calls.ndjson:1: error: the file is empty"),
         ("hello\n".to_owned(), "calls.ndjson:1: error: this is no recording"),
@@ -38,6 +40,19 @@ async fn names_file_and_line_of_a_damaged_recording() {
         (
             [lines[0], lines[1], &shifted].concat(),
             "calls.ndjson:3: error: the recording is damaged",
+        ),
+        // A line is missing, or there twice.
+        (
+            [lines[0], lines[1], &second, lines[3]].concat(),
+            "calls.ndjson:3: error: the recording is damaged: call 2 is where call 1 should be",
+        ),
+        (
+            [lines[0], lines[1], lines[2], lines[2], lines[3]].concat(),
+            "calls.ndjson:4: error: the recording is damaged: call 1 is where call 2 should be",
+        ),
+        (
+            [lines[0], lines[1], lines[3]].concat(),
+            "calls.ndjson:3: error: the recording is damaged: it has 0 calls, and its last line says 1",
         ),
     ];
     for (text, expected) in cases {

@@ -30,12 +30,19 @@ async fn the_page_about_recordings_runs_as_printed() {
         assert_eq!(code, Some(0), "{line}");
         run += 1;
     }
-    assert_eq!(run, 4);
+    assert_eq!(run, 5);
     // The page has the exit codes and the options that there are.
     let help = crate::control::run(command(&["record", "--help"])).out;
-    for option in
-        ["--out", "--for", "--count", "--max-mib", "--with-payload", "--with-claims", "--json"]
-    {
+    for option in [
+        "--out",
+        "--for",
+        "--count",
+        "--max-mib",
+        "--with-payload",
+        "--with-claims",
+        "--with-headers",
+        "--json",
+    ] {
         assert!(help.contains(option) && PAGE.contains(option), "{option}");
     }
 }

@@ -24,7 +24,7 @@ async fn a_slow_reader_costs_calls_of_the_recording_alone() {
     let fixture = Fixture::new();
     let logged = fixture.server.log().len();
     let mut reader = unread(&fixture, r#"{"plugin":"judging","with_payload":true}"#).await;
-    fixture.server.logged_after(logged, "action=\"record with payload\"");
+    fixture.server.logged_after(logged, "with=\"payload\"");
     let mut ann = fixture.join().await;
     let text = "x".repeat(2_000);
     for _ in 0..CALLS {
@@ -99,8 +99,13 @@ async fn refuses_what_cannot_be_recorded() {
     assert_eq!(fs::read_to_string(out).unwrap(), "precious");
     let unknown = of(&["--plugin", "nobody"]);
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
-    assert!(unknown.err.contains("no plugin `nobody` serves here"), "{unknown:?}");
-    assert_eq!(of(&[]).code, Some(2));
+    assert!(unknown.err.contains("no plugin `nobody` is in service"), "{unknown:?}");
+    let unrouted = of(&["no/such/topic"]);
+    assert_eq!(unrouted.code, Some(1), "{unrouted:?}");
+    assert!(unrouted.err.contains("no route matches the topic `no/such/topic`"), "{unrouted:?}");
+    let neither = of(&[]);
+    assert_eq!(neither.code, Some(2));
+    assert!(neither.err.contains("--plugin"), "{neither:?}");
     let socket = fixture.server.control_socket();
     for (body, text) in [
         ("{}", "a recording needs a `topic`, a `plugin`, or both"),

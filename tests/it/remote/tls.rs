@@ -8,11 +8,11 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::publishing_guide::installed;
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;
 use jackfield_tests::client::within;
+use jackfield_tests::packages::installed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
@@ -20,13 +20,24 @@ use super::{Answer, jackfield, run};
 
 /// Creates a certificate for `localhost` and its key, in these files of the folder.
 async fn certificate(folder: &Path, name: &str, authority: bool) -> [String; 2] {
+    certificate_for(folder, name, authority, 2).await
+}
+
+/// Creates a certificate that expires after this number of days.
+pub(crate) async fn certificate_for(
+    folder: &Path,
+    name: &str,
+    authority: bool,
+    days: u32,
+) -> [String; 2] {
     installed("openssl", "openssl");
     let file = |end: &str| folder.join(format!("{name}-{end}.pem")).to_str().unwrap().to_owned();
     let (certificate, key) = (file("certificate"), file("key"));
     let constraints = if authority { "CA:TRUE" } else { "CA:FALSE" };
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-days", &days.to_string()])
         .args(["-addext", &format!("basicConstraints=critical,{constraints}")])
         .args(["-keyout", &key, "-out", &certificate])
         .output();
@@ -36,7 +47,7 @@ async fn certificate(folder: &Path, name: &str, authority: bool) -> [String; 2] 
 }
 
 /// Starts a proxy that terminates TLS in front of the server. Returns its port.
-async fn behind_tls(server: &Server, [certificate, key]: &[String; 2]) -> (Child, u16) {
+pub(crate) async fn behind_tls(server: &Server, [certificate, key]: &[String; 2]) -> (Child, u16) {
     installed("python3", "python3");
     let script = build::root().join("tests/peers/python/tls.py");
     let mut proxy = Command::new("python3")

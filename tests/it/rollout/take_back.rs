@@ -70,7 +70,7 @@ async fn takes_back_a_new_version_that_fails_for_several_clients() {
         }
     }
     until_version(&server, "hostile", &second).await;
-    let log = server.logged("was taken back");
+    let log = server.logged("was rolled back automatically");
     assert!(log.contains(&second) && log.contains("sha256:"), "{log}");
     let ends: Vec<Value> = fixture.history("hostile").into_iter().map(|it| it.1).collect();
     assert_eq!(ends, [Value::Null, json!("taken_back"), json!("replaced"), json!("replaced")]);
@@ -87,4 +87,29 @@ async fn takes_back_a_new_version_that_fails_for_several_clients() {
     let entry = plugin(&server, "hostile").await;
     assert_eq!(entry["digest"], second);
     assert!(entry["circuit_breaker"]["opened"].as_u64().unwrap() > 0, "it has failed too: {entry}");
+}
+
+/// The promise of ten minutes holds across a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn takes_back_a_version_that_begins_to_fail_after_a_restart() {
+    let fixture = Fixture { site: Site::open(), data: tempfile::tempdir().unwrap() };
+    fixture.site.bundle("a", AUCTION, &[]);
+    fixture.deploy("a/hostile.wasm", fs::read(build::guest("hostile")).unwrap());
+    let server = fixture.start("");
+    let file = fixture.site.file("a/hostile.wasm");
+    let first = digest(&file);
+    fixture.until_kept("hostile", &[true]).await;
+    fixture.deploy("a/hostile.wasm", relabelled(&build::guest("hostile"), 1));
+    until_version(&server, "hostile", &digest(&file)).await;
+    fixture.until_kept("hostile", &[true, true]).await;
+    drop(server);
+    let server = fixture.start("");
+    let mut clients = clients(&server, 5).await;
+    for (lot, client) in clients.iter_mut().enumerate() {
+        for lot in [lot, lot + 10] {
+            let _refused = bid(client, lot, "trap").await.unwrap_err();
+        }
+    }
+    until_version(&server, "hostile", &first).await;
+    server.logged("was rolled back automatically");
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{call, join};
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::socket::Ending;
 use jackfield_tests::client::v2::Client;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
@@ -95,6 +96,22 @@ async fn answers_a_cancelled_call_while_its_handler_runs() {
             assert_eq!(caller.try_message(), None);
         }
     }
+}
+
+/// The close frame is read while the call runs. No frame may follow the answer to it; RFC 6455,
+/// section 5.5.1.
+#[tokio::test]
+async fn answers_a_close_frame_behind_a_running_call_after_its_result() {
+    let (_site, server) = serve();
+    let mut caller = join(&server, Codec::Json).await;
+    let request = send_call(&mut caller, "sample/wait", &json!({}));
+    runs(&mut caller).await;
+    caller.socket().close(1000, "done");
+    release(&server).await;
+    let result = caller.message().await;
+    assert_eq!((&result[0], &result[1]), (&json!(50), &json!(request)), "{result}");
+    let ended = caller.ended().await;
+    assert_eq!(ended, Ending::Clean { code: Some(1000), reason: "done".to_owned() });
 }
 
 #[tokio::test]

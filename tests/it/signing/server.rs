@@ -17,15 +17,15 @@ const FILE: &str = "v/versioned.wasm";
 const SIGNATURE: &str = "v/versioned.wasm.minisig";
 
 /// A site, the keys of its authors, and a folder for the data of its servers.
-struct Fixture {
-    site: Site,
-    keys: Keys,
+pub(super) struct Fixture {
+    pub(super) site: Site,
+    pub(super) keys: Keys,
     /// Where components are signed before they are deployed.
-    desk: tempfile::TempDir,
+    pub(super) desk: tempfile::TempDir,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let fixture =
             Self { site: Site::new(), keys: Keys::new(), desk: tempfile::tempdir().unwrap() };
         fixture.site.bundle("v", ROUTES, &[]);
@@ -33,7 +33,7 @@ impl Fixture {
     }
 
     /// Signs a version. Returns the component and the signature.
-    fn signed(&self, key: &str, version: u32, number: &str) -> (Vec<u8>, Vec<u8>) {
+    pub(super) fn signed(&self, key: &str, version: u32, number: &str) -> (Vec<u8>, Vec<u8>) {
         let file = self.desk.path().join("versioned.wasm");
         fs::write(&file, component(version)).unwrap();
         let signed = self.keys.sign(key, &file, &["--number", number]);
@@ -44,7 +44,7 @@ impl Fixture {
         )
     }
 
-    fn deploy(&self, (component, signature): (Vec<u8>, Vec<u8>)) {
+    pub(super) fn deploy(&self, (component, signature): (Vec<u8>, Vec<u8>)) {
         self.site.rename_over(SIGNATURE, signature);
         self.site.rename_over(FILE, component);
     }
@@ -53,7 +53,7 @@ impl Fixture {
         format!("data: {}\nplugins: {{ {plugins} }}\n", self.desk.path().join("data").display())
     }
 
-    fn start(&self, plugins: &str) -> Server {
+    pub(super) fn start(&self, plugins: &str) -> Server {
         Server::configured(self.site.path(), &self.config(plugins))
     }
 
@@ -66,13 +66,13 @@ impl Fixture {
         assert!(refused.code == Some(1) && refused.err.contains(text), "{refused:?}");
     }
 
-    fn jackfield(&self, arguments: &[&str]) -> Output {
+    pub(super) fn jackfield(&self, arguments: &[&str]) -> Output {
         let site = self.site.path().to_str().unwrap();
         run(command(&[arguments, &["--site", site]].concat()))
     }
 
     /// Reloads, which fails with this text; returns when the server has said so.
-    fn refuses(&self, text: &str) {
+    pub(super) fn refuses(&self, text: &str) {
         let reloaded = run(command(&["reload", self.site.path().to_str().unwrap(), "--json"]));
         let problems = reloaded.json()["problems"].to_string();
         assert!(reloaded.code == Some(1) && problems.contains(text), "{reloaded:?}\nlacks {text}");
@@ -84,7 +84,7 @@ impl Fixture {
     }
 
     /// Waits until this many versions are kept.
-    async fn until_kept(&self, count: usize) {
+    pub(super) async fn until_kept(&self, count: usize) {
         let kept = || {
             let history = self.jackfield(&["history", "versioned", "--json"]).json();
             let versions = history["plugins"][0]["versions"].as_array().cloned();
@@ -177,6 +177,7 @@ async fn returns_only_to_versions_that_are_signed() {
     fixture.deploy(fixture.signed("old", 1, "1"));
     let first = digest(&fixture.site.file(FILE));
     let server = fixture.start(&both);
+    server.logged("only plugins that one of these keys has signed are loaded");
     fixture.until_kept(1).await;
     fixture.deploy(fixture.signed("new", 2, "2"));
     fixture.until_served(&server).await;
@@ -206,6 +207,9 @@ async fn returns_only_to_versions_that_are_signed() {
     fixture.until_served(&server).await;
     let refused = fixture.jackfield(&["rollback", "versioned", &first]);
     assert!(refused.code == Some(1) && refused.out.contains("is not signed"), "{refused:?}");
+    // It names the version, as the file of the site has a signature.
+    let named = format!("the kept version {first}, which serves instead of this file, is not");
+    assert!(refused.out.contains(&named), "{refused:?}");
     fixture.until_served(&server).await;
 }
 

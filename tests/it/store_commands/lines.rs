@@ -66,7 +66,7 @@ async fn an_export_is_imported_as_it_was() {
     let mut piped = command(&["store", "import", "hostile", "-", "--replace", "--socket", socket]);
     piped.stdin(Stdio::from(fs::File::open(path("old")).unwrap()));
     let piped = run(piped);
-    assert_eq!(piped.out, "1 keys written, 3 removed, 1 had expired\n", "{}", piped.err);
+    assert_eq!(piped.out, "1 key written, 3 removed, 1 had expired\n", "{}", piped.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,4 +149,106 @@ async fn files_that_are_no_export_change_nothing() {
     assert_eq!(done(&server, &["get", "hostile", "b"]), "1\n");
     let error = refused(&server, &["import", "hostile", folder.path().to_str().unwrap()]);
     assert!(error.to_lowercase().contains("is a directory"), "{error}");
+}
+
+/// Imports from a pipe, into which `write` writes after the server may have answered.
+async fn import_from_pipe(
+    server: &Server,
+    mut write: impl FnMut(&mut std::process::ChildStdin) -> bool + Send + 'static,
+) -> std::process::Output {
+    let socket = server.control_socket();
+    let arguments = ["store", "import", "hostile", "-", "--socket", socket.to_str().unwrap()];
+    let mut importing = command(&arguments);
+    importing.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = importing.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let (ended, end) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        while write(&mut stdin) {}
+        // The pipe stays open until the command has ended.
+        let _ended = end.recv();
+    });
+    let waiting = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap());
+    let output = jackfield_tests::client::within("the end of the import", waiting).await.unwrap();
+    drop(ended);
+    writer.join().unwrap();
+    output
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_in_a_line_ends_a_pipe_that_does_not_end() {
+    use std::io::Write as _;
+    let site = site();
+    let server = serve(&site, None, "");
+    let lines = "no head\n".repeat(8_192);
+    let endless = import_from_pipe(&server, move |pipe| pipe.write_all(lines.as_bytes()).is_ok());
+    let mut is_written = false;
+    let silent = import_from_pipe(&server, move |pipe| {
+        !std::mem::replace(&mut is_written, true) && pipe.write_all(b"no head\n").is_ok()
+    });
+    let (endless, silent) = tokio::join!(endless, silent);
+    for output in [endless, silent] {
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.starts_with("-:1: error: this is not the head of an export"), "{err}");
+        assert!(err.ends_with("error: nothing is imported\n"), "{err}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transfers_are_bounded_together() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let site = site();
+    let server = serve(&site, None, "");
+    // More than the buffers of a socket hold.
+    for number in 0..8 {
+        done(&server, &["set", "hostile", &format!("k{number}"), &"v".repeat(100_000)]);
+    }
+    let open = async |request: &str| {
+        let socket = server.control_socket();
+        let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    };
+    let socket = server.control_socket();
+    let unfinished = "POST /v1/store/import?plugin=hostile HTTP/1.1\r\nHost: x\r\n\
+                      Content-Length: 900\r\n\r\n{";
+    let mut imports = Vec::new();
+    for _ in 0..2 {
+        imports.push(open(unfinished).await);
+    }
+    let import = "/v1/store/import?plugin=hostile";
+    // The requests before are read in tasks of their own: a place is taken a moment later.
+    jackfield_tests::client::within("the limit of imports", async {
+        while ask(&socket, "POST", import, "").await.0 != 429 {}
+    })
+    .await;
+    let (_, answer) = ask(&socket, "POST", import, "").await;
+    assert_eq!(answer["error"], "jackfield.error.too_many_requests", "{answer}");
+    drop(imports);
+    jackfield_tests::client::within("a place for an import", async {
+        while ask(&socket, "POST", import, "").await.0 == 429 {}
+    })
+    .await;
+
+    let request = "GET /v1/store/export?plugin=hostile HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut exports = Vec::new();
+    for _ in 0..4 {
+        let mut stream = open(request).await;
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        exports.push(stream);
+    }
+    let error = refused(&server, &["export", "hostile"]);
+    assert!(error.contains("4 exports are under way already"), "{error}");
+    // Their moment is before this change.
+    done(&server, &["delete", "hostile", "--all"]);
+    for mut stream in exports {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text.matches("\"key\":").count(), 8);
+    }
+    let empty = done(&server, &["export", "hostile"]);
+    assert_eq!(empty.lines().count(), 1, "{empty}");
 }

@@ -218,10 +218,10 @@ impl Inner {
         drop(state);
         match outcome {
             Err(error) if is_down && !was_down => {
-                warn!("{error}; cached users are admitted for {}", self.settings.grace);
+                warn!(name: "users.unavailable", "{error}; cached users are admitted for {}", self.settings.grace);
             }
             _ if was_down && !is_down => {
-                info!("the users at {} can be asked again", self.asker.place());
+                info!(name: "users.available", "the users at {} can be asked again", self.asker.place());
             }
             _ => {}
         }

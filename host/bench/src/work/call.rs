@@ -6,7 +6,7 @@ use super::text;
 use crate::coordinator::Coordinator;
 use crate::error::BenchError;
 use crate::protocol::{ClientProtocol, RequestError};
-use crate::report::Report;
+use crate::report::BenchReport;
 use crate::timestamp::Timestamp;
 
 const LABELS: Labels = Labels {
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     coordinator: &mut Coordinator<'_>,
     callers: usize,
     procedure: &str,
-) -> Result<Report, BenchError> {
+) -> Result<BenchReport, BenchError> {
     let payload = coordinator.shared().plan.payload;
     let request_writer = |_| Call { text: text(payload), procedure: procedure.to_owned() };
     requests::run(coordinator, callers, request_writer, LABELS).await

@@ -10,7 +10,7 @@ use crate::clock::{Schedule, nanoseconds};
 use crate::coordinator::{Coordinator, float};
 use crate::error::BenchError;
 use crate::protocol::ServerMessage;
-use crate::report::{self, Report};
+use crate::report::{self, BenchReport};
 use crate::session::{self, Role};
 use crate::socket::Socket;
 use crate::tally::Tally;
@@ -29,7 +29,7 @@ pub(crate) async fn run(
     coordinator: &mut Coordinator<'_>,
     connections: usize,
     bare: bool,
-) -> Result<Report, BenchError> {
+) -> Result<BenchReport, BenchError> {
     let shared = Arc::clone(coordinator.shared());
     let start = shared.period.clock.now();
     shared.period.set(start, u64::MAX);
@@ -47,7 +47,7 @@ pub(crate) async fn run(
 
     let tally = coordinator.workers.tally()?;
     let lost = coordinator.disconnects.as_ref().map_or(0, |ended| ended.0);
-    let mut report = Report::new(&shared.plan, seconds);
+    let mut report = BenchReport::new(&shared.plan, seconds);
     report.count("connects", "connections opened", tally.counts.done);
     report.rate("connects_per_second", "connects", tally.counts.done, seconds);
     report.count("refused", "refused", attempts.refused);

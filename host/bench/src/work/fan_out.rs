@@ -11,7 +11,7 @@ use crate::clock::Schedule;
 use crate::coordinator::{Coordinator, float};
 use crate::error::BenchError;
 use crate::protocol::{ClientProtocol, ServerMessage};
-use crate::report::Report;
+use crate::report::BenchReport;
 use crate::session::{self, Role};
 use crate::socket::{Socket, SocketWriter};
 use crate::tally::Tally;
@@ -57,7 +57,7 @@ const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) async fn run(
     coordinator: &mut Coordinator<'_>,
     workload: Workload,
-) -> Result<Report, BenchError> {
+) -> Result<BenchReport, BenchError> {
     let shared = Arc::clone(coordinator.shared());
     let state = Arc::new(FanOutState::new(&shared, workload));
     let Workload { topics, subscribers, publishers, subscriptions_per_connection: each } = workload;
@@ -101,7 +101,7 @@ pub(crate) async fn run(
     let sent = period.end().max(counts.sent);
     let published = float(sent.saturating_sub(period.begin())) / 1e9;
     let delivered = float(sent.max(counts.last).saturating_sub(period.begin())) / 1e9;
-    let mut report = Report::new(&shared.plan, published);
+    let mut report = BenchReport::new(&shared.plan, published);
     report.count("publishes", "events published", counts.requested);
     report.count("deliveries", "deliveries", counts.done);
     report.count("lost", "lost", expected.saturating_sub(counts.done));

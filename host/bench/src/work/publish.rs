@@ -8,7 +8,7 @@ use super::text;
 use crate::coordinator::Coordinator;
 use crate::error::BenchError;
 use crate::protocol::{ClientProtocol, RequestError};
-use crate::report::Report;
+use crate::report::BenchReport;
 use crate::session;
 use crate::timestamp::Timestamp;
 use crate::workers::RunContext;
@@ -27,7 +27,7 @@ pub(crate) async fn run(
     coordinator: &mut Coordinator<'_>,
     publishers: usize,
     topics: usize,
-) -> Result<Report, BenchError> {
+) -> Result<BenchReport, BenchError> {
     let shared = Arc::clone(coordinator.shared());
     let request_writer = |number| Publication::new(&shared, number, publishers, topics);
     requests::run(coordinator, publishers, request_writer, LABELS).await

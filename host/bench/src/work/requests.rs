@@ -12,7 +12,7 @@ use crate::clock::Schedule;
 use crate::coordinator::{Coordinator, float};
 use crate::error::BenchError;
 use crate::protocol::{ClientProtocol, RequestError, ServerMessage};
-use crate::report::Report;
+use crate::report::BenchReport;
 use crate::session::{self, Role};
 use crate::socket::{MessageHandler, SocketWriter};
 use crate::tally::Tally;
@@ -76,7 +76,7 @@ pub(crate) async fn run<P: RequestWriter>(
     connections: usize,
     request_writer: impl Fn(usize) -> P,
     text: Labels,
-) -> Result<Report, BenchError> {
+) -> Result<BenchReport, BenchError> {
     let shared = Arc::clone(coordinator.shared());
     let slots: Arc<[Slot]> = (0..connections).map(|_| Slot::default()).collect();
     for number in 0..connections {
@@ -107,7 +107,7 @@ pub(crate) async fn run<P: RequestWriter>(
     let period = &shared.period;
     let seconds = float(period.end().saturating_sub(period.begin())) / 1e9;
     let answered = float(period.end().max(counts.last).saturating_sub(period.begin())) / 1e9;
-    let mut report = Report::new(&shared.plan, seconds);
+    let mut report = BenchReport::new(&shared.plan, seconds);
     report.count(text.requested.0, text.requested.1, counts.requested);
     report.count("lost", text.lost, counts.requested.saturating_sub(counts.done));
     report.rate(text.rate, text.unit, counts.done, answered);

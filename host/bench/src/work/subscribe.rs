@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use crate::coordinator::{Coordinator, float};
 use crate::error::BenchError;
 use crate::protocol::ServerMessage;
-use crate::report::Report;
+use crate::report::BenchReport;
 use crate::session::{self, Role};
 use crate::socket::Socket;
 use crate::tally::Tally;
@@ -17,7 +17,7 @@ pub(crate) async fn run(
     coordinator: &mut Coordinator<'_>,
     connections: usize,
     topics: usize,
-) -> Result<Report, BenchError> {
+) -> Result<BenchReport, BenchError> {
     let shared = Arc::clone(coordinator.shared());
     let go = Arc::new(Notify::new());
     for number in 0..connections {
@@ -41,7 +41,7 @@ pub(crate) async fn run(
     coordinator.check_result(&counts)?;
     let period = &shared.period;
     let seconds = float(period.end().saturating_sub(period.begin())) / 1e9;
-    let mut report = Report::new(&shared.plan, seconds);
+    let mut report = BenchReport::new(&shared.plan, seconds);
     report.count("subscribes", "subscriptions", counts.done);
     report.count("unsubscribes", "unsubscriptions", counts.other);
     let answered = counts.done + counts.other;

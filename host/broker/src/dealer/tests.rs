@@ -15,8 +15,13 @@ use crate::session::{Features, Transport};
 mod ended;
 mod shares;
 
-const LIMITS: RealmLimits =
-    RealmLimits { subscriptions: 3, patterns: 2, realm_subscriptions: 8, client_percent: 100 };
+const LIMITS: RealmLimits = RealmLimits {
+    subscriptions: 3,
+    patterns: 2,
+    realm_subscriptions: 8,
+    topics: 8,
+    client_percent: 100,
+};
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 struct NoLink;

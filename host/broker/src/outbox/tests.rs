@@ -2,6 +2,8 @@
 
 use super::*;
 
+use jackfield_wamp::id::SubscriptionId;
+
 fn outbox(bytes: usize, frames: usize, overflow: Overflow) -> Outbox {
     Outbox::new(Bounds { bytes, frames, overflow })
 }
@@ -140,8 +142,16 @@ fn close_completes_a_partial_frame_and_sends_nothing_after_it() {
     let _ = outbox.push("hello".into());
     let _ = outbox.push("world".into());
     let _ = drain(&outbox, 2);
-    assert!(outbox.close(CloseReason { reason: "a".into(), message: String::new() }));
-    assert!(!outbox.close(CloseReason { reason: "b".into(), message: String::new() }));
+    assert!(outbox.close(CloseReason {
+        cause: CloseCause::Handler,
+        reason: "a".into(),
+        message: String::new()
+    }));
+    assert!(!outbox.close(CloseReason {
+        cause: CloseCause::Handler,
+        reason: "b".into(),
+        message: String::new()
+    }));
     outbox.farewell([Bytes::from("bye")], true);
     assert_eq!(outbox.push("late".into()), PushOutcome::Closed);
     assert_eq!(drain(&outbox, 100), (b"llobye".to_vec(), Drained::Empty));
@@ -162,10 +172,103 @@ fn counts_for_the_total_while_its_transport_takes_no_more() {
     assert_eq!(total.bytes(), outbox.held_bytes());
     assert!(outbox.is_total_exceeded());
     // A partly written frame has to stay.
-    let closing = CloseReason { reason: "full".into(), message: String::new() };
+    let closing =
+        CloseReason { cause: CloseCause::Handler, reason: "full".into(), message: String::new() };
     assert!(outbox.evict(closing.clone()));
     assert!(!outbox.evict(closing));
     assert_eq!(total.bytes(), 1_500 + FRAME_OVERHEAD_BYTES);
     drop(outbox);
     assert_eq!(total.bytes(), 0);
+}
+
+/// Returns the frame of an event with the number of events that it replaces.
+fn numbered(text: &'static str) -> impl Fn(u64) -> Option<Bytes> {
+    move |count| Some(format!("{text}+{count}").into())
+}
+
+fn subscription(id: u64) -> SubscriptionId {
+    SubscriptionId::new(id).unwrap()
+}
+
+#[test]
+fn a_newer_event_replaces_a_waiting_one_of_its_subscription() {
+    let outbox = outbox(100, 10, Overflow::Latest);
+    let push =
+        |id, text: &'static str| outbox.push_latest(subscription(id), text.into(), numbered(text));
+    // A subscriber that keeps up gets every event.
+    assert_eq!(push(1, "a1 "), PushOutcome::Flush);
+    assert_eq!(push(1, "a2 "), PushOutcome::Queued);
+    assert_eq!(drain(&outbox, 100), (b"a1 a2 ".to_vec(), Drained::Empty));
+    let _ = push(1, "a3 ");
+    let _ = outbox.reply("reply ".into());
+    let _ = push(2, "b1 ");
+    // The transport is blocked within the event, which stays.
+    assert_eq!(drain(&outbox, 1), (b"a".to_vec(), Drained::Blocked));
+    let _ = push(1, "a4 ");
+    let _ = push(2, "b2 ");
+    let _ = push(1, "a5 ");
+    let _ = push(1, "a6 ");
+    // Events keep the order in which the newest ones were published.
+    assert_eq!(drain(&outbox, 100), (b"3 reply b2 +1a6 +2".to_vec(), Drained::Empty));
+    let OutboxTraffic { replaced, dropped, waiting, .. } = outbox.traffic();
+    assert_eq!((replaced, dropped, waiting), (3, 0, 0));
+    // Afterwards, no count is left.
+    let _ = push(1, "a7 ");
+    assert_eq!(drain(&outbox, 100), (b"a7 ".to_vec(), Drained::Empty));
+}
+
+#[test]
+fn a_client_without_the_newest_event_is_closed() {
+    let outbox = outbox(8, 10, Overflow::Latest);
+    let push = |id, text: &'static str| outbox.push_latest(subscription(id), text.into(), |_| None);
+    let _ = push(1, "aaaa");
+    assert_eq!(drain(&outbox, 0).1, Drained::Blocked);
+    for _ in 0..100 {
+        // Version 1 shows no count.
+        assert_eq!(push(1, "bbbb"), PushOutcome::Queued);
+    }
+    assert_eq!(push(2, "cccc"), PushOutcome::Queued);
+    assert_eq!(push(3, "d"), PushOutcome::Overflow);
+    // By a pattern, an event is dropped.
+    let outbox = self::outbox(4, 10, Overflow::Latest);
+    let _ = outbox.push("abcd".into());
+    assert_eq!(outbox.push("e".into()), PushOutcome::Dropped);
+}
+
+proptest::proptest! {
+    /// However events, replies and writes alternate: replies stay, and of each subscription the newest
+    /// event arrives last, in the order of publication.
+    #[test]
+    fn the_newest_event_of_each_subscription_arrives(
+        steps in proptest::collection::vec((0..5_u8, 0..12_usize), 0..100)
+    ) {
+        let outbox = outbox(10_000, 1_000, Overflow::Latest);
+        let mut written = Vec::new();
+        let mut newest = [None; 3];
+        let mut replies = 0;
+        for (number, (what, room)) in (0_u8..).zip(steps) {
+            match what {
+                0..3 => {
+                    let id = u64::from(what) + 1;
+                    let frame = Bytes::copy_from_slice(&[what, number, b'|']);
+                    let _ = outbox.push_latest(subscription(id), frame, |_| None);
+                    newest[usize::from(what)] = Some(number);
+                }
+                3 => {
+                    let _ = outbox.reply(Bytes::copy_from_slice(&[3, number, b'|']));
+                    replies += 1;
+                }
+                _ => written.extend(drain(&outbox, room).0),
+            }
+        }
+        written.extend(drain(&outbox, 10_000).0);
+        let frames: Vec<(u8, u8)> = written.chunks(3).map(|it| (it[0], it[1])).collect();
+        proptest::prop_assert_eq!(written.len() % 3, 0);
+        proptest::prop_assert!(frames.is_sorted_by_key(|it| it.1), "{:?}", frames);
+        proptest::prop_assert_eq!(frames.iter().filter(|it| it.0 == 3).count(), replies);
+        for (what, newest) in (0..).zip(newest) {
+            let last = frames.iter().rfind(|it| it.0 == what).map(|it| it.1);
+            proptest::prop_assert_eq!(last, newest);
+        }
+    }
 }

@@ -11,9 +11,11 @@ use jackfield_wamp::payload::Payload;
 
 use super::*;
 use crate::Identity;
-use crate::outbox::{Bounds, CloseReason, Outbox, Overflow};
+use crate::close_reason::CloseReason;
+use crate::outbox::{Bounds, Outbox, Overflow};
 use crate::session::{Features, Transport};
 
+mod pages;
 mod shares;
 mod too_long;
 
@@ -113,12 +115,18 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
         narrowed: None,
         disclosed: None,
         patterns: PatternAudience::Everybody,
+        overflow: None,
         payload,
     }
 }
 
-const LIMITS: RealmLimits =
-    RealmLimits { subscriptions: 3, patterns: 2, realm_subscriptions: 100, client_percent: 100 };
+const LIMITS: RealmLimits = RealmLimits {
+    subscriptions: 3,
+    patterns: 2,
+    realm_subscriptions: 100,
+    topics: 1_000,
+    client_percent: 100,
+};
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 #[test]
@@ -168,7 +176,7 @@ fn an_event_reaches_each_subscription_in_its_dialect() {
     let payload = Payload::from_json("[5]", "{}").unwrap();
     let report =
         realm.publish(&publication("t.x", &payload), &mut PendingFlushes::default()).unwrap();
-    assert_eq!(report, Report { delivered: 3 });
+    assert_eq!(report, DeliveryReport { delivered: 3 });
     assert_eq!(old.read(), [r#"[8,"t.x",5]"#]);
     assert_eq!(new.read(), ["[36,1,9,{},[5]]", r#"[36,2,9,{"topic":"t.x"},[5]]"#]);
     let guarded = Publication { patterns: PatternAudience::Nobody, ..publication("t.x", &payload) };

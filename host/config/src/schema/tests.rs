@@ -42,7 +42,7 @@ limits:
   connections: 6
 keepalive: { interval: 5s, timeout: 1m }
 handshake_timeout: 3
-shutdown_grace: 500ms
+shutdown: { grace: 500ms }
 plugins:
   cache: /tmp/c
   default: { memory: 1 MiB, grant: [log, store], circuit_breaker: { faults: 9, window: 1s } }
@@ -74,7 +74,7 @@ log: { format: json }
     assert_eq!((config.limits.subscriptions, config.limits.connections), (5, 6));
     assert_eq!(config.keepalive.timeout.as_secs(), 60);
     assert_eq!(config.handshake_timeout.as_secs(), 3);
-    assert_eq!(config.shutdown_grace.as_millis(), 500);
+    assert_eq!(config.shutdown.grace.as_millis(), 500);
     assert_eq!(config.watch.poll.unwrap().as_secs(), 2);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.plugins.cache, Some(PathBuf::from("/tmp/c")));
@@ -103,6 +103,20 @@ log: { format: json }
     let states = ["acme", "other"].map(|name| config.plugins.state(name));
     assert_eq!(states, [StateMode::Synced, StateMode::Written]);
     assert_eq!(config.plugins.needs_data().as_deref(), Some("plugins.named.acme.state"));
+}
+
+#[test]
+fn lists_of_servers_and_procedures_are_grants() {
+    let check = |settings: &str, expected: &[&str]| {
+        let text = format!("plugins: {{ named: {{ acme: {{ grant: [], {settings} }} }} }}\n");
+        let config = parse(&text).unwrap();
+        let grant = config.plugins.policy("acme").grant;
+        assert_eq!(grant.names().collect::<Vec<_>>(), expected, "{settings}");
+    };
+    check("http: { allow: ['https://a.example'] }", &["http"]);
+    check("http: { allow: ['https://a.example'], blocking: true }", &["http", "fetch"]);
+    check("http: { blocking: true }", &[]);
+    check("calls: { allow: ['acme.*'] }", &["calls"]);
 }
 
 #[test]
@@ -174,12 +188,12 @@ fn errors_have_their_place() {
     check(
         "keepalive: 5",
         "j.yml:1:12: error: `keepalive` takes a map, not a number",
-        "write one of its keys below it: interval, timeout",
+        "write a map with some of its keys, `{ interval: VALUE }`: interval, timeout",
     );
     check(
         "limits: { outbox: 32 MiB }",
         "j.yml:1:19: error: `limits.outbox` takes a map, not text",
-        "write one of its keys below it: bytes, messages",
+        "write a map with some of its keys, `{ bytes: VALUE }`: bytes, messages",
     );
     check(
         "allow: { publish: backend }",
@@ -212,8 +226,12 @@ fn invalid_values_are_reported_at_their_place() {
         "keep",
     );
     check("listen: 127.0.0.1:1\n---\nlog: {}", "j.yml:2:1: error: a second YAML document", "");
-    check("- a", "j.yml:1:1: error: the settings are a map, not a list", "write one of its keys");
-    check("hello", "j.yml:1:1: error: the settings are a map, not text", "write one of");
+    check(
+        "- a",
+        "j.yml:1:1: error: the settings are a map, not a list",
+        "write a map with some of its keys",
+    );
+    check("hello", "j.yml:1:1: error: the settings are a map, not text", "write a map with");
     check(
         "limits: { connections: 0 }",
         "j.yml:1:24: error: `0` is not what belongs here",
@@ -376,7 +394,7 @@ fn documentation_states_the_defaults() {
     let (_, rest) = page.split_once("```yaml\n").unwrap();
     let (sample, _) = rest.split_once("```").unwrap();
     assert_eq!(parse(sample).unwrap(), Config::default());
-    let keys = ["listen", "realms", "outbox", "messages", "grant", "settle", "shutdown_grace"];
+    let keys = ["listen", "realms", "outbox", "messages", "grant", "settle", "shutdown"];
     assert!(keys.iter().all(|key| sample.contains(&format!("{key}:"))), "the sample is whole");
 }
 

@@ -99,6 +99,7 @@ impl CodeCache {
             match Self::within(folder) {
                 Ok(root) => return Ok(Self::new(root, None)),
                 Err(text) => tracing::warn!(
+                    name: "compile.cache_unusable",
                     folder = %folder.display(),
                     "the cache of compiled plugins is not used, plugins are compiled at each \
                      start: {text}"
@@ -198,7 +199,7 @@ impl CodeCache {
         }
         let record = Record::Failed { failure: failure.clone(), limits: conditions(limits) };
         if let Err(error) = self.write(key, &record) {
-            tracing::warn!(%error, "cannot store a compile error; the file is compiled again at each start");
+            tracing::warn!(name: "compile.error_not_kept", %error, "cannot store a compile error; the file is compiled again at each start");
         }
     }
 

@@ -8,14 +8,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
+use tracing::debug;
 
 use super::CompileCommand;
 use super::error::CompileError;
-use super::worker::CompileReply;
+use super::worker::{CompileReply, STARVED_EXIT_CODE};
 
 /// Text read from stdout and stderr each.
 const MAX_TEXT_BYTES: u64 = 64 << 10;
@@ -39,17 +41,40 @@ const FAULTS: [Signal; 8] = [
 /// A process that is killed on drop.
 struct Process(Option<Child>);
 
-/// Compiles into `folder`. Returns the hash of the engine.
+/// Result of a compiler process.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum CompileOutcome {
+    /// The hash of the engine.
+    Compiled(u64),
+    Failed(CompileError),
+    /// An idle process got too little CPU time.
+    Starved,
+}
+
+/// One component, and how it is compiled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CompileJob<'a> {
+    /// The file's name for lists of processes.
+    pub(super) file: &'a str,
+    pub(super) bytes: &'a [u8],
+    /// An empty folder for the code.
+    pub(super) folder: &'a Path,
+    /// When the process is killed.
+    pub(super) deadline: Instant,
+    /// Whether the process uses only cores that no other one wants.
+    pub(super) is_idle: bool,
+}
+
+/// Runs one process.
 ///
 /// # Errors
-/// When no process can be started or listened to. The inner error is what came of compiling.
+/// When no process can be started or listened to.
 pub(super) async fn run(
     command: &CompileCommand,
-    folder: &Path,
-    file: &str,
-    bytes: &[u8],
-) -> io::Result<Result<u64, CompileError>> {
-    let mut process = start(command, folder, file, bytes.len())?;
+    job: CompileJob<'_>,
+) -> io::Result<CompileOutcome> {
+    let CompileJob { bytes, deadline, .. } = job;
+    let mut process = start(command, job)?;
     let (stdin, stdout, stderr) = process.pipes()?;
     let talk = async {
         // Its end is what tells the process that its answer is not wanted any more.
@@ -65,8 +90,8 @@ pub(super) async fn run(
         written?;
         Ok::<_, io::Error>((said?, complained?))
     };
-    match tokio::time::timeout(command.limits.time, talk).await {
-        Err(_elapsed) => Ok(Err(CompileError::Time)),
+    match tokio::time::timeout_at(deadline.into(), talk).await {
+        Err(_elapsed) => Ok(CompileOutcome::Failed(CompileError::Time)),
         Ok(talked) => {
             let (said, complained) = talked?;
             Ok(outcome(process.wait().await?, &said, &complained))
@@ -74,20 +99,22 @@ pub(super) async fn run(
     }
 }
 
-fn start(command: &CompileCommand, folder: &Path, file: &str, bytes: usize) -> io::Result<Process> {
+fn start(command: &CompileCommand, job: CompileJob<'_>) -> io::Result<Process> {
     let spawn = |program: &Path| {
         Command::new(program)
             .arg(&command.subcommand)
             .arg("--folder")
-            .arg(folder)
-            .args(["--bytes", &bytes.to_string()])
+            .arg(job.folder)
+            .args(["--bytes", &job.bytes.len().to_string()])
             .args(["--memory", &command.limits.memory.to_string()])
             .args(["--cpu", &command.limits.cpu.as_secs().max(1).to_string()])
+            .args(job.is_idle.then_some("--idle"))
             // Shown in process lists.
             .arg("--")
-            .arg(file)
-            // The environment may hold secrets, and the compiler needs nothing of it.
+            .arg(job.file)
+            // The server's environment may hold secrets.
             .env_clear()
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             // What a terminal sends to the server's group, the server passes on by itself.
             .process_group(0)
@@ -113,23 +140,34 @@ async fn text(pipe: pipe::Receiver) -> io::Result<String> {
 }
 
 /// The result of an ended process.
-fn outcome(status: ExitStatus, said: &str, complained: &str) -> Result<u64, CompileError> {
-    if let Ok(answer) = serde_json::from_str::<CompileReply>(said) {
-        return answer.failure.map_or(Ok(answer.engine), Err);
+fn outcome(status: ExitStatus, said: &str, complained: &str) -> CompileOutcome {
+    if let Ok(CompileReply { engine, failure, priority_error }) = serde_json::from_str(said) {
+        if let Some(error) = priority_error {
+            debug!(%error, "a compiler runs with low priority, and does not wait for idle cores");
+        }
+        return failure.map_or(CompileOutcome::Compiled(engine), CompileOutcome::Failed);
     }
+    if status.code() == Some(STARVED_EXIT_CODE) {
+        return CompileOutcome::Starved;
+    }
+    CompileOutcome::Failed(failure(status, complained))
+}
+
+/// The error of a process that has ended without a reply.
+fn failure(status: ExitStatus, complained: &str) -> CompileError {
     if OUT_OF_MEMORY.iter().any(|sign| complained.contains(sign)) {
-        return Err(CompileError::Memory);
+        return CompileError::Memory;
     }
     let signal = status.signal();
     if signal == Some(Signal::XCPU.as_raw()) {
-        return Err(CompileError::Cpu);
+        return CompileError::Cpu;
     }
     if signal.is_some_and(|signal| !FAULTS.iter().any(|fault| fault.as_raw() == signal)) {
-        return Err(CompileError::Killed);
+        return CompileError::Killed;
     }
     let last = complained.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     let last: String = last.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect();
-    Err(CompileError::Crashed(format!("{status}: {last}")))
+    CompileError::Crashed(format!("{status}: {last}"))
 }
 
 impl Process {
@@ -169,21 +207,34 @@ mod tests {
 
     #[test]
     fn names_the_cause_of_a_process_exit() {
-        let check =
-            |status: i32, said: &str, complained: &str, expected: Result<u64, CompileError>| {
-                assert_eq!(outcome(ExitStatus::from_raw(status), said, complained), expected);
-            };
-        check(0, r#"{"engine":7,"failure":null}"#, "", Ok(7));
+        let check = |status: i32, said: &str, complained: &str, expected: CompileOutcome| {
+            assert_eq!(outcome(ExitStatus::from_raw(status), said, complained), expected);
+        };
+        let failed = CompileOutcome::Failed;
+        let compiled = r#"{"engine":7,"failure":null}"#;
+        check(0, compiled, "", CompileOutcome::Compiled(7));
+        let low = r#"{"engine":7,"failure":null,"priority_error":"EPERM"}"#;
+        check(0, low, "", CompileOutcome::Compiled(7));
+        let starved = STARVED_EXIT_CODE << 8;
+        check(starved, "", "", CompileOutcome::Starved);
+        check(starved, r#"{"engine":7,"fai"#, "", CompileOutcome::Starved);
+        // It was ready at the same moment.
+        check(starved, compiled, "", CompileOutcome::Compiled(7));
         let invalid = r#"{"engine":0,"failure":{"invalid":"no"}}"#;
-        check(0, invalid, "", Err(CompileError::Invalid("no".to_owned())));
-        check(6, "", "memory allocation of 5368709120 bytes failed\n", Err(CompileError::Memory));
-        check(24, "", "", Err(CompileError::Cpu));
+        check(0, invalid, "", failed(CompileError::Invalid("no".to_owned())));
+        check(
+            6,
+            "",
+            "memory allocation of 5368709120 bytes failed\n",
+            failed(CompileError::Memory),
+        );
+        check(24, "", "", failed(CompileError::Cpu));
         for from_outside in [1, 2, 9, 15] {
-            check(from_outside, "", "", Err(CompileError::Killed));
+            check(from_outside, "", "", failed(CompileError::Killed));
         }
         let overflow = "\nthread 'main' has overflowed its \x1b[31mstack\n";
         let text = "signal: 6 (SIGABRT): thread 'main' has overflowed its [31mstack".to_owned();
-        check(6, "", overflow, Err(CompileError::Crashed(text)));
-        check(0, "", "", Err(CompileError::Crashed("exit status: 0: ".to_owned())));
+        check(6, "", overflow, failed(CompileError::Crashed(text)));
+        check(0, "", "", failed(CompileError::Crashed("exit status: 0: ".to_owned())));
     }
 }

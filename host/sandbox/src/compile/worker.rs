@@ -6,9 +6,11 @@
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Cache, CacheConfig, Engine};
@@ -18,6 +20,7 @@ use super::error::CompileError;
 use super::structure;
 use crate::byte_size::byte_size;
 use crate::engine;
+use crate::scheduling::{LOW_NICENESS, Priority};
 
 /// Arguments of one compiler process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,9 @@ pub struct CompileTask {
     pub memory: usize,
     /// CPU time limit.
     pub cpu: Duration,
+    /// Whether to use only cores that no other process wants. If there are none, the process gives
+    /// up, and can be started again without.
+    pub is_idle: bool,
 }
 
 /// Reply on stdout.
@@ -39,12 +45,20 @@ pub(super) struct CompileReply {
     pub(super) engine: u64,
     /// The error, if there is no code.
     pub(super) failure: Option<CompileError>,
+    /// Why the operating system refused to let the process use idle cores only.
+    pub(super) priority_error: Option<String>,
 }
+
+/// Exit code of a process that has given up for lack of CPU time (`EX_TEMPFAIL` of sysexits.h).
+pub(super) const STARVED_EXIT_CODE: i32 = 75;
+/// The time over which the CPU time of an idle process is judged.
+const STARVATION_WINDOW: Duration = Duration::from_secs(1);
+/// The part of a core below which an idle process is starved: a process of [`LOW_NICENESS`] gets as
+/// much of a saturated machine.
+const STARVED_SHARE: u32 = 10;
 
 /// Compiled code of one component, held in memory while the plugin runs.
 const MAX_CODE_BYTES: usize = 512 << 20;
-/// Niceness of the compiler.
-const NICENESS: i32 = 10;
 /// CPU seconds beyond the limit until the process is killed.
 const CPU_GRACE_SECONDS: u64 = 5;
 /// Text of the engine's error for a failed allocation, which has no type.
@@ -58,9 +72,10 @@ pub fn run_compile_task(task: &CompileTask) -> io::Result<()> {
     let mut bytes = vec![0; task.bytes];
     io::stdin().read_exact(&mut bytes)?;
     follow_parent()?;
+    let priority_error = if task.is_idle { begin_idling()? } else { None };
     let answer = match compile(config, &task.folder, &bytes) {
-        Ok(engine) => CompileReply { engine, failure: None },
-        Err(failure) => CompileReply { engine: 0, failure: Some(failure) },
+        Ok(engine) => CompileReply { engine, failure: None, priority_error },
+        Err(failure) => CompileReply { engine: 0, failure: Some(failure), priority_error },
     };
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, &answer)?;
@@ -74,7 +89,7 @@ fn limit(task: &CompileTask) -> io::Result<()> {
     set(Resource::Cpu, cpu, cpu + CPU_GRACE_SECONDS)?;
     set(Resource::Fsize, MAX_CODE_BYTES as u64, MAX_CODE_BYTES as u64)?;
     set(Resource::Core, 0, 0)?;
-    rustix::process::nice(NICENESS)?;
+    rustix::process::nice(LOW_NICENESS)?;
     Ok(())
 }
 
@@ -94,7 +109,36 @@ fn follow_parent() -> io::Result<()> {
         drop(ended);
         std::process::abort()
     };
-    std::thread::Builder::new().spawn(watch).map(drop)
+    thread::Builder::new().name("parent-watch".to_owned()).spawn(watch).map(drop)
+}
+
+/// Makes this thread and the compiler's, which it starts later, idle ones. A thread of low priority
+/// ends the process if they are starved. Returns the reason if the operating system refuses it.
+fn begin_idling() -> io::Result<Option<String>> {
+    let watch = || {
+        let (mut began, mut used) = (Instant::now(), cpu_time());
+        loop {
+            thread::sleep(STARVATION_WINDOW);
+            let (now, now_used) = (Instant::now(), cpu_time());
+            if is_starved(now - began, now_used.saturating_sub(used)) {
+                std::process::exit(STARVED_EXIT_CODE);
+            }
+            (began, used) = (now, now_used);
+        }
+    };
+    thread::Builder::new().name("cpu-watch".to_owned()).spawn(watch)?;
+    Ok(Priority::Idle.set().err())
+}
+
+/// Whether a process that computes got too little CPU time. Not so if the window is far too long:
+/// the process was stopped, or the machine was suspended.
+fn is_starved(passed: Duration, used: Duration) -> bool {
+    passed < STARVATION_WINDOW * 2 && used < passed / STARVED_SHARE
+}
+
+/// CPU time that all threads of the process have used.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
 fn compile(
@@ -129,4 +173,26 @@ fn compile(
         return Err(CompileError::Crashed(text));
     }
     Ok(Key::engine(&engine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_starved_below_a_tenth_of_a_core() {
+        let check = |passed: u64, used: u64, expected: bool| {
+            let found = is_starved(Duration::from_millis(passed), Duration::from_millis(used));
+            assert_eq!(found, expected, "{used} ms of {passed} ms");
+        };
+        check(1_000, 0, true);
+        check(1_000, 99, true);
+        check(1_000, 100, false);
+        check(1_000, 4_000, false);
+        check(1_500, 149, true);
+        check(1_500, 150, false);
+        // Stopped, or suspended.
+        check(2_000, 0, false);
+        check(3_600_000, 5, false);
+    }
 }

@@ -8,8 +8,9 @@ use super::event;
 use crate::contract::{calls, types};
 use crate::effect::Effect;
 use crate::host_state::HostState;
-use crate::outgoing::call::OutgoingCall;
-use crate::outgoing::tally::OutgoingKind;
+use crate::outgoing::OutgoingContext;
+use crate::outgoing::call::{MAX_CALL_DEPTH, OutgoingCall};
+use crate::outgoing::tally::{NotAccepted, OutgoingKind};
 
 /// The operator has not granted the procedure.
 const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
@@ -26,7 +27,7 @@ impl calls::Host for HostState {
         timeout: Option<u32>,
         context: Vec<u8>,
     ) -> wasmtime::Result<Result<(), types::Refusal>> {
-        let (policy, tally, _) = &self.context.outgoing;
+        let OutgoingContext { policy, tally, .. } = &self.context.outgoing;
         let refuse =
             |uri: &str, message: String| Ok(Err(types::Refusal { uri: uri.to_owned(), message }));
         let Some(reply_to) = self.reply_to() else {
@@ -34,22 +35,33 @@ impl calls::Host for HostState {
             let message = "calls are made during a hook only".to_owned();
             return refuse(INVALID_ARGUMENT, message);
         };
-        if !policy.calls.allow.iter().any(|allowed| allowed.contain(&procedure)) {
+        let depth = self.call.depth;
+        if depth >= MAX_CALL_DEPTH {
             tally.refuse(OutgoingKind::Call);
-            let message = format!(
+            let message = format!("calls of plugins led to each other {MAX_CALL_DEPTH} times");
+            self.log_line(Level::WARN, &format!("a call is not made: {message}"));
+            return refuse(UNAVAILABLE, message);
+        }
+        let is_allowed = policy.calls.allow.iter().any(|allowed| allowed.contain(&procedure));
+        let denied = (!is_allowed).then(|| {
+            format!(
                 "the procedure is not allowed; to allow it, add {procedure:?} to `calls.allow` of \
                  the plugin"
-            );
-            self.log_line(Level::WARN, &format!("a call is not made: {message}"));
-            return refuse(NOT_AUTHORIZED, message);
-        }
+            )
+        });
         let event = event(arguments)?;
-        let Some(permit) = tally.permit(OutgoingKind::Call, policy.calls.in_flight) else {
-            return refuse(UNAVAILABLE, "too many calls wait for their results".to_owned());
+        let (limit, in_flight) = (policy.calls.timeout, policy.calls.in_flight);
+        let permit = match self.permit(OutgoingKind::Call, denied, in_flight) {
+            Ok(permit) => permit,
+            Err(NotAccepted::Busy) => {
+                return refuse(UNAVAILABLE, "too many calls wait for their results".to_owned());
+            }
+            Err(NotAccepted::Denied(message)) => {
+                self.log_line(Level::WARN, &format!("a call is not made: {message}"));
+                return refuse(NOT_AUTHORIZED, message);
+            }
         };
-        let limit = policy.calls.timeout;
         let timeout = timeout.map_or(limit, |it| Duration::from_millis(it.into())).min(limit);
-        let depth = 0;
         let call = OutgoingCall { reply_to, procedure, event, timeout, context, depth, permit };
         self.effect(Effect::Call(Box::new(call))).map(Ok)
     }

@@ -5,6 +5,7 @@ use tracing::Level;
 use crate::contract::{http, http_types};
 use crate::effect::Effect;
 use crate::host_state::HostState;
+use crate::outgoing::OutgoingContext;
 use crate::outgoing::request::{HttpError, HttpRequest, OutgoingRequest};
 use crate::outgoing::tally::OutgoingKind;
 
@@ -34,16 +35,17 @@ impl HostState {
         raw: http_types::Request,
         context: Vec<u8>,
     ) -> Result<OutgoingRequest, HttpError> {
-        let (policy, tally, _) = &self.context.outgoing;
+        let OutgoingContext { policy, tally, .. } = &self.context.outgoing;
         let refused = |error| {
             tally.refuse(OutgoingKind::Http);
             error
         };
         let outside = || HttpError::Invalid("requests are sent during a hook only".to_owned());
         let reply_to = self.reply_to().ok_or_else(outside).map_err(refused)?;
-        let request = HttpRequest::parse(raw, &policy.http).map_err(refused)?;
-        let permit = tally.permit(OutgoingKind::Http, policy.http.in_flight);
-        let permit = permit.ok_or(HttpError::Busy)?;
-        Ok(OutgoingRequest { reply_to, request, context, permit })
+        let request = HttpRequest::validate(raw, &policy.http).map_err(refused)?;
+        let (denied, in_flight) = (request.denial(&policy.http), policy.http.in_flight);
+        let depth = self.call.depth;
+        let permit = self.permit(OutgoingKind::Http, denied, in_flight)?;
+        Ok(OutgoingRequest { reply_to, request, context, depth, permit })
     }
 }

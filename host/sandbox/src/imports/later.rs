@@ -7,6 +7,7 @@ use crate::contract::{later, types};
 use crate::effect::Effect;
 use crate::fault::FaultKind;
 use crate::host_state::{Deferral, HostState, HostTrap};
+use crate::outgoing::OutgoingContext;
 use crate::outgoing::deferred::{Completion, Later};
 use crate::verdict::call_result;
 
@@ -17,9 +18,14 @@ impl later::Host for HostState {
     fn defer(&mut self) -> wasmtime::Result<Result<u64, types::Refusal>> {
         let text = match self.call.deferral {
             Deferral::Possible => {
-                let (policy, tally, _) = &self.context.outgoing;
+                let OutgoingContext { policy, tally, .. } = &self.context.outgoing;
                 let policy = &policy.later;
-                let Some(later) = Later::new(tally, policy.in_flight, policy.timeout) else {
+                let now = || Later::new(tally, policy.in_flight, policy.timeout);
+                let later = match &mut self.probe {
+                    Some(probe) => probe.deferred(now),
+                    None => now(),
+                };
+                let Some(later) = later else {
                     let message = "too many calls wait for later results".to_owned();
                     return Ok(Err(types::Refusal { uri: UNAVAILABLE.to_owned(), message }));
                 };
@@ -39,9 +45,13 @@ impl later::Host for HostState {
         answer: Result<types::Event, types::Refusal>,
     ) -> wasmtime::Result<bool> {
         let answer = validated(call_result(answer))?;
-        let tally = Arc::clone(&self.context.outgoing.1);
+        let tally = Arc::clone(&self.context.outgoing.tally);
         let completion = Completion { number, answer, tally };
-        let is_awaited = completion.is_awaited();
+        let now = || completion.is_awaited();
+        let is_awaited = match &mut self.probe {
+            Some(probe) => probe.is_awaited(number, now),
+            None => now(),
+        };
         self.effect(Effect::Complete(Box::new(completion)))?;
         Ok(is_awaited)
     }

@@ -55,7 +55,7 @@ impl HostState {
     }
 
     fn emit(&self, level: Level, message: &str) {
-        let plugin = self.context.plugin.as_str();
+        let plugin = self.context.label.as_str();
         let request = &self.call.request;
         let (handler, topic) = (request.text(Text::Handler), request.text(Text::Topic));
         // The level of a tracing event is part of its static description.

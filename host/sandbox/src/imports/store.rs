@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contract::store;
 use crate::host_state::HostState;
-use crate::store::space::StoreError;
+use crate::store::space::SpaceError;
 
 impl store::Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
@@ -20,6 +20,7 @@ impl store::Host for HostState {
         ttl: Option<u64>,
     ) -> wasmtime::Result<Result<(), store::Error>> {
         self.touch(&key);
+        self.note_room();
         let done = self.journal.set(&key, value, ttl.map(Duration::from_millis));
         self.wrote(done.is_ok(), &key, ttl);
         Ok(done.map_err(Into::into))
@@ -34,6 +35,7 @@ impl store::Host for HostState {
 
     fn increment(&mut self, key: String, by: i64) -> wasmtime::Result<Result<i64, store::Error>> {
         self.touch(&key);
+        self.note_room();
         let done = self.journal.increment(&key, by);
         self.wrote(done.is_ok(), &key, None);
         Ok(done.map_err(Into::into))
@@ -47,6 +49,7 @@ impl store::Host for HostState {
         ttl: Option<u64>,
     ) -> wasmtime::Result<Result<bool, store::Error>> {
         self.touch(&key);
+        self.note_room();
         let ttl_of_value = ttl.map(Duration::from_millis);
         let done = self.journal.compare_and_set(&key, expected.as_deref(), value, ttl_of_value);
         self.wrote(done == Ok(true), &key, ttl);
@@ -72,6 +75,13 @@ impl HostState {
         }
     }
 
+    /// Shows what is left of the quota to the call's probe, before the plugin writes.
+    fn note_room(&mut self) {
+        if let Some(probe) = &mut self.probe {
+            probe.room(|| self.journal.room());
+        }
+    }
+
     /// Shows what a key holds after the plugin has written it.
     fn wrote(&mut self, is_written: bool, key: &str, ttl_ms: Option<u64>) {
         if let Some(probe) = self.probe.as_mut().filter(|_| is_written) {
@@ -80,11 +90,11 @@ impl HostState {
     }
 }
 
-impl From<StoreError> for store::Error {
-    fn from(refused: StoreError) -> Self {
+impl From<SpaceError> for store::Error {
+    fn from(refused: SpaceError) -> Self {
         match refused {
-            StoreError::Full => Self::Full,
-            StoreError::NotANumber => Self::NotANumber,
+            SpaceError::Full => Self::Full,
+            SpaceError::NotANumber => Self::NotANumber,
         }
     }
 }

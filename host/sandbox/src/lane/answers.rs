@@ -1,6 +1,7 @@
 //! Hooks with the answers of the plugin's own effects.
 
 use super::{Lane, Turn};
+use crate::call_record::AnswerContent;
 use crate::contract::{http_types, types};
 use crate::fault::Fault;
 use crate::instance::{Instance, within};
@@ -20,8 +21,10 @@ impl Lane {
         answer: Result<HttpResponse, HttpError>,
         permit: Permit,
     ) -> Result<HookOutcome<'_, ()>, Fault> {
-        let raw = answer.map(http_types::Response::from).map_err(http_types::Error::from);
+        let number = permit.number();
         let mut turn = self.turn_of_answer(Hook::Response, request, permit).await?;
+        turn.observe_answer(number, context, || answer.clone().into());
+        let raw = answer.map(http_types::Response::from).map_err(http_types::Error::from);
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_response(store, turn.route, context, raw.as_ref());
         let answer = within(&self.meter, turn.deadline, call).await;
@@ -36,8 +39,10 @@ impl Lane {
         answer: CallResult,
         permit: Permit,
     ) -> Result<HookOutcome<'_, ()>, Fault> {
-        let raw = answer.map(types::Event::from).map_err(types::Refusal::from);
+        let number = permit.number();
         let mut turn = self.turn_of_answer(Hook::Result, request, permit).await?;
+        turn.observe_answer(number, context, || answer.clone().into());
+        let raw = answer.map(types::Event::from).map_err(types::Refusal::from);
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_result(store, turn.route, context, raw.as_ref());
         let answer = within(&self.meter, turn.deadline, call).await;
@@ -54,5 +59,19 @@ impl Lane {
     ) -> Result<Turn<'a, 'r>, Fault> {
         let turn = self.turn(hook, request, EventTexts::NONE).await;
         turn.inspect_err(|_| permit.drop_answer())
+    }
+}
+
+impl Turn<'_, '_> {
+    /// Shows the answer to the observers of the call.
+    fn observe_answer(
+        &mut self,
+        number: u64,
+        context: &[u8],
+        received: impl FnOnce() -> AnswerContent,
+    ) {
+        if let Some(probe) = &mut self.instance.store.data_mut().probe {
+            probe.answered(number, context, received());
+        }
     }
 }

@@ -8,21 +8,28 @@ use std::sync::PoisonError;
 use super::{Lane, Lanes, Turn};
 use crate::audience::RealmId;
 use crate::call_record::{
-    CallCost, CallOutcome, CallRecord, CallerRecord, FaultRecord, HookAnswer,
+    AnswerContent, CallCost, CallOutcome, CallRecord, CallerRecord, FaultRecord, HookAnswer,
 };
+use crate::contract::{http_types, types};
 use crate::fault::Fault;
 use crate::host_state::Deferral;
-use crate::instance::{Instance, within};
+use crate::instance::{CallFailure, Instance, within};
 use crate::manifest::Hook;
 use crate::probe::{ReplaySlot, Replayed};
 use crate::request::{EventTexts, HookRequest};
 use crate::store::history::LostMoment;
 use crate::store::moment::StoreMoment;
 
+/// The end of a call whose record lacks its answer: the plugin is not called.
+const NOT_CALLED: CallFailure = CallFailure::Busy { was_begun: false };
+
 impl Lanes {
-    /// Replays a call. Without [`CallRecord::is_whole`], answers are missing.
-    pub async fn replay(&self, record: &CallRecord) -> Replayed {
-        self.replay_over(record, None).await
+    /// Replays a call. Without [`CallRecord::is_whole`], answers are missing. A hook with the answer
+    /// to an effect gets `context`, which [`AnswerMatcher::context`] has.
+    ///
+    /// [`AnswerMatcher::context`]: crate::AnswerMatcher::context
+    pub async fn replay(&self, record: &CallRecord, context: &[u8]) -> Replayed {
+        self.replay_over(record, context, None).await
     }
 
     /// Replays a call with the store as of its beginning: what the recorded call has not read is
@@ -33,16 +40,22 @@ impl Lanes {
     pub async fn replay_at(
         &self,
         record: &CallRecord,
+        context: &[u8],
         store: &StoreMoment,
     ) -> Result<Replayed, LostMoment> {
-        let replayed = self.replay_over(record, Some(store)).await;
+        let replayed = self.replay_over(record, context, Some(store)).await;
         if store.is_lost() { Err(LostMoment) } else { Ok(replayed) }
     }
 
-    async fn replay_over(&self, record: &CallRecord, store: Option<&StoreMoment>) -> Replayed {
+    async fn replay_over(
+        &self,
+        record: &CallRecord,
+        context: &[u8],
+        store: Option<&StoreMoment>,
+    ) -> Replayed {
         let lane = self.of(&record.input.topic);
         let slot = ReplaySlot::default();
-        let ran = lane.replay(record, store, &slot).await;
+        let ran = lane.replay(record, context, store, &slot).await;
         let replayed = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         replayed.unwrap_or_else(|| never_begun(ran.err().as_ref()))
     }
@@ -52,6 +65,7 @@ impl Lane {
     async fn replay(
         &self,
         record: &CallRecord,
+        context: &[u8],
         over: Option<&StoreMoment>,
         slot: &ReplaySlot,
     ) -> Result<(), Fault> {
@@ -66,6 +80,7 @@ impl Lane {
             attributes: &attributes,
             session: input.session.as_ref().map(CallerRecord::caller),
             subscribers: input.subscribers,
+            depth: input.depth,
         };
         let event = EventTexts { args: &input.args, kwargs: &input.kwargs };
         let mut turn = self.turn(input.hook, &request, event).await?;
@@ -73,9 +88,11 @@ impl Lane {
         let (meter, deadline, route) = (&self.meter, turn.deadline, turn.route);
         let Turn { instance, .. } = &mut turn;
         let Instance { store, exports } = &mut **instance;
+        let received = input.answer.as_ref().map(|it| &it.received);
         // The result is in the slot.
         match input.hook {
             Hook::Subscribe => {
+                store.data_mut().call.may_wait = true;
                 let call = exports.on_subscribe(store, route, &request);
                 let answer = within(meter, deadline, call).await;
                 turn.finish::<crate::verdict::SubscribeVerdict>(answer).map(drop)
@@ -98,8 +115,24 @@ impl Lane {
                 let answer = answer.map(|answer| (answer, later));
                 turn.finish::<crate::verdict::CallAnswer>(answer).map(drop)
             }
-            // They are not recorded.
-            Hook::Response | Hook::Result => turn.finish::<()>(Ok(())).map(drop),
+            Hook::Response => {
+                let Some(answer) = received.and_then(AnswerContent::response) else {
+                    return turn.finish::<()>(Err(NOT_CALLED)).map(drop);
+                };
+                let raw = answer.map(http_types::Response::from).map_err(http_types::Error::from);
+                let call = exports.on_response(store, route, context, raw.as_ref());
+                let answer = within(meter, deadline, call).await;
+                turn.finish::<()>(answer).map(drop)
+            }
+            Hook::Result => {
+                let Some(answer) = received.and_then(AnswerContent::result) else {
+                    return turn.finish::<()>(Err(NOT_CALLED)).map(drop);
+                };
+                let raw = answer.map(types::Event::from).map_err(types::Refusal::from);
+                let call = exports.on_result(store, route, context, raw.as_ref());
+                let answer = within(meter, deadline, call).await;
+                turn.finish::<()>(answer).map(drop)
+            }
             Hook::Timer => {
                 let call = exports.on_timer(store, route, &request);
                 let answer = within(meter, deadline, call).await;

@@ -15,6 +15,10 @@ pub struct AllowedProcedures {
     is_prefix: bool,
 }
 
+/// The maximum number of calls of plugins that lead to each other: from `on-call` of the callee, or
+/// from `on-result` of the caller.
+pub(crate) const MAX_CALL_DEPTH: u8 = 8;
+
 /// A call of a procedure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingCall {

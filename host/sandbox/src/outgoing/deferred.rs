@@ -45,6 +45,13 @@ impl Later {
         Some(Self { timeout, answer, number, tally: Arc::clone(tally), _permit: permit })
     }
 
+    /// The deferred call of a replay, which nothing waits for.
+    pub(crate) fn of_replay(number: u64) -> Self {
+        let (_never, answer) = oneshot::channel();
+        let (tally, permit) = (Tally::apart(), Permit::of_replay(OutgoingKind::Deferred, 0));
+        Self { timeout: Duration::ZERO, answer, number, tally, _permit: permit }
+    }
+
     /// The plugin's name for the call.
     pub(crate) fn number(&self) -> u64 {
         self.number
@@ -109,8 +116,8 @@ impl Eq for Completion {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::Tallies;
     use super::*;
+    use crate::outgoing::tally::Tallies;
     use crate::refusal::HookRefusal;
 
     fn refusal(message: &str) -> CallResult {

@@ -23,6 +23,8 @@ pub struct HttpPolicy {
     pub allow: Vec<AllowedOrigin>,
     /// Whether names may lead to addresses of private networks and of the machine itself.
     pub private: bool,
+    /// Whether `on-subscribe` may wait for answers.
+    pub blocking: bool,
     /// Most requests of the plugin that wait for their answers.
     pub in_flight: usize,
     /// The longest wait for an answer.
@@ -56,6 +58,7 @@ impl Default for HttpPolicy {
         Self {
             allow: Vec::new(),
             private: false,
+            blocking: false,
             in_flight: 16,
             timeout: Duration::from_secs(10),
             response: 1 << 20,

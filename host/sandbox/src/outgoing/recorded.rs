@@ -12,13 +12,15 @@ use super::call::OutgoingCall;
 use super::deferred::Completion;
 use super::origin::AllowedOrigin;
 use super::request::{HttpRequest, OutgoingRequest};
-use super::tally::{OutgoingKind, Permit, Tallies};
+use super::tally::{OutgoingKind, Permit, Tally};
 use crate::event::PluginEvent;
 use crate::refusal::CallResult;
 use crate::store_value::StoreValue;
 
 #[derive(Serialize, Deserialize)]
 struct RecordedRequest {
+    /// The number that its answer refers to.
+    number: u64,
     reply_to: ReplyTo,
     method: String,
     origin: String,
@@ -31,6 +33,8 @@ struct RecordedRequest {
 
 #[derive(Serialize, Deserialize)]
 struct RecordedCall {
+    /// The number that its result refers to.
+    number: u64,
     reply_to: ReplyTo,
     procedure: String,
     event: PluginEvent,
@@ -46,12 +50,13 @@ struct RecordedCompletion {
 
 impl From<OutgoingRequest> for RecordedRequest {
     fn from(request: OutgoingRequest) -> Self {
-        let OutgoingRequest { reply_to, request, context, permit: _ } = request;
+        let OutgoingRequest { reply_to, request, context, permit, .. } = request;
         let HttpRequest { origin, path, method, headers, body, timeout, .. } = request;
         let header = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.as_str().to_owned(), StoreValue(value.as_bytes().to_vec()))
         };
         Self {
+            number: permit.number(),
             reply_to,
             method: method.as_str().to_owned(),
             origin: origin.to_string(),
@@ -68,8 +73,8 @@ impl TryFrom<RecordedRequest> for OutgoingRequest {
     type Error = String;
 
     fn try_from(recorded: RecordedRequest) -> Result<Self, String> {
-        let RecordedRequest { reply_to, method, origin, path, headers, body, timeout_ms, context } =
-            recorded;
+        let RecordedRequest { number, reply_to, method, origin, path, headers, .. } = recorded;
+        let RecordedRequest { body, timeout_ms, context, .. } = recorded;
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let origin: AllowedOrigin = origin.parse().map_err(|error| text(&error))?;
         let mut map = HeaderMap::new();
@@ -88,27 +93,25 @@ impl TryFrom<RecordedRequest> for OutgoingRequest {
             max_response_bytes: 0,
             may_be_private: false,
         };
-        let permit = permit(OutgoingKind::Http)?;
-        Ok(Self { reply_to, request, context: context.0, permit })
+        let permit = Permit::of_replay(OutgoingKind::Http, number);
+        Ok(Self { reply_to, request, context: context.0, depth: 0, permit })
     }
 }
 
 impl From<OutgoingCall> for RecordedCall {
     fn from(call: OutgoingCall) -> Self {
-        let OutgoingCall { reply_to, procedure, event, timeout, context, .. } = call;
+        let OutgoingCall { reply_to, procedure, event, timeout, context, permit, .. } = call;
         let (timeout_ms, context) = (milliseconds(timeout), StoreValue(context));
-        Self { reply_to, procedure, event, timeout_ms, context }
+        Self { number: permit.number(), reply_to, procedure, event, timeout_ms, context }
     }
 }
 
-impl TryFrom<RecordedCall> for OutgoingCall {
-    type Error = String;
-
-    fn try_from(recorded: RecordedCall) -> Result<Self, String> {
-        let RecordedCall { reply_to, procedure, event, timeout_ms, context } = recorded;
+impl From<RecordedCall> for OutgoingCall {
+    fn from(recorded: RecordedCall) -> Self {
+        let RecordedCall { number, reply_to, procedure, event, timeout_ms, context } = recorded;
         let (timeout, context) = (Duration::from_millis(timeout_ms), context.0);
-        let (depth, permit) = (0, permit(OutgoingKind::Call)?);
-        Ok(Self { reply_to, procedure, event, timeout, context, depth, permit })
+        let (depth, permit) = (0, Permit::of_replay(OutgoingKind::Call, number));
+        Self { reply_to, procedure, event, timeout, context, depth, permit }
     }
 }
 
@@ -121,7 +124,7 @@ impl From<Completion> for RecordedCompletion {
 
 impl From<RecordedCompletion> for Completion {
     fn from(RecordedCompletion { call, answer }: RecordedCompletion) -> Self {
-        Self { number: call, answer, tally: Tallies::new(0).spare() }
+        Self { number: call, answer, tally: Tally::apart() }
     }
 }
 
@@ -148,12 +151,6 @@ recorded!(
     Completion => RecordedCompletion
 );
 
-/// A permit of no plugin.
-fn permit(kind: OutgoingKind) -> Result<Permit, String> {
-    let permit = Tallies::new(1).spare().permit(kind, 1);
-    permit.ok_or_else(|| "no permit".to_owned())
-}
-
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -167,13 +164,13 @@ mod tests {
         let reply_to = r#"{"plugin":"p","handler":"h","topic":"t"}"#;
         for text in [
             format!(
-                r#"{{"reply_to":{reply_to},"method":"POST","origin":"https://a.example",
+                r#"{{"number":3,"reply_to":{reply_to},"method":"POST","origin":"https://a.example",
                 "path":"/b?c",
                 "headers":[["x-a","é"],["x-a","2"]],"body":{{"base64":"/w=="}},"timeout_ms":5,
                 "context":"{{}}"}}"#
             ),
             format!(
-                r#"{{"reply_to":{reply_to},"procedure":"a.b","event":{{"args":"[1]",
+                r#"{{"number":4,"reply_to":{reply_to},"procedure":"a.b","event":{{"args":"[1]",
                 "kwargs":"{{}}"}},"timeout_ms":5,"context":""}}"#
             ),
             r#"{"call":7,"answer":{"Err":{"uri":"a.b","message":"no"}}}"#.to_owned(),

@@ -8,11 +8,12 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use serde::{Deserialize, Serialize};
 
 use super::ReplyTo;
 use super::origin::{Host, HttpOrigin};
 use super::policy::HttpPolicy;
-use super::tally::Permit;
+use super::tally::{NotAccepted, Permit};
 use crate::contract::http_types;
 
 /// A request of a plugin: an effect.
@@ -24,6 +25,8 @@ pub struct OutgoingRequest {
     pub request: HttpRequest,
     /// Handed to the hook with the answer.
     pub context: Vec<u8>,
+    /// How many calls have led to this request: the hook with the answer goes on from there.
+    pub depth: u8,
     /// Its place among the requests that wait.
     pub permit: Permit,
 }
@@ -61,7 +64,8 @@ pub struct HttpResponse {
 }
 
 /// The reason why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "reason", content = "text", rename_all = "snake_case")]
 pub enum HttpError {
     /// The operator does not allow it.
     #[error("denied: {0}")]
@@ -116,6 +120,15 @@ const MAX_HEADERS: usize = 100;
 impl HttpRequest {
     /// Validates a request, and checks it against the policy.
     pub(crate) fn parse(raw: http_types::Request, policy: &HttpPolicy) -> Result<Self, HttpError> {
+        let request = Self::validate(raw, policy)?;
+        request.denial(policy).map_or(Ok(request), |text| Err(HttpError::Denied(text)))
+    }
+
+    /// Validates a request, which the policy may deny.
+    pub(crate) fn validate(
+        raw: http_types::Request,
+        policy: &HttpPolicy,
+    ) -> Result<Self, HttpError> {
         let http_types::Request { method, url, headers, body, timeout } = raw;
         let invalid = |text: &str| HttpError::Invalid(text.to_owned());
         let method = METHODS.into_iter().find(|known| known.as_str() == method);
@@ -123,15 +136,9 @@ impl HttpRequest {
             method.ok_or_else(|| invalid("the method is none of GET, HEAD, POST, PUT, PATCH …"))?;
         let url: Uri = url.parse().map_err(|_| invalid("the URL is malformed"))?;
         let origin = HttpOrigin::of(&url).map_err(HttpError::Invalid)?;
-        if !policy.allow.iter().any(|allowed| allowed.0 == origin) {
-            let reason = origin.denial(&policy.allow);
-            return Err(HttpError::Denied(format!(
-                "{reason}; to allow it, add \"{origin}\" to `http.allow` of the plugin"
-            )));
-        }
         let timeout = timeout.map(|timeout| Duration::from_millis(timeout.into()));
         Ok(Self {
-            path: url.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            path: path_of(&url),
             method,
             headers: parse_headers(headers)?,
             body,
@@ -143,6 +150,16 @@ impl HttpRequest {
         })
     }
 
+    /// Why the policy does not allow it; none if it does.
+    pub(crate) fn denial(&self, policy: &HttpPolicy) -> Option<String> {
+        let origin = &self.origin;
+        let is_allowed = policy.allow.iter().any(|allowed| allowed.0 == *origin);
+        (!is_allowed).then(|| {
+            let reason = origin.denial(&policy.allow);
+            format!("{reason}; to allow it, add \"{origin}\" to `http.allow` of the plugin")
+        })
+    }
+
     /// Size towards the output limit, in bytes.
     pub(crate) fn len(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
@@ -150,10 +167,38 @@ impl HttpRequest {
     }
 }
 
+/// The path and the query. `http://host?query` has an empty path, which is `/` on the wire.
+fn path_of(url: &Uri) -> String {
+    let path = url.path_and_query().map_or("", |path| path.as_str());
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+}
+
 impl OutgoingRequest {
     /// Size towards the output limit, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.reply_to.len() + self.request.len() + self.context.len()
+    }
+}
+
+impl HttpError {
+    /// The size of its text, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Denied(text)
+            | Self::Invalid(text)
+            | Self::Unreachable(text)
+            | Self::Broken(text) => text.len(),
+            Self::Busy | Self::Timeout | Self::TooLarge => 0,
+        }
+    }
+}
+
+impl From<NotAccepted> for HttpError {
+    fn from(refused: NotAccepted) -> Self {
+        match refused {
+            NotAccepted::Busy => Self::Busy,
+            NotAccepted::Denied(text) => Self::Denied(text),
+        }
     }
 }
 
@@ -241,6 +286,10 @@ mod tests {
         let literal = request("GET", "http://[::ffff:7f00:1]:9000", &[]);
         let literal = HttpRequest::parse(literal, &policy()).unwrap();
         assert!(literal.may_be_private, "the address is in the list");
+        for (url, path) in [("", "/"), ("?x", "/?x"), ("/", "/"), ("/a", "/a")] {
+            let raw = request("GET", &format!("http://127.0.0.1:9000{url}"), &[]);
+            assert_eq!(HttpRequest::parse(raw, &policy()).unwrap().path, path, "{url}");
+        }
     }
 
     #[test]

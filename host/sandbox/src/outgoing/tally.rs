@@ -64,13 +64,27 @@ pub struct OutgoingCount {
     pub dropped: u64,
 }
 
+/// Why an effect is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotAccepted {
+    /// Too many wait for their answers.
+    Busy,
+    /// The operator does not allow it, for this reason.
+    Denied(String),
+}
+
 /// A place among the effects that wait for an answer; given back when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     tally: Arc<Tally>,
     kind: OutgoingKind,
+    /// The number of its effect, from 1: recordings find the answer to an effect by it.
+    number: u64,
     is_held: bool,
 }
+
+/// The last number of an effect in this process. Relaxed: each is given out once.
+static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl Tallies {
     pub(crate) fn new(limit: usize) -> Self {
@@ -84,20 +98,9 @@ impl Tallies {
         if let Some(tally) = tallies.get(plugin) {
             return Arc::clone(tally);
         }
-        let tally = self.spare();
+        let tally = Arc::new(Tally::new(Arc::clone(&self.total)));
         tallies.insert(plugin.to_owned(), Arc::clone(&tally));
         tally
-    }
-
-    /// A tally of a plugin whose name is not known yet.
-    pub(crate) fn spare(&self) -> Arc<Tally> {
-        Arc::new(Tally {
-            http: Count::default(),
-            calls: Count::default(),
-            later: Count::default(),
-            deferred: Waiting::default(),
-            total: Arc::clone(&self.total),
-        })
     }
 
     /// Requests and calls of all plugins that wait, and their limit.
@@ -107,6 +110,22 @@ impl Tallies {
 }
 
 impl Tally {
+    /// A tally of a plugin that does not serve: it takes no place of those that do.
+    pub(crate) fn apart() -> Arc<Self> {
+        let total = Total { limit: usize::MAX, in_flight: AtomicUsize::new(0) };
+        Arc::new(Self::new(Arc::new(total)))
+    }
+
+    fn new(total: Arc<Total>) -> Self {
+        Self {
+            http: Count::default(),
+            calls: Count::default(),
+            later: Count::default(),
+            deferred: Waiting::default(),
+            total,
+        }
+    }
+
     /// The numbers of a kind.
     pub(crate) fn count(&self, kind: OutgoingKind) -> OutgoingCount {
         let count = self.counts(kind);
@@ -134,7 +153,8 @@ impl Tally {
             return None;
         }
         count.accepted.fetch_add(1, Ordering::Relaxed);
-        Some(Permit { tally: Arc::clone(self), kind, is_held: true })
+        let number = LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
+        Some(Permit { tally: Arc::clone(self), kind, number, is_held: true })
     }
 
     /// Counts an effect that is refused.
@@ -157,6 +177,16 @@ impl Tally {
 }
 
 impl Permit {
+    /// A permit of an effect that is compared and never performed. It takes no place.
+    pub(crate) fn of_replay(kind: OutgoingKind, number: u64) -> Self {
+        Self { tally: Tally::apart(), kind, number, is_held: false }
+    }
+
+    /// The number of the effect in this process.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Counts an answer that no hook receives.
     pub fn drop_answer(&self) {
         self.tally.drop_answer(self.kind);
@@ -166,7 +196,8 @@ impl Permit {
 /// A copy, such as one in a recording, holds no place.
 impl Clone for Permit {
     fn clone(&self) -> Self {
-        Self { tally: Arc::clone(&self.tally), kind: self.kind, is_held: false }
+        let Self { tally, kind, number, .. } = self;
+        Self { tally: Arc::clone(tally), kind: *kind, number: *number, is_held: false }
     }
 }
 
@@ -225,5 +256,15 @@ mod tests {
         let expected = OutgoingCount { in_flight: 1, accepted: 2, refused: 1, dropped: 0 };
         assert_eq!(count, expected, "a later version counts on");
         assert_eq!(tallies.total(), (2, 3));
+    }
+
+    #[test]
+    fn plugins_that_do_not_serve_take_no_place() {
+        let tallies = Tallies::new(1);
+        let shadow = Tally::apart();
+        let waiting = [OutgoingKind::Http, OutgoingKind::Call].map(|kind| shadow.permit(kind, 9));
+        assert!(waiting.iter().all(Option::is_some));
+        assert_eq!(tallies.total(), (0, 1));
+        assert!(tallies.of("serving").permit(OutgoingKind::Http, 1).is_some());
     }
 }

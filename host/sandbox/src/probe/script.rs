@@ -5,7 +5,10 @@ use std::time::UNIX_EPOCH;
 
 use jackfield_text::Untrusted;
 
-use crate::call_record::{CallRecord, StoreSeen};
+use crate::call_record::{Acceptance, CallRecord, EffectsAccepted, StoreSeen};
+use crate::fetch_record::FetchRecord;
+use crate::outgoing::request::HttpError;
+use crate::outgoing::tally::{NotAccepted, OutgoingKind, Permit};
 
 /// The recorded answers of one call.
 pub(super) struct Script {
@@ -13,10 +16,20 @@ pub(super) struct Script {
     monotonic_clock: Clock,
     subscribers: BTreeMap<String, VecDeque<Vec<u64>>>,
     counts: BTreeMap<String, VecDeque<u32>>,
+    fetched: BTreeMap<String, VecDeque<FetchRecord>>,
+    accepted: Accepted,
     store: StoreSeen,
     /// Whether the whole store is behind the record.
     has_store: bool,
     unrecorded: BTreeSet<String>,
+}
+
+/// The answers to effects, in their order.
+struct Accepted {
+    requests: VecDeque<Acceptance>,
+    calls: VecDeque<Acceptance>,
+    deferred: VecDeque<Option<u64>>,
+    completed: VecDeque<(u64, bool)>,
 }
 
 /// The readings of a clock. After the last one, it goes on by a microsecond a reading.
@@ -27,6 +40,8 @@ struct Clock {
 
 /// A clock that was not read before goes on from here, in nanoseconds.
 const MONOTONIC_START_NS: u64 = 1_000_000_000;
+/// The number of a result that only the replayed version defers. No server gives it out.
+const UNRECORDED_RESULT: u64 = 0;
 /// Nanoseconds from one reading to the next that is not recorded.
 const STEP_NS: u64 = 1_000;
 /// The maximum number of unrecorded answers that are named.
@@ -42,8 +57,10 @@ impl Script {
         Self {
             wall_clock: Clock::new(&answers.wall_clock, began),
             monotonic_clock: Clock::new(&answers.monotonic_clock, MONOTONIC_START_NS),
-            subscribers: by_topic(&answers.subscribers),
-            counts: by_topic(&answers.counts),
+            subscribers: by_name(&answers.subscribers),
+            counts: by_name(&answers.counts),
+            fetched: by_name(&answers.fetched),
+            accepted: Accepted::new(&answers.accepted),
             store: answers.store.clone(),
             has_store,
             unrecorded: BTreeSet::new(),
@@ -87,6 +104,51 @@ impl Script {
         })
     }
 
+    pub(super) fn fetched(&mut self, server: &str) -> FetchRecord {
+        let answer = self.fetched.get_mut(server).and_then(next);
+        answer.unwrap_or_else(|| {
+            self.note("the answer to", server);
+            FetchRecord::Failed(HttpError::Unreachable("the answer is not recorded".to_owned()))
+        })
+    }
+
+    /// Whether a request or a call is accepted. For one that is not recorded there is a place, unless
+    /// the settings of the replay deny it.
+    pub(super) fn accept(
+        &mut self,
+        kind: OutgoingKind,
+        denied: Option<String>,
+    ) -> Result<Permit, NotAccepted> {
+        let recorded = match kind {
+            OutgoingKind::Http => self.accepted.requests.pop_front(),
+            OutgoingKind::Call => self.accepted.calls.pop_front(),
+            OutgoingKind::Deferred => None,
+        };
+        match recorded.or(denied.map(Acceptance::Denied)) {
+            Some(Acceptance::Place(true)) | None => Ok(Permit::of_replay(kind, 0)),
+            Some(Acceptance::Place(false)) => Err(NotAccepted::Busy),
+            Some(Acceptance::Denied(text)) => Err(NotAccepted::Denied(text)),
+        }
+    }
+
+    /// The number of a deferred result; none if there was no place.
+    pub(super) fn deferred(&mut self) -> Option<u64> {
+        self.accepted.deferred.pop_front().unwrap_or(Some(UNRECORDED_RESULT))
+    }
+
+    /// Whether the caller of a deferred result waited.
+    pub(super) fn is_awaited(&mut self, number: u64) -> bool {
+        let place = self.accepted.completed.iter().position(|it| it.0 == number);
+        let recorded = place.and_then(|place| self.accepted.completed.remove(place));
+        recorded.map_or_else(
+            || {
+                self.note("deferred result", &number.to_string());
+                false
+            },
+            |it| it.1,
+        )
+    }
+
     pub(super) fn touch(&mut self, key: &str) {
         if !self.has_store && !self.store.knows(key) {
             self.note("store key", key);
@@ -112,6 +174,18 @@ impl Script {
     }
 }
 
+impl Accepted {
+    fn new(recorded: &EffectsAccepted) -> Self {
+        let EffectsAccepted { requests, calls, deferred, completed } = recorded;
+        Self {
+            requests: requests.iter().cloned().collect(),
+            calls: calls.iter().cloned().collect(),
+            deferred: deferred.iter().copied().collect(),
+            completed: completed.iter().copied().collect(),
+        }
+    }
+}
+
 impl Clock {
     fn new(readings: &[u64], start: u64) -> Self {
         Self { readings: readings.iter().copied().collect(), next: start }
@@ -128,12 +202,12 @@ impl Clock {
     }
 }
 
-fn by_topic<T: Clone>(answers: &[(String, T)]) -> BTreeMap<String, VecDeque<T>> {
-    let mut by_topic: BTreeMap<String, VecDeque<T>> = BTreeMap::new();
-    for (topic, answer) in answers {
-        by_topic.entry(topic.clone()).or_default().push_back(answer.clone());
+fn by_name<T: Clone>(answers: &[(String, T)]) -> BTreeMap<String, VecDeque<T>> {
+    let mut by_name: BTreeMap<String, VecDeque<T>> = BTreeMap::new();
+    for (name, answer) in answers {
+        by_name.entry(name.clone()).or_default().push_back(answer.clone());
     }
-    by_topic
+    by_name
 }
 
 /// The next answer; the last one again and again.

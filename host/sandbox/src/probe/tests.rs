@@ -15,8 +15,10 @@ fn input() -> CallInput {
         attributes: vec![],
         session: None,
         subscribers: 0,
+        depth: 0,
         args: "[]".to_owned(),
         kwargs: "{}".to_owned(),
+        answer: None,
     }
 }
 
@@ -158,4 +160,52 @@ fn a_failed_call_has_written_nothing() {
     let fault = crate::call_record::FaultRecord { fault, message };
     probe.end(HookAnswer::Fault(fault), &[], 0);
     assert_eq!(kept.0.lock().unwrap().take().unwrap().outcome.writes, []);
+}
+
+#[test]
+fn replays_the_answers_to_effects() {
+    let denied = || Some("not allowed".to_owned());
+    let place = || Ok(Permit::of_replay(OutgoingKind::Http, 7));
+    let refused = |reason| move || Err(reason);
+    let recorded = record(|it| {
+        let (http, call) = (OutgoingKind::Http, OutgoingKind::Call);
+        assert!(it.permit(http, None, place).is_ok());
+        it.permit(http, None, refused(NotAccepted::Busy)).unwrap_err();
+        it.permit(http, denied(), place).unwrap_err();
+        it.permit(call, denied(), place).unwrap_err();
+        assert!(it.is_awaited(3, || true));
+        assert!(!it.is_awaited(3, || false));
+        assert!(it.deferred(|| None).is_none());
+    });
+    let text = serde_json::to_string(&recorded.answers).unwrap();
+    let read: HostAnswers = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, recorded.answers, "{text}");
+    let unrecorded = replay(&recorded, |it| {
+        let reason = |answer: Result<Permit, _>| answer.unwrap_err();
+        let (http, call) = (OutgoingKind::Http, OutgoingKind::Call);
+        // The settings of the replay deny what those of the server did not, and the reverse.
+        assert!(it.permit(http, denied(), place).is_ok());
+        assert_eq!(reason(it.permit(http, None, place)), NotAccepted::Busy);
+        let expected = NotAccepted::Denied("not allowed".to_owned());
+        assert_eq!(reason(it.permit(http, None, place)), expected);
+        assert_eq!(reason(it.permit(call, None, place)), expected);
+        assert!(it.is_awaited(3, || false));
+        assert!(!it.is_awaited(3, || true));
+        assert!(it.deferred(|| None).is_none());
+        // Further ones are as the settings say.
+        assert_eq!(reason(it.permit(call, denied(), place)), expected);
+        assert!(it.permit(call, None, place).is_ok());
+        assert!(!it.is_awaited(4, || true));
+    });
+    assert_eq!(unrecorded, ["deferred result 4"]);
+}
+
+#[test]
+fn keeps_what_was_left_of_the_quota_before_the_first_write() {
+    let recorded = record(|it| {
+        it.room(|| 5);
+        it.room(|| 3);
+    });
+    assert_eq!(recorded.answers.store.room, Some(5));
+    assert_eq!(record(|_| {}).answers.store.room, None);
 }

@@ -51,6 +51,8 @@ pub(crate) enum Order {
     Save(SharedSpace),
     /// A space is read for the first time.
     Read(SharedSpace, oneshot::Sender<Result<(), String>>),
+    /// The plugins that have entries in the file.
+    Plugins(oneshot::Sender<Result<Vec<String>, String>>),
     /// A backup is written to this new file. The writer is told when it has ended.
     Backup(PathBuf, mpsc::Sender<Order>, oneshot::Sender<Result<u64, String>>),
     BackupEnded,
@@ -286,6 +288,7 @@ impl Kept {
         if durable.hold().is_none() {
             self.hold_locked(space, &reason, None);
             tracing::error!(
+                name: "store.save_failed",
                 target: "jackfield::plugin",
                 plugin = &*durable.plugin,
                 "cannot save the plugin's store: {reason}; its handlers are on hold until it does, \

@@ -84,8 +84,15 @@ impl History {
                 self.pins.remove(&at);
             }
         }
+    }
+
+    /// Forgets changes before the oldest pinned moment, at most so many. Returns whether there are
+    /// more.
+    pub(crate) fn forget(&mut self, limit: usize) -> bool {
         let oldest = self.pins.keys().next().copied().unwrap_or(u64::MAX);
-        while let Some((_, key)) = self.order.front().filter(|(number, _)| *number < oldest) {
+        for _ in 0..limit {
+            let first = self.order.front().filter(|(number, _)| *number < oldest);
+            let Some((_, key)) = first else { return false };
             if let Some(changes) = self.changes.get_mut(key) {
                 let before = changes.pop_front().and_then(|(_, before)| before);
                 self.bytes -= cost(key, before.as_ref());
@@ -95,6 +102,7 @@ impl History {
             }
             self.order.pop_front();
         }
+        true
     }
 
     /// What the key held at the moment; the outer `None` is a key that has not changed since.
@@ -102,15 +110,17 @@ impl History {
         first_since(self.changes.get(key)?, at)
     }
 
-    /// The keys with this prefix that have changed since the moment, and what they held.
+    /// The changed keys with this prefix from a key on, in order, and what they held at the moment; the
+    /// outer `None` is a key that has not changed since.
     pub(crate) fn all_before<'h>(
         &'h self,
         prefix: &'h str,
+        from: Bound<&'h str>,
         at: u64,
-    ) -> impl Iterator<Item = (&'h Arc<str>, &'h Option<Held>)> {
-        let range = self.changes.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+    ) -> impl Iterator<Item = (&'h Arc<str>, Option<&'h Option<Held>>)> {
+        let range = self.changes.range::<str, _>((from, Bound::Unbounded));
         let range = range.take_while(move |(key, _)| key.starts_with(prefix));
-        range.filter_map(move |(key, changes)| Some((key, first_since(changes, at)?)))
+        range.map(move |(key, changes)| (key, first_since(changes, at)))
     }
 
     pub(crate) fn check(&self, at: u64) -> Result<(), LostMoment> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::SharedSpace;
 use super::durable::Receipt;
 use super::moment::Behind;
-use super::space::{CompareAndSet, Space, StoreError, Undo};
+use super::space::{CompareAndSet, Space, SpaceError, Undo};
 use crate::fault::FaultKind;
 
 /// The store of one running hook. Dropped without `commit`, it rolls back.
@@ -119,6 +119,12 @@ impl Journal {
         self.space.lock().get(key, Instant::now()).map(<[u8]>::to_vec)
     }
 
+    /// What is left of the quota, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        let space = self.space.lock();
+        space.quota().saturating_sub(space.used())
+    }
+
     pub(crate) fn get(&mut self, key: &str) -> Option<Vec<u8>> {
         self.is_used = true;
         self.space.lock().get(key, Instant::now()).map(<[u8]>::to_vec)
@@ -129,7 +135,7 @@ impl Journal {
         key: &str,
         value: Vec<u8>,
         ttl: Option<Duration>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), SpaceError> {
         let now = Instant::now();
         let undo = self.writable()?.set(key, value, expiry(now, ttl), now)?;
         self.remember(undo);
@@ -142,7 +148,7 @@ impl Journal {
         undo.map(|undo| self.remember(undo)).is_some()
     }
 
-    pub(crate) fn increment(&mut self, key: &str, by: i64) -> Result<i64, StoreError> {
+    pub(crate) fn increment(&mut self, key: &str, by: i64) -> Result<i64, SpaceError> {
         let (sum, undo) = self.writable()?.increment(key, by, Instant::now())?;
         self.remember(undo);
         Ok(sum)
@@ -154,7 +160,7 @@ impl Journal {
         expected: Option<&[u8]>,
         value: Option<Vec<u8>>,
         ttl: Option<Duration>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, SpaceError> {
         let now = Instant::now();
         let expires = expiry(now, ttl);
         let done = self.writable()?.compare_and_set(key, expected, value, expires, now)?;
@@ -172,10 +178,10 @@ impl Journal {
         self.space.lock().entries(prefix, limit, Instant::now())
     }
 
-    fn writable(&mut self) -> Result<MutexGuard<'_, Space>, StoreError> {
+    fn writable(&mut self) -> Result<MutexGuard<'_, Space>, SpaceError> {
         self.is_used = true;
         let space = self.space.lock();
-        if self.weight > space.quota() { Err(StoreError::Full) } else { Ok(space) }
+        if self.weight > space.quota() { Err(SpaceError::Full) } else { Ok(space) }
     }
 
     fn remember(&mut self, undo: Undo) {

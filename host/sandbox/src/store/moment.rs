@@ -1,15 +1,21 @@
 //! Moment of a store: a plugin's space as it was when a call began, and the overlay that a replay of
 //! the call writes to.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::SharedSpace;
 use super::history::{Held, LostMoment};
 use super::space::Space;
 use crate::call_record::StoreSeen;
+
+/// The maximum number of keys that are looked at, or forgotten, while the version in service cannot
+/// use its store.
+const MAX_PAGE_KEYS: usize = 128;
 
 /// The store of a plugin as it was at a moment, as long as this is held. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -49,7 +55,7 @@ impl StoreMoment {
 
     /// Whether a read has failed.
     pub(crate) fn is_lost(&self) -> bool {
-        self.0.is_lost.load(Ordering::Relaxed)
+        self.0.is_lost.load(Relaxed)
     }
 }
 
@@ -89,7 +95,7 @@ impl Behind {
     }
 
     fn lose(&self) {
-        self.store.0.is_lost.store(true, Ordering::Relaxed);
+        self.store.0.is_lost.store(true, Relaxed);
     }
 }
 
@@ -108,28 +114,62 @@ impl Moment {
         Ok(held.and_then(|held| self.alive(held)))
     }
 
-    /// At most `limit` keys that begin with `prefix`, in order.
+    /// At most `limit` keys that begin with `prefix`, in order. Read page by page: calls of the version
+    /// in service take turns with it.
     ///
     /// # Errors
     /// [`LostMoment`].
     fn entries(&self, prefix: &str, limit: usize) -> Result<Vec<(Arc<str>, Held)>, LostMoment> {
+        let (mut entries, mut last) = (Vec::new(), None::<Arc<str>>);
+        while entries.len() < limit {
+            last = self.page(prefix, last.as_deref(), limit, &mut entries)?;
+            if last.is_none() {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Adds the next keys. Returns the last one that was looked at; none at the end.
+    fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        entries: &mut Vec<(Arc<str>, Held)>,
+    ) -> Result<Option<Arc<str>>, LostMoment> {
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let space = self.space.lock();
         let history = space.history();
         history.check(self.at)?;
-        let changed: Vec<(&Arc<str>, &Option<Held>)> =
-            history.all_before(prefix, self.at).collect();
-        let unchanged = space
-            .range(prefix)
-            .filter(|(key, _)| history.before(key, self.at).is_none())
-            .filter_map(|(key, held)| Some((Arc::clone(key), self.alive(held)?)))
-            .take(limit);
-        let changed = changed
-            .into_iter()
-            .filter_map(|(key, before)| Some((Arc::clone(key), self.alive(before.clone()?)?)));
-        let mut entries: Vec<(Arc<str>, Held)> = unchanged.chain(changed).collect();
-        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-        entries.truncate(limit);
-        Ok(entries)
+        let mut present = space.range(prefix, from).peekable();
+        let mut changed = history.all_before(prefix, from, self.at).peekable();
+        let mut last = None;
+        for _ in 0..MAX_PAGE_KEYS {
+            let order = match (present.peek(), changed.peek()) {
+                (None, None) => return Ok(None),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((key, _)), Some((other, _))) => key.cmp(other),
+            };
+            let now = if order.is_le() { present.next() } else { None };
+            let before = if order.is_ge() { changed.next() } else { None };
+            let Some(key) = now.as_ref().map(|it| it.0).or(before.map(|it| it.0)) else {
+                return Ok(None);
+            };
+            let held = match before.and_then(|(_, before)| before) {
+                Some(before) => before.clone(),
+                None => now.map(|(_, held)| held),
+            };
+            if let Some(held) = held.and_then(|held| self.alive(held)) {
+                entries.push((Arc::clone(key), held));
+            }
+            last = Some(Arc::clone(key));
+            if entries.len() >= limit {
+                break;
+            }
+        }
+        Ok(last)
     }
 
     /// The value, unless it had expired; its expiry is moved by the time that has passed.
@@ -143,6 +183,8 @@ impl Moment {
 impl Drop for Moment {
     fn drop(&mut self) {
         self.space.lock().history_mut().unpin(self.at);
+        // The lock is free in between.
+        while self.space.lock().history_mut().forget(MAX_PAGE_KEYS) {}
     }
 }
 
@@ -208,6 +250,38 @@ mod tests {
     }
 
     #[test]
+    fn reads_many_keys_page_by_page() {
+        let key = |number: usize| format!("a{number:05}");
+        let keys: Vec<String> = (0..5 * MAX_PAGE_KEYS).map(key).collect();
+        let entries: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "x")).collect();
+        let space = space(&entries);
+        let earlier = StoreMoment::now(&space);
+        set(&space, &key(1), "y");
+        let StoreMoment(moment) = StoreMoment::now(&space);
+        // Changed, deleted and new keys, on each page.
+        for number in (0..keys.len()).step_by(4) {
+            set(&space, &key(number), "later");
+            assert!(space.lock().delete(&key(number + 1), Instant::now()).is_some());
+            set(&space, &format!("{}-new", key(number)), "later");
+        }
+        let found = moment.entries("a", usize::MAX).unwrap();
+        let found: Vec<&str> = found.iter().map(|it| &*it.0).collect();
+        assert_eq!(found, keys);
+        for limit in [0, 1, MAX_PAGE_KEYS, MAX_PAGE_KEYS + 1] {
+            assert_eq!(moment.entries("a", limit).unwrap().len(), limit);
+        }
+        // A page is bounded in what it looks at, not only in what it finds.
+        let mut page = Vec::new();
+        let last = moment.page("a", None, usize::MAX, &mut page).unwrap();
+        assert!(last.is_some() && page.len() <= MAX_PAGE_KEYS);
+        let mut none = Vec::new();
+        let last = moment.page("a", last.as_deref(), 1, &mut none).unwrap();
+        assert!(last.is_some() && none.len() == 1);
+        drop((moment, earlier));
+        assert_eq!(space.lock().history().bytes(), 0);
+    }
+
+    #[test]
     fn sees_neither_later_writes_nor_their_undoing() {
         let space = space(&[("a", "x")]);
         let moment = StoreMoment::now(&space);
@@ -263,7 +337,7 @@ mod tests {
         // The call has read `a`, and that there is no `b`.
         let value = |text: &str| Some(crate::store_value::StoreValue(text.into()));
         let values = [("a".to_owned(), value("seen")), ("b".to_owned(), None)].into();
-        let seen = StoreSeen { values, ranges: vec![] };
+        let seen = StoreSeen { values, ranges: vec![], room: None };
         let overlay = SharedSpace::default();
         let quota = space.lock().quota();
         overlay.lock().set_quota(quota);

@@ -4,48 +4,21 @@
 //! within the quota, and it ends when all that it has read and written is saved, as the plugin's
 //! mode says.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use super::SharedSpace;
 use super::durable::{Durable, Receipt};
 use super::entry::{StoreEntry, StoreFault, StoreImported, StorePage, StoreRange};
 use super::space::Space;
-use super::writer::Writer;
 use crate::fault::FaultKind;
+use crate::policy::StateMode;
 
-/// The store of a plugin in service.
+/// The store of a plugin, which may be removed.
 #[derive(Debug, Clone)]
 pub struct PluginStore {
     space: SharedSpace,
     /// The number of the layout that the plugin writes.
     schema: u32,
-}
-
-/// Backups of the file of all saved stores.
-#[derive(Debug, Clone)]
-pub struct StoreBackup {
-    /// None if nothing is saved.
-    writer: Option<Writer>,
-}
-
-impl StoreBackup {
-    pub(crate) fn new(writer: Option<Writer>) -> Self {
-        Self { writer }
-    }
-
-    /// Writes a backup to a new file, and returns its size in bytes. Hooks go on meanwhile.
-    ///
-    /// # Errors
-    /// The text says why it cannot be written.
-    pub async fn write(&self, file: PathBuf) -> Result<u64, String> {
-        match &self.writer {
-            Some(writer) => writer.back_up(file).await,
-            None => {
-                Err("the stores of plugins are in memory (`data: off`): no file has them".into())
-            }
-        }
-    }
 }
 
 impl PluginStore {
@@ -56,6 +29,20 @@ impl PluginStore {
     /// The number of the layout that the plugin writes.
     pub fn schema(&self) -> u32 {
         self.schema
+    }
+
+    /// The size of what it holds, in bytes.
+    pub fn used(&self) -> usize {
+        self.space.lock().used()
+    }
+
+    /// How it is kept.
+    pub fn state_mode(&self) -> StateMode {
+        match &self.space.durable {
+            None => StateMode::Memory,
+            Some(durable) if durable.is_synced => StateMode::Synced,
+            Some(_) => StateMode::Written,
+        }
     }
 
     /// The quota, in bytes.

@@ -56,8 +56,7 @@ pub(crate) struct Undo {
     version: u64,
     /// The entry before.
     earlier: Option<Entry>,
-    /// The deletion of a running hook that this write replaced; perhaps of the same hook, which
-    /// deletes and writes again.
+    /// The deletion that this write replaced, of a running hook, which may be the same.
     deletion: Option<u64>,
     /// The amount of an increment.
     added: Option<i64>,
@@ -65,7 +64,7 @@ pub(crate) struct Undo {
 
 /// A write is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreError {
+pub(crate) enum SpaceError {
     Full,
     NotANumber,
 }
@@ -131,15 +130,15 @@ impl Space {
         value: Vec<u8>,
         expires: Option<Instant>,
         now: Instant,
-    ) -> Result<Undo, StoreError> {
+    ) -> Result<Undo, SpaceError> {
         self.expire(now);
         if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
-            return Err(StoreError::Full);
+            return Err(SpaceError::Full);
         }
         let freed = self.entries.get(key).map_or(0, |e| cost(key, &e.value));
         let used = (self.used - freed).saturating_add(cost(key, &value));
         if used > self.quota {
-            return Err(StoreError::Full);
+            return Err(SpaceError::Full);
         }
         let version = self.next_version();
         let entry = Entry { value: value.into(), expires, version, base: version };
@@ -163,14 +162,14 @@ impl Space {
         key: &str,
         by: i64,
         now: Instant,
-    ) -> Result<(i64, Undo), StoreError> {
+    ) -> Result<(i64, Undo), SpaceError> {
         self.expire(now);
         let Some(entry) = self.entries.get(key) else {
             let undo = self.set(key, by.to_string().into_bytes(), None, now)?;
             return Ok((by, Undo { added: Some(by), ..undo }));
         };
         let sum = number(&entry.value).and_then(|n| n.checked_add(by));
-        let sum = sum.ok_or(StoreError::NotANumber)?;
+        let sum = sum.ok_or(SpaceError::NotANumber)?;
         let (base, expires) = (entry.base, entry.expires);
         let version = self.next_version();
         let (key, earlier) = self.put(key, Entry { value: decimal(sum), expires, version, base });
@@ -185,7 +184,7 @@ impl Space {
         value: Option<Vec<u8>>,
         expires: Option<Instant>,
         now: Instant,
-    ) -> Result<Option<CompareAndSet>, StoreError> {
+    ) -> Result<Option<CompareAndSet>, SpaceError> {
         if self.get(key, now) != expected {
             return Ok(None);
         }
@@ -213,12 +212,13 @@ impl Space {
         self.entries.get(key).map(Entry::held)
     }
 
-    /// The keys that begin with `prefix` and what they hold, in order, even if it is about to expire.
+    /// The keys with a prefix from a key on, in order, and what they hold, even if it is to expire.
     pub(crate) fn range<'s>(
         &'s self,
         prefix: &'s str,
+        from: Bound<&'s str>,
     ) -> impl Iterator<Item = (&'s Arc<str>, Held)> {
-        let range = self.entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let range = self.entries.range::<str, _>((from, Bound::Unbounded));
         let range = range.take_while(move |(key, _)| key.starts_with(prefix));
         range.map(|(key, entry)| (key, entry.held()))
     }
@@ -250,6 +250,10 @@ impl Space {
     pub(crate) fn entry(&mut self, key: &str, now: Instant) -> Option<StoreEntry> {
         self.expire(now);
         self.entries.get_key_value(key).map(|(key, entry)| entry.shared(key, now))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The entries of a range.
@@ -343,6 +347,12 @@ impl Space {
 
     pub(crate) fn quota(&self) -> usize {
         self.quota
+    }
+
+    /// Leaves so much of the quota, as if other keys had the rest. In bytes.
+    pub(crate) fn leave(&mut self, room: usize) {
+        self.quota = self.quota.max(self.used.saturating_add(room));
+        self.used = self.quota - room;
     }
 
     /// Commits a write.

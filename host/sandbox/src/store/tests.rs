@@ -56,6 +56,13 @@ impl Engine for FakeEngine {
         Ok(Saved { schema: None, entries })
     }
 
+    fn plugins(&mut self) -> Result<Vec<String>, EngineError> {
+        let mut names: Vec<_> =
+            self.file.lock().unwrap().entries.keys().map(|it| it.0.clone()).collect();
+        names.dedup();
+        Ok(names)
+    }
+
     fn commit(&mut self, changes: &[&Changes]) -> Result<(), EngineError> {
         self.permit()?;
         let mut file = self.file.lock().unwrap();
@@ -144,7 +151,8 @@ impl World {
         save_time: Duration,
     ) -> Self {
         let engine = FakeEngine { file: Arc::clone(&file), permits: received };
-        let mut spaces = Spaces::saved_by(Box::new(engine), Box::new(move |_| mode)).unwrap();
+        let mut spaces =
+            Spaces::saved_by(Box::new(engine), Box::new(move |_| mode), Arc::default()).unwrap();
         spaces.saving.as_mut().unwrap().save_time = save_time;
         let space = spaces.of("acme", 100_000).await.unwrap();
         Self { space, file, order: PassageOrder::default(), permits }

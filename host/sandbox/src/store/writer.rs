@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jackfield_metrics::Histogram;
 use jackfield_store::{Engine, EngineError, Saved};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -28,18 +29,20 @@ use syncer::{SyncRequest, start_syncer};
 
 /// A handle of the thread, which ends after the last one and the last space.
 #[derive(Clone)]
-pub(crate) struct Writer {
+pub(crate) struct StoreWriter {
     orders: Sender<Order>,
 }
 
 /// Time between syncs of commits that no hook waits for.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Writer {
-    pub(crate) fn start(engine: Box<dyn Engine>) -> io::Result<Self> {
+impl StoreWriter {
+    /// Starts the thread; `commits` gets the times of its commits.
+    pub(crate) fn start(engine: Box<dyn Engine>, commits: Arc<Histogram>) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let work = Work {
             engine,
+            commits,
             spaces: HashMap::new(),
             pauses: Pauses::default(),
             sync: Sync::Clean,
@@ -65,6 +68,17 @@ impl Writer {
         }
     }
 
+    /// The plugins that have entries in the file.
+    pub(crate) async fn plugins(&self) -> Result<Vec<String>, String> {
+        let ended = || "the thread that saves the store has ended".to_owned();
+        let (answer, read) = oneshot::channel();
+        self.orders.send(Order::Plugins(answer)).map_err(|_| ended())?;
+        match timeout(MAX_SAVE_TIME, read).await {
+            Ok(read) => read.unwrap_or_else(|_| Err(ended())),
+            Err(_elapsed) => Err(hung(MAX_SAVE_TIME)),
+        }
+    }
+
     /// Writes a backup to a new file, and returns its size in bytes.
     pub(crate) async fn back_up(&self, file: PathBuf) -> Result<u64, String> {
         let ended = || "the thread that saves the store has ended".to_owned();
@@ -78,6 +92,7 @@ impl Writer {
 /// The state of the thread.
 struct Work {
     engine: Box<dyn Engine>,
+    commits: Arc<Histogram>,
     /// Every space, for failures that concern all.
     spaces: HashMap<Arc<str>, Weak<Kept>>,
     pauses: Pauses,
@@ -135,6 +150,10 @@ impl Work {
             match order {
                 // Its loader may have gone.
                 Order::Read(space, answer) => drop(answer.send(self.read(&space))),
+                Order::Plugins(answer) => {
+                    let names = self.engine.plugins().map_err(|error| error.to_string());
+                    drop(answer.send(names));
+                }
                 Order::Save(space) => spaces.push(space),
                 Order::Backup(file, orders, answer) => backups.push((file, orders, answer)),
                 Order::BackupEnded => self.end_backup(),
@@ -146,7 +165,11 @@ impl Work {
         let batches: Vec<_> = spaces.iter().filter_map(take).collect();
         let changes: Vec<_> = batches.iter().map(|batch| &batch.changes).collect();
         let is_new = changes.iter().any(|changes| !changes.entries.is_empty());
+        let began = Instant::now();
         let committed = if is_new { self.engine.commit(&changes) } else { Ok(()) };
+        if is_new && committed.is_ok() {
+            self.commits.record(began.elapsed());
+        }
         match committed {
             Ok(()) => self.committed(batches, is_new),
             Err(error) if batches.len() == 1 => self.failed(batches, &error),
@@ -215,7 +238,7 @@ impl Work {
     fn end_backup(&mut self) {
         self.is_copied = false;
         if let Err(error) = self.engine.end_backup() {
-            tracing::error!("the log of the store grows until the server is restarted: {error}");
+            tracing::error!(name: "store.log_grows", "the log of the store grows until the server is restarted: {error}");
         }
     }
 
@@ -270,6 +293,7 @@ impl Work {
         let saved = self.engine.read(&durable.plugin);
         let length = self.pauses.failed(space, Instant::now());
         tracing::error!(
+            name: "store.save_failed",
             target: "jackfield::plugin",
             plugin = &*durable.plugin,
             "cannot save the plugin's store: {reason}; its handlers are on hold, and the store is \
@@ -278,6 +302,7 @@ impl Work {
         );
         if let Err(error) = &saved {
             tracing::error!(
+                name: "store.read_failed",
                 target: "jackfield::plugin",
                 plugin = &*durable.plugin,
                 "cannot read the plugin's store: {error}"
@@ -294,6 +319,7 @@ impl Work {
                 Ok(saved) => {
                     space.release(saved);
                     tracing::info!(
+                        name: "store.saved_again",
                         target: "jackfield::plugin",
                         plugin = &*durable.plugin,
                         "the plugin's store can be saved again; its handlers are called"
@@ -303,6 +329,7 @@ impl Work {
                 Err(reason) => {
                     let length = self.pauses.failed(&space, Instant::now());
                     tracing::warn!(
+                        name: "store.save_still_failing",
                         target: "jackfield::plugin",
                         plugin = &*durable.plugin,
                         "next try in {} s, the plugin's store still cannot be saved: {reason}",
@@ -371,8 +398,8 @@ impl Work {
     }
 }
 
-impl fmt::Debug for Writer {
+impl fmt::Debug for StoreWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").finish_non_exhaustive()
+        f.debug_struct("StoreWriter").finish_non_exhaustive()
     }
 }

@@ -35,6 +35,7 @@ impl Fixture {
             program: PathBuf::from("/no/such/program"),
             fallback: Some(PathBuf::from("/bin/sh")),
             subcommand: self.path("script").display().to_string(),
+            environment: Vec::new(),
             limits: self.limits,
         };
         let settings = SandboxSettings {
@@ -114,6 +115,43 @@ async fn never_falls_back_to_compiling_in_the_server() {
 }
 
 #[tokio::test]
+async fn compiles_with_low_priority_while_no_core_is_idle() {
+    let fixture = Fixture::new(
+        "case \" $* \" in *' --idle '*) echo idle >&2; exit 75;; esac
+         echo 'it has low priority' >&2; exit 1",
+    );
+    let sandbox = fixture.sandbox();
+    let text = load(&sandbox, EMPTY).await.to_string();
+    assert!(text.contains("it has low priority"), "{text}");
+    assert_eq!(fixture.starts().len(), 2);
+    // The machine is still busy.
+    let text = load(&sandbox, &[EMPTY, &[0, 1, 0]].concat()).await.to_string();
+    assert!(text.contains("it has low priority"), "{text}");
+    assert_eq!(fixture.starts().len(), 3);
+}
+
+#[tokio::test]
+async fn gives_up_on_a_compiler_that_gives_up_twice() {
+    let fixture = Fixture::new("exit 75");
+    let text = load(&fixture.sandbox(), EMPTY).await.to_string();
+    assert!(text.contains("it gave up for lack of CPU time"), "{text}");
+    assert_eq!(fixture.starts().len(), 2);
+}
+
+/// The second process has the rest of the time.
+#[tokio::test]
+async fn kills_a_compiler_with_low_priority_at_the_same_deadline() {
+    let mut fixture =
+        Fixture::new("case \" $* \" in *' --idle '*) exit 75;; esac; exec sleep 1000");
+    fixture.limits.time = Duration::from_millis(300);
+    let text = load(&fixture.sandbox(), EMPTY).await.to_string();
+    assert!(text.contains("exceeded its time limit (plugins.compile.time = 300ms)"), "{text}");
+    for pid in fixture.starts() {
+        ended(&pid).await;
+    }
+}
+
+#[tokio::test]
 async fn kills_a_compiler_at_its_deadline() {
     let mut fixture = Fixture::new("exec sleep 1000");
     fixture.limits.time = Duration::from_millis(300);
@@ -148,6 +186,7 @@ async fn names_a_compiler_that_cannot_be_started() {
         program: PathBuf::from("/no/such/program"),
         fallback: None,
         subcommand: String::new(),
+        environment: Vec::new(),
         limits: fixture.limits,
     };
     let settings = SandboxSettings {

@@ -8,11 +8,13 @@
     reason = "tests may be blunt"
 )]
 
+mod apart;
 mod behave;
 mod circuit_breaker;
 mod compile;
 mod contain;
 mod cpu;
+mod fetch;
 mod fuzz;
 mod guests;
 mod keep;

@@ -28,6 +28,10 @@ impl Engine for SlowEngine {
         self.engine.read(plugin)
     }
 
+    fn plugins(&mut self) -> Result<Vec<String>, EngineError> {
+        self.engine.plugins()
+    }
+
     fn probe(&mut self) -> Result<(), EngineError> {
         self.engine.probe()
     }

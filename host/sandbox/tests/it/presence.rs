@@ -9,6 +9,8 @@ use crate::stage::{hostile, load, policy, publish, request, route, sandbox};
 
 /// The members of one topic.
 const MEMBERS: u32 = 10_000;
+/// Of so many members, one receives the list of all, which costs as much as a hundred joins.
+const LISTED: u32 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_call_of_the_lane_waits_for_the_passage_of_a_subscription() {
@@ -38,7 +40,9 @@ async fn ten_thousand_members_of_a_topic_are_within_the_limits() {
     let of = |number: u32, subscribers| {
         let mut request = request("presence", &[]);
         let authid = names[number as usize].as_str();
-        request.session = Some(Caller { id: u64::from(number) + 1, authid, ..caller(&request) });
+        let authrole = if (number + 1).is_multiple_of(LISTED) { "member" } else { "quiet" };
+        let id = u64::from(number) + 1;
+        request.session = Some(Caller { id, authid, authrole, ..caller(&request) });
         HookRequest { subscribers, ..request }
     };
     let mut effects = Vec::new();
@@ -46,6 +50,8 @@ async fn ten_thousand_members_of_a_topic_are_within_the_limits() {
         let outcome = lane.on_subscribe(&of(number, number)).await.unwrap();
         assert_eq!(outcome.answer, SubscribeVerdict::Allow);
         effects = outcome.effects;
+        let is_listed = (number + 1).is_multiple_of(LISTED);
+        assert_eq!(effects.len(), 1 + usize::from(is_listed), "{number}");
     }
     let [Effect::Publish { event: joined, .. }, Effect::Send { event: list, .. }] = &effects[..]
     else {

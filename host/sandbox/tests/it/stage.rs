@@ -86,6 +86,7 @@ pub(crate) fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<
             anonymous_from: None,
         }),
         subscribers: 9,
+        depth: 0,
     }
 }
 

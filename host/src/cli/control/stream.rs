@@ -8,7 +8,15 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::signals::Stop;
+
 use super::{ANSWER_TIME, Answer, ControlError, MAX_ANSWER_BYTES, Server};
+
+/// Receives the signals that end a command with such an answer.
+pub(in crate::cli) fn stop() -> Result<Stop, ControlError> {
+    let stop = Stop::of_command();
+    stop.map_err(|error| ControlError::Refused(format!("failed to get signals: {error}")))
+}
 
 /// The body of such an answer. The connection is closed when it is dropped.
 pub(in crate::cli) struct Stream<'s> {
@@ -62,7 +70,7 @@ impl Stream<'_> {
         let Ok(body) = serde_json::from_slice(&text) else {
             return self.server.failed(&"it is not JSON");
         };
-        let answer = Answer { status, text, body };
+        let answer = Answer { status, text, body, help: None };
         match answer.accepted() {
             Ok(_) => self.server.failed(&format_args!("it has the status {status}")),
             Err(refused) => refused,

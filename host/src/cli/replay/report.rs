@@ -8,7 +8,8 @@ use jackfield_sandbox::Hook;
 use jackfield_text::Untrusted;
 use serde_json::{Value, json};
 
-use crate::recording::replay::{CallName, Cost, Different, LeftOut, Report};
+use super::super::count::count;
+use crate::recording::replay::{CallName, Cost, Different, LeftOut, ReplayReport};
 
 /// The maximum number of differing calls that are shown.
 const MAX_SHOWN: u64 = 100;
@@ -55,13 +56,14 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints the summary.
-    pub(super) fn end(mut self, report: &Report) -> io::Result<()> {
+    pub(super) fn end(mut self, report: &ReplayReport) -> io::Result<()> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         if self.is_json {
             let calls = std::mem::take(&mut self.calls);
-            return writeln!(self.out, "{}", object(report, &calls));
+            let more = self.shown.saturating_sub(MAX_SHOWN);
+            return writeln!(self.out, "{}", object(report, &calls, more));
         }
         let more = self.shown.saturating_sub(MAX_SHOWN);
         if more > 0 {
@@ -72,7 +74,7 @@ impl<'a> Printer<'a> {
 }
 
 /// Why a replay has compared nothing.
-pub(super) fn nothing(report: &Report) -> String {
+pub(super) fn nothing(report: &ReplayReport) -> String {
     let plugin = Untrusted::new(&report.plugin);
     if report.left_out() == 0 {
         return format!(
@@ -81,16 +83,19 @@ pub(super) fn nothing(report: &Report) -> String {
     }
     let mut text = format!("no call of the plugin {plugin} could be compared\n");
     text.push_str(&left_out(report));
-    text.push_str(
-        "  = help: record from the start of the plugin, or with --with-payload --with-claims",
-    );
+    let is_of_another = report.left_out.keys().all(|it| matches!(it, LeftOut::OtherPlugin));
+    text.push_str(if is_of_another {
+        "  = help: name a component of the recorded plugin, or a recording of this one"
+    } else {
+        "  = help: record from the start of the plugin, or with --with-payload --with-claims"
+    });
     text
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &ReplayReport) -> String {
     let mut text = format!(
-        "{} calls of {} compared: {} same, {} different; {} left out\n",
-        report.compared(),
+        "{} of {} compared: {} same, {} different; {} left out\n",
+        count(report.compared(), "call"),
         Untrusted::new(&report.plugin),
         report.same,
         report.different,
@@ -100,13 +105,18 @@ fn summary(report: &Report) -> String {
     for (answer, calls) in &report.unrecorded {
         write_to(&mut text, format_args!("  not recorded: {answer} ({calls} calls)\n"));
     }
+    if report.more_unrecorded > 0 {
+        let more = report.more_unrecorded;
+        write_to(&mut text, format_args!("  not recorded: {more} more\n"));
+    }
     if report.dropped > 0 {
         write_to(
             &mut text,
             format_args!("  the server dropped {} calls while it recorded\n", report.dropped),
         );
     }
-    let Report { old_cost, new_cost, .. } = report;
+    text.push_str(&redaction(report));
+    let ReplayReport { old_cost, new_cost, .. } = report;
     let time = |of: fn(&Cost) -> Duration| {
         format!("{} before, {} now", micros(of(old_cost)), micros(of(new_cost)))
     };
@@ -117,18 +127,25 @@ fn summary(report: &Report) -> String {
     text
 }
 
-fn left_out(report: &Report) -> String {
+fn left_out(report: &ReplayReport) -> String {
     let mut text = String::new();
     for (reason, calls) in &report.left_out {
         let why = match reason {
-            LeftOut::NotReproduced if report.redacted.payload || report.redacted.claims => {
-                "the recorded version gives another outcome now: it keeps state in memory, or needs \
-                 what is redacted"
+            LeftOut::NotReproduced if report.redacted.is_any() => {
+                "the recorded version gives another outcome now; possible causes: it needs what is \
+                 redacted, state in its memory from before the recording or from calls that were not \
+                 recorded, or other limits of the plugin in the settings"
             }
             LeftOut::NotReproduced => {
-                "the recorded version gives another outcome now: it keeps state in memory"
+                "the recorded version gives another outcome now; possible causes: state in its memory \
+                 from before the recording or from calls that were not recorded, or other limits of \
+                 the plugin in the settings"
             }
             LeftOut::TooLarge => "more answers of the host than a recording keeps",
+            LeftOut::Unrequested => {
+                "answers to requests or calls that a version does not make, or that were made before \
+                 the recording"
+            }
             LeftOut::OtherPlugin => "of another plugin",
         };
         write_to(&mut text, format_args!("  left out, {why}: {}\n", calls.count));
@@ -141,6 +158,23 @@ fn left_out(report: &Report) -> String {
         }
     }
     text
+}
+
+/// The limit of a comparison by shape; empty for a recording that is not redacted.
+fn redaction(report: &ReplayReport) -> String {
+    let parts = [(report.redacted.payload, "payload"), (report.redacted.claims, "claims")];
+    let parts: Vec<&str> =
+        parts.into_iter().filter_map(|(is_redacted, part)| is_redacted.then_some(part)).collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    let options: Vec<String> = parts.iter().map(|part| format!("--with-{part}")).collect();
+    format!(
+        "  redacted: {}. Both versions got `x` and `1` instead: a difference that depends on the texts \
+         themselves is not found\n  = help: record with {}\n",
+        parts.join(" and "),
+        options.join(" ")
+    )
 }
 
 fn write_to(text: &mut String, part: fmt::Arguments<'_>) {
@@ -162,9 +196,19 @@ fn kib(bytes: usize) -> String {
     format!("{} KiB", bytes.div_ceil(1024))
 }
 
+/// A call for programs. A topic that is too long is cut, and the rest counted.
 fn named(call: &CallName) -> Value {
     let hook = serde_json::to_value::<Hook>(call.hook).unwrap_or_default();
-    json!({ "call": call.number, "hook": hook, "topic": call.topic, "session": call.session })
+    let topic = call.topic.get(..call.topic.floor_char_boundary(MAX_TOPIC_BYTES));
+    let topic = topic.unwrap_or_default();
+    let left_out = call.topic.len() - topic.len();
+    json!({
+        "call": call.number,
+        "hook": hook,
+        "topic": topic,
+        "topic_bytes_left_out": left_out,
+        "session": call.session,
+    })
 }
 
 fn shown(different: &Different) -> Value {
@@ -179,10 +223,13 @@ fn shown(different: &Different) -> Value {
     call
 }
 
-fn object(report: &Report, calls: &[Value]) -> Value {
+fn object(report: &ReplayReport, calls: &[Value], more_calls: u64) -> Value {
     let left_out = report.left_out.iter().map(|(reason, calls)| {
         let names: Vec<Value> = calls.names.iter().map(named).collect();
-        json!({ "reason": reason.label(), "count": calls.count, "calls": names })
+        let more = calls.count.saturating_sub(calls.names.len() as u64);
+        json!({
+            "reason": reason.label(), "count": calls.count, "calls": names, "more_calls": more,
+        })
     });
     let cost = |cost: &Cost| {
         json!({
@@ -200,10 +247,12 @@ fn object(report: &Report, calls: &[Value]) -> Value {
         "left_out_count": report.left_out(),
         "left_out": left_out.collect::<Vec<_>>(),
         "unrecorded": report.unrecorded,
+        "more_unrecorded": report.more_unrecorded,
         "dropped": report.dropped,
         "redacted": report.redacted,
         "old": cost(&report.old_cost),
         "new": cost(&report.new_cost),
         "calls": calls,
+        "more_calls": more_calls,
     })
 }

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jackfield_config::Plugins;
-use jackfield_sandbox::Sandbox;
+use jackfield_sandbox::{NoSubscribers, Sandbox};
 use jackfield_signing::{SecretKey, Statement};
 use jackfield_text::Untrusted;
 use serde_json::json;
 
-use super::{Args, Report, SignError, key};
+use super::{Args, SignError, SigningReport, key};
 use crate::compiler;
-use crate::generation::{BuildContext, NoSubscribers, load};
+use crate::generation::{BuildContext, load};
 use crate::site::{PluginFile, is_ignored, signature_of};
 
 /// Signs the component, or those of a bundle.
-pub(super) fn sign(args: &Args, target: &Path) -> Result<Report, SignError> {
+pub(super) fn sign(args: &Args, target: &Path) -> Result<SigningReport, SignError> {
     let components = components(target)?;
     let key = key::open(args)?;
     let number = args.number.unwrap_or_else(seconds);
@@ -49,8 +49,9 @@ pub(super) fn sign(args: &Args, target: &Path) -> Result<Report, SignError> {
         // Writing to a string cannot fail.
         let _written = writeln!(
             text,
-            "{}: plugin {name} {version}, number {number}, key {public}",
-            Untrusted::new(signature.display())
+            "{}: plugin {name} {version}, number {number}, key {} ({public})",
+            Untrusted::new(signature.display()),
+            key.number()
         );
         signed.push(json!({
             "component": file.path,
@@ -62,7 +63,7 @@ pub(super) fn sign(args: &Args, target: &Path) -> Result<Report, SignError> {
             "key": public,
         }));
     }
-    Ok(Report { text, json: json!({ "signed": signed }) })
+    Ok(SigningReport { text, json: json!({ "signed": signed }) })
 }
 
 fn context() -> Result<BuildContext, SignError> {
@@ -87,7 +88,10 @@ fn components(target: &Path) -> Result<Vec<PathBuf>, SignError> {
         entries.iter().map(fs::DirEntry::path).filter(is_component).collect();
     if found.is_empty() {
         let message = format!("{} has no component (.wasm)", Untrusted::new(target.display()));
-        return Err(SignError::with_help(message, "`jackfield build` makes it"));
+        return Err(SignError::with_help(
+            message,
+            "name the component, or its bundle; `jackfield build` makes the component of a bundle",
+        ));
     }
     found.sort();
     Ok(found)

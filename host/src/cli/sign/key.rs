@@ -1,7 +1,7 @@
 //! Keys of `jackfield sign`: a new pair, and the secret key of a file with its password.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use jackfield_text::Untrusted;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Args, Report, SignError};
+use super::{Args, SignError, SigningReport};
 
 /// Access for the user alone.
 const PRIVATE: u32 = 0o600;
@@ -22,7 +22,7 @@ const PUBLIC_EXTENSION: &str = "pub";
 const PASSWORD_HELP: &str = "write it into a file, and name the file with --password-file";
 
 /// Makes a key pair.
-pub(super) fn make(args: &Args) -> Result<Report, SignError> {
+pub(super) fn make(args: &Args) -> Result<SigningReport, SignError> {
     let (secret, public) = (args.key.clone(), args.key.with_extension(PUBLIC_EXTENSION));
     if secret == public {
         let message = format!("{} is the name of a public key", Untrusted::new(secret.display()));
@@ -55,7 +55,7 @@ pub(super) fn make(args: &Args) -> Result<Report, SignError> {
         return Err(error);
     }
     let (secret, public) = (secret.display().to_string(), public.display().to_string());
-    Ok(Report {
+    Ok(SigningReport {
         text: format!(
             "{}: the secret key; keep it out of the site and of version control\n\
              {}: the public key, for jackfield.yml of the server:\n\nplugins:\n  verify: [{key}]\n",
@@ -69,7 +69,12 @@ pub(super) fn make(args: &Args) -> Result<Report, SignError> {
 /// Opens the secret key.
 pub(super) fn open(args: &Args) -> Result<SecretKey, SignError> {
     let failed = |error: SecretKeyError| SignError::at(&args.key, &error);
-    let file = read(&args.key)?;
+    let file = read(&args.key).map_err(|error| {
+        SignError::with_help(
+            format!("failed to read the secret key: {}", error.message),
+            "name its file with --key; `jackfield sign --new-key --key FILE` makes a key",
+        )
+    })?;
     if !SecretKey::is_encrypted(&file).map_err(failed)? {
         return SecretKey::open(&file, None).map_err(failed);
     }
@@ -121,10 +126,13 @@ fn read(path: &Path) -> Result<Zeroizing<String>, SignError> {
 
 /// Creates a file, which is not there yet.
 fn create(path: &PathBuf, text: &str, mode: u32) -> Result<(), SignError> {
-    let create = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    create().map_err(|error| SignError::at(path, &error))
+    let mut options = OpenOptions::new();
+    let opened = options.write(true).create_new(true).mode(mode).open(path);
+    let mut file = opened.map_err(|error| SignError::at(path, &error))?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // A part of a key is none.
+        let _gone = fs::remove_file(path);
+        SignError::at(path, &error)
+    })
 }

@@ -17,16 +17,21 @@ use hyper::Method;
 use hyper::body::{Body, Frame};
 use jackfield_text::Untrusted;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
 
 use super::super::control::{self, ANSWER_TIME, Answer, ControlError, PluginControlArgs};
+use super::super::count::count;
 use super::super::say;
 use super::path;
 
 /// Bytes that are read from a file at a time.
 const CHUNK_BYTES: usize = 64 << 10;
-/// The time for the server to read all lines and to save them.
-const IMPORT_TIME: Duration = Duration::from_mins(10);
+/// The parts that are read ahead.
+const MAX_QUEUED_PARTS: usize = 2;
+/// The time for the server to read all lines and to save them: longer than the server's own for the
+/// lines, whose error says more.
+const IMPORT_TIME: Duration = Duration::from_mins(12);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
@@ -146,7 +151,7 @@ pub(super) async fn import(
     let path =
         path("import", &[("plugin", plugin), ("replace", flag(replace)), ("force", flag(force))]);
     let failed = Arc::new(OnceLock::new());
-    let lines = Lines { source, failed: Arc::clone(&failed) };
+    let lines = Lines { parts: parts(source), failed: Arc::clone(&failed) };
     let sending = async {
         let (response, _connection) = server.send_body(Method::POST, &path, lines).await?;
         server.collect(response).await
@@ -168,7 +173,8 @@ pub(super) async fn import(
 }
 
 fn summary(body: &Value) -> String {
-    let mut text = format!("{} keys written, {} removed", body["written"], body["removed"]);
+    let written = count(body["written"].as_u64().unwrap_or_default(), "key");
+    let mut text = format!("{written} written, {} removed", body["removed"]);
     if body["expired"] != 0 {
         // Writing to a string cannot fail.
         let _written = write!(text, ", {} had expired", body["expired"]);
@@ -182,6 +188,8 @@ fn placed(answer: Answer, file: &Path) -> Result<Answer, ControlError> {
     let Some(line) = body["line"].as_u64() else { return answer.accepted() };
     let message = body["message"].as_str().unwrap_or_default();
     let message = message.strip_prefix(&format!("line {line}: ")).unwrap_or(message);
+    // The key of the API is an option of the command.
+    let message = message.replace("`force`", "`--force`");
     let file = Untrusted::new(file.display());
     say(format_args!("{file}:{line}: error: {}", Untrusted::new(message)));
     Err(ControlError::Refused("nothing is imported".to_owned()))
@@ -190,7 +198,7 @@ fn placed(answer: Answer, file: &Path) -> Result<Answer, ControlError> {
 /// The contents of a file as a body. A file that cannot be read ends the request, so the server
 /// does not see its end.
 struct Lines {
-    source: Box<dyn Read + Send>,
+    parts: Receiver<io::Result<Bytes>>,
     /// The error of reading, if there was one.
     failed: Arc<OnceLock<io::Error>>,
 }
@@ -201,25 +209,46 @@ impl Body for Lines {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        // It blocks: this process has nothing else to do.
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let Self { source, failed } = self.get_mut();
-        Poll::Ready(match source.read(&mut chunk) {
-            Ok(0) => None,
-            Ok(length) => {
-                chunk.truncate(length);
-                Some(Ok(Frame::data(chunk.into())))
-            }
-            Err(error) => {
-                let kind = error.kind();
-                // The first error ends the body.
-                let _first = failed.set(error);
-                Some(Err(kind.into()))
-            }
+        let Self { parts, failed } = self.get_mut();
+        parts.poll_recv(context).map(|part| {
+            part.map(|part| match part {
+                Ok(part) => Ok(Frame::data(part)),
+                Err(error) => {
+                    let kind = error.kind();
+                    // The first error ends the body.
+                    let _first = failed.set(error);
+                    Err(kind.into())
+                }
+            })
         })
     }
+}
+
+/// Reads a source part by part in a thread, so that the answer is seen while the source is silent.
+fn parts(mut source: Box<dyn Read + Send>) -> Receiver<io::Result<Bytes>> {
+    let (sender, receiver) = channel(MAX_QUEUED_PARTS);
+    // Not joined: a read of a pipe cannot be interrupted, so the thread ends with the process.
+    std::thread::spawn(move || {
+        loop {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let part = match source.read(&mut chunk) {
+                Ok(0) => return,
+                Ok(length) => {
+                    chunk.truncate(length);
+                    Ok(chunk.into())
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let has_failed = part.is_err();
+            if sender.blocking_send(part).is_err() || has_failed {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Makes a new file for the user alone.

@@ -12,7 +12,7 @@ use crate::dialogue::Outcome;
 use crate::log::capture::LogLine;
 
 /// The results so far.
-pub(super) struct Report<'o> {
+pub(super) struct TestReport<'o> {
     out: &'o mut dyn Write,
     bundle: String,
     is_json: bool,
@@ -24,7 +24,7 @@ pub(super) struct Report<'o> {
     scripts: Vec<Value>,
 }
 
-impl<'o> Report<'o> {
+impl<'o> TestReport<'o> {
     pub(super) fn new(
         bundle: &Path,
         is_json: bool,

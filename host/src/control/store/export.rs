@@ -9,10 +9,12 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use jackfield_sandbox::{StoreEntry, StoreRange, StoreValue};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::Context;
+use super::super::audit::{self, Caller, Subject};
 use super::super::problem::Problem;
-use super::{Query, failed, find};
+use super::{Found, Query, failed, find};
 
 /// The version of the form.
 pub(super) const VERSION: u32 = 1;
@@ -44,22 +46,27 @@ pub(super) struct Line {
     pub(super) expires_ms: Option<u64>,
 }
 
-/// The lines of one moment of a store. The values are shared with the store.
+/// The lines of one moment of a store. The values are shared with the store; those that change
+/// meanwhile are kept until they are written, so the number of exports is bounded.
 #[derive(Debug)]
 pub(crate) struct Lines {
     head: Option<Head>,
     entries: std::vec::IntoIter<StoreEntry>,
     /// The moment, in milliseconds since 1970.
     at_ms: u64,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Exports a store, or the keys that begin with a prefix.
 pub(in super::super) async fn export(
     context: &Context,
+    caller: &Caller,
     query: Option<&str>,
 ) -> Result<Lines, Problem> {
     let query = Query::parse(query, &["plugin", "prefix"])?;
-    let (store, _) = find(context, query.plugin())?;
+    let subject = Subject::plugin(query.plugin())?;
+    let place = context.exports.take(&context.state.shutdown)?;
+    let Found { store, .. } = find(context, query.plugin()).await?;
     let prefix = query.get("prefix").unwrap_or_default();
     let range = StoreRange { prefix, after: None, limit: usize::MAX };
     let entries = store.list(range).await.map_err(|fault| failed(&fault))?.entries;
@@ -69,7 +76,10 @@ pub(in super::super) async fn export(
         schema: store.schema(),
         entries: entries.len(),
     };
-    Ok(Lines { head: Some(head), entries: entries.into_iter(), at_ms: now_ms() })
+    let (entries, at_ms) = (entries.into_iter(), now_ms());
+    let generation = context.state.reloader.state().generation;
+    audit::record(caller, "store_export", &subject, "begun", generation);
+    Ok(Lines { head: Some(head), entries, at_ms, _place: place })
 }
 
 /// The time of the machine's clock, in milliseconds since 1970.

@@ -3,32 +3,30 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::Body;
 use jackfield_sandbox::{PluginStore, StoreEntry, StoreImported};
 use jackfield_text::Untrusted;
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::super::audit::{Caller, Subject};
+use super::super::body::{Pace, Parts};
+use super::super::change::ChangeEnd;
 use super::super::problem::Problem;
 use super::super::{Context, change};
 use super::export::{Head, Line, VERSION, now_ms};
-use super::{MAX_TEXT_BYTES, Query, failed, find};
+use super::{Found, MAX_TEXT_BYTES, Query, failed, find};
 use crate::http::response::Answer;
 
 /// The maximum size of a line: a value of the maximum size whose bytes are all escaped.
 const MAX_LINE_BYTES: usize = 7 << 20;
-/// The time for the next part of the lines to arrive.
-const MAX_PART_TIME: Duration = Duration::from_secs(10);
-/// The maximum size of what is still read after an error, so that the client gets the answer.
-const MAX_IGNORED_BYTES: usize = 256 << 20;
+/// The pace of the lines. The command waits longer, so that it learns the reason of an end.
+const PACE: Pace =
+    Pace { window: Duration::from_secs(10), min_bytes: 1 << 10, max_time: Duration::from_mins(10) };
 
 /// An import while its lines are read.
 struct Import<'a> {
@@ -64,7 +62,9 @@ where
     let plugin = query.plugin();
     let subject = Subject::plugin(plugin)?;
     let (replaces, is_forced) = (query.is_set("replace")?, query.is_set("force")?);
-    let (store, state) = find(context, plugin)?;
+    let Found { store, state, .. } = find(context, plugin).await?;
+    // Held until the entries are in the store: each import takes memory up to the quota.
+    let place = context.imports.take(&context.state.shutdown)?;
     let quota = store.quota();
     let mut import = Import {
         plugin,
@@ -85,6 +85,7 @@ where
     let importing = {
         let store = store.clone();
         async move {
+            let _place = place;
             match store.import(entries, replaces).await {
                 Ok(StoreImported { written, removed }) => {
                     let body = json!({
@@ -95,9 +96,9 @@ where
                         "expired": expired,
                         "state": state,
                     });
-                    ("ok", Ok(Answer::json(StatusCode::OK, &body)))
+                    ChangeEnd::new("ok", Ok(Answer::json(StatusCode::OK, &body)))
                 }
-                Err(fault) => ("failed", Err(failed(&fault))),
+                Err(fault) => ChangeEnd::new("failed", Err(failed(&fault))),
             }
         }
     };
@@ -105,36 +106,16 @@ where
 }
 
 impl Import<'_> {
-    /// Reads all lines. After an error the rest is read and ignored: a client that still writes
-    /// would not read the answer.
+    /// Reads all lines.
     async fn read<B>(&mut self, body: B) -> Result<(), Problem>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
     {
-        let mut body = pin!(body);
+        let mut parts = Parts::new(body, PACE);
         let mut rest: Vec<u8> = Vec::new();
-        let mut found: Result<(), Problem> = Ok(());
-        let mut ignored = 0;
-        loop {
-            let part = match timeout(MAX_PART_TIME, body.frame()).await {
-                Ok(None) => break,
-                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-                Ok(Some(Err(error))) => {
-                    let error: Box<dyn Error + Send + Sync> = error.into();
-                    return Err(Problem::invalid(format!("the body could not be read: {error}")));
-                }
-                Err(_elapsed) => return Err(Problem::too_slow()),
-            };
-            if found.is_err() {
-                ignored += part.len();
-                if ignored > MAX_IGNORED_BYTES {
-                    break;
-                }
-                continue;
-            }
-            found = self.part(&mut rest, &part);
+        while let Some(part) = parts.next().await? {
+            self.part(&mut rest, &part)?;
         }
-        found?;
         if !rest.is_empty() {
             self.next(&rest)?;
         }

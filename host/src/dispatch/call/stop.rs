@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_sandbox::{CallAnswer, Effect, HookOutcome, Later, Passage};
+use jackfield_sandbox::{CallAnswer, Effect, HookOutcome, HookRequest, Later, Passage};
 use jackfield_wamp::message::{Call, CancelMode};
 use jackfield_wamp::payload::Payload;
 use tokio::time::{Instant, sleep_until};
@@ -52,7 +52,8 @@ pub(super) struct Asked<'a> {
 }
 
 impl Dispatch {
-    /// Asks a handler. Returns its answer and its effects.
+    /// Asks a handler. Returns its answer and its effects. `depth` is the number of calls of plugins
+    /// that have led to the call.
     ///
     /// A stopped call that has not begun never begins. A running one continues to its end: an
     /// interruption would end the instance, and with it the data of other topics there. Its answer
@@ -61,7 +62,7 @@ impl Dispatch {
         &self,
         routed: &RouteMatch<'a, '_>,
         from: &Session,
-        call: &Call,
+        (call, depth): (&Call, u8),
         (timeout, mut cancellation): (Option<Timeout>, Pin<&mut impl Cancellation>),
         tell_at_once: impl FnOnce(&Refusal) + Send,
         batch: &mut PendingFlushes,
@@ -71,7 +72,7 @@ impl Dispatch {
             Err(refusal) => return Asked::refused(refusal),
         };
         let attributes = routed.attributes();
-        let request = self.hook_request(routed, &attributes, Some(from));
+        let request = HookRequest { depth, ..self.hook_request(routed, &attributes, Some(from)) };
         let has_begun = AtomicBool::new(false);
         let lane = routed.handler.lane(&call.procedure);
         let mut hook = flush_before_wait(batch, lane.on_call(&request, &args, &kwargs, &has_begun));

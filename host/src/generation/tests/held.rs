@@ -90,3 +90,23 @@ async fn omits_routes_whose_handler_is_still_loading() {
     assert_eq!(shown(&next), shown(&first));
     assert!(next.is_same(&first), "so nothing has to be served anew");
 }
+
+#[tokio::test]
+async fn held_plugins_count_towards_the_lanes() {
+    let mut fixture = Fixture::new();
+    fixture.plugins().lanes = 2;
+    let first = first(&fixture).await;
+    assert_eq!(first.totals().0, 2);
+    // The route of `hostile` needs one lane more, while `versioned` is being replaced.
+    let two = format!("{}    lanes: 2\n", tell("b", "b"));
+    fixture.put("websocket_routing.yml", [route("a", "a", ""), two].concat());
+    fixture.put("p.wasm", version(2));
+    let snapshot = Site::new(fixture.root.path()).read().unwrap();
+    let mut loads = Loads::new(Arc::clone(&fixture.context));
+    loads.follow(&snapshot, Some(&first));
+    let problems = build(&snapshot, Some(&first), &loads).await.unwrap_err();
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let [text] = &texts[..] else { panic!("one problem: {texts:?}") };
+    let expected = "the plugin `hostile` has 2 lanes, and other plugins 1; all together may have 2";
+    assert!(text.contains(expected), "{text}");
+}

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Reader, Writer};
+use super::{CodecWriter, Reader};
 use crate::dialect::Codec;
 use crate::payload::Payload;
 use crate::value::{Dict, Value};
@@ -53,7 +53,7 @@ pub(crate) fn payload(codec: Codec) -> impl Strategy<Value = Payload> {
 /// Decodes the payload out of a message, as sessions do.
 pub(crate) fn payload_of(codec: Codec, args: &[Value], kwargs: &Dict) -> Payload {
     let mut frame = Vec::new();
-    let mut writer = Writer::new(codec, &mut frame);
+    let mut writer = CodecWriter::new(codec, &mut frame);
     writer.begin_list(5);
     for number in [70, 1] {
         writer.uint(number);
@@ -70,7 +70,7 @@ pub(crate) fn payload_of(codec: Codec, args: &[Value], kwargs: &Dict) -> Payload
 
 pub(crate) fn encode(codec: Codec, value: &Value) -> Bytes {
     let mut out = Vec::new();
-    Writer::new(codec, &mut out).value(value);
+    CodecWriter::new(codec, &mut out).value(value);
     out.into()
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn decode(codec: Codec, bytes: &[u8]) -> Result<Value, super::ReadErr
 pub(crate) fn recode(bytes: &[u8], from: Codec, to: Codec) -> Result<Vec<u8>, super::ReadError> {
     let mut out = Vec::new();
     let mut reader = Reader::new(from, bytes);
-    super::transcode(&mut reader, &mut Writer::new(to, &mut out), super::MAX_DEPTH)?;
+    super::transcode(&mut reader, &mut CodecWriter::new(to, &mut out), super::MAX_DEPTH)?;
     reader.finish()?;
     Ok(out)
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{Item, ReadError, Reader, Writer};
+use super::{CodecWriter, Item, ReadError, Reader};
 use crate::dialect::Codec;
 
 /// Base64 with optional padding: some encoders omit it.
@@ -20,7 +20,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Copies one value from the reader to the writer.
 pub(crate) fn transcode(
     reader: &mut Reader<'_>,
-    writer: &mut Writer<'_>,
+    writer: &mut CodecWriter<'_>,
     depth: usize,
 ) -> Result<(), ReadError> {
     let item = reader.item()?;
@@ -35,7 +35,7 @@ pub(crate) fn binary_of(text: &str) -> Option<Vec<u8>> {
 fn transcode_rest(
     item: Item<'_>,
     reader: &mut Reader<'_>,
-    writer: &mut Writer<'_>,
+    writer: &mut CodecWriter<'_>,
     depth: usize,
 ) -> Result<(), ReadError> {
     match item {
@@ -76,7 +76,7 @@ fn transcode_rest(
 /// Copies one key and its value.
 pub(crate) fn transcode_entry(
     reader: &mut Reader<'_>,
-    writer: &mut Writer<'_>,
+    writer: &mut CodecWriter<'_>,
     depth: usize,
 ) -> Result<(), ReadError> {
     let key = reader.key()?;
@@ -96,11 +96,11 @@ fn key_text(key: Item<'_>, reader: &mut Reader<'_>) -> Result<String, ReadError>
     }
     let mut json = Vec::new();
     // A key is not a container, so no more is read.
-    transcode_rest(key, reader, &mut Writer::new(Codec::Json, &mut json), 0)?;
+    transcode_rest(key, reader, &mut CodecWriter::new(Codec::Json, &mut json), 0)?;
     Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
-fn binary_between(reader: &Reader<'_>, writer: &Writer<'_>, text: &str) -> Option<Vec<u8>> {
+fn binary_between(reader: &Reader<'_>, writer: &CodecWriter<'_>, text: &str) -> Option<Vec<u8>> {
     match (reader.codec(), writer.codec()) {
         (Codec::Json, Codec::MessagePack | Codec::Cbor) => binary_of(text),
         (Codec::Json, Codec::Json) | (Codec::MessagePack | Codec::Cbor, _) => None,

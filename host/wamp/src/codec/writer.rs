@@ -8,7 +8,7 @@ use crate::value::{Dict, Value};
 
 /// Writes values in sequence. Containers begin with their number of elements; the caller must write
 /// exactly that many, as the binary codecs have no end marks.
-pub(crate) struct Writer<'o> {
+pub(crate) struct CodecWriter<'o> {
     codec: Codec,
     out: &'o mut Vec<u8>,
     /// JSON: whether the next value needs a comma before it.
@@ -21,7 +21,7 @@ pub(crate) struct Open {
     is_map: bool,
 }
 
-impl<'o> Writer<'o> {
+impl<'o> CodecWriter<'o> {
     pub(crate) const fn new(codec: Codec, out: &'o mut Vec<u8>) -> Self {
         Self { codec, out, comma: false }
     }
@@ -55,7 +55,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// Writes a negative number; others go to [`Writer::uint`].
+    /// Writes a negative number; others go to [`CodecWriter::uint`].
     pub(crate) fn int(&mut self, number: i64) {
         let Ok(below) = u64::try_from(-1 - number) else {
             return self.uint(number.unsigned_abs());
@@ -177,7 +177,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// Begins a container; [`Writer::close`] gets its length.
+    /// Begins a container; [`CodecWriter::close`] gets its length.
     pub(crate) fn open(&mut self, is_map: bool) -> Open {
         let head = self.out.len();
         if is_map {
@@ -194,7 +194,7 @@ impl<'o> Writer<'o> {
             return if open.is_map { self.end_map() } else { self.end_list() };
         }
         let mut head = Vec::with_capacity(5);
-        let mut writer = Writer::new(self.codec, &mut head);
+        let mut writer = CodecWriter::new(self.codec, &mut head);
         if open.is_map {
             writer.begin_map(len);
         } else {
@@ -340,7 +340,7 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// A position for [`Writer::rewind`].
+/// A position for [`CodecWriter::rewind`].
 pub(crate) struct Mark {
     len: usize,
     comma: bool,

@@ -6,7 +6,7 @@ use super::{
     Call, CallId, CallOptions, Message, MessageKind, PublishOptions, ReceiverFilter,
     RegisterOptions, Unregistered, Unsubscribe, Unsubscribed,
 };
-use crate::codec::Writer;
+use crate::codec::CodecWriter;
 use crate::dialect::Codec;
 use crate::id::{RequestId, SessionId};
 use crate::payload::Payload;
@@ -48,7 +48,7 @@ impl Message {
     #[expect(clippy::too_many_lines, reason = "one short arm for each message")]
     pub fn encode(&self, codec: Codec, out: &mut Vec<u8>) {
         let kind = self.kind();
-        let mut list = List { writer: Writer::new(codec, out), kind };
+        let mut list = List { writer: CodecWriter::new(codec, out), kind };
         match self {
             Self::Hello(hello) => list.begin(2).text(&hello.realm).dict(&hello.details).end(),
             Self::Welcome(welcome) => {
@@ -165,9 +165,9 @@ impl Message {
     }
 }
 
-/// Writer of a message's list, element by element.
+/// CodecWriter of a message's list, element by element.
 struct List<'o> {
-    writer: Writer<'o>,
+    writer: CodecWriter<'o>,
     kind: MessageKind,
 }
 

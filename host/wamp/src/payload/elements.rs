@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::PayloadError;
 use crate::codec::{
-    Container, Item, MAX_DEPTH, ReadError, ReadErrorKind, Reader, Writer, transcode,
+    CodecWriter, Container, Item, MAX_DEPTH, ReadError, ReadErrorKind, Reader, transcode,
     transcode_entry,
 };
 use crate::dialect::Codec;
@@ -90,7 +90,7 @@ impl Elements {
     ) -> Result<Option<Self>, ReadError> {
         let mut bytes = Vec::new();
         let mut count = 0;
-        let mut writer = Writer::new(reader.codec(), &mut bytes);
+        let mut writer = CodecWriter::new(reader.codec(), &mut bytes);
         while reader.more(&mut map)? {
             let is_index = match reader.key()? {
                 Item::UInt(_) => true,
@@ -206,7 +206,7 @@ impl Elements {
         &self,
         from: Codec,
         is_map: bool,
-        to: &mut Writer<'_>,
+        to: &mut CodecWriter<'_>,
     ) -> Result<(), ReadError> {
         let mut reader = Reader::new(from, self.body());
         let mut container = reader.bare(self.count as u64);

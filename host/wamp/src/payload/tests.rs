@@ -11,7 +11,7 @@ fn check(args: &str, kwargs: &str, expect: [&str; 3]) {
     for codec in CODECS {
         // Encoded in a message of the codec, and decoded again.
         let mut frame = Vec::new();
-        let mut writer = Writer::new(codec, &mut frame);
+        let mut writer = CodecWriter::new(codec, &mut frame);
         writer.begin_list(3 + json.trailing_len());
         writer.uint(70);
         writer.uint(1);
@@ -24,7 +24,7 @@ fn check(args: &str, kwargs: &str, expect: [&str; 3]) {
             panic!("{args} {kwargs}")
         };
         let mut single = Vec::new();
-        answer.payload.write_single(&mut Writer::new(Codec::Json, &mut single));
+        answer.payload.write_single(&mut CodecWriter::new(Codec::Json, &mut single));
         let single = String::from_utf8(single).unwrap();
         let found = [&*answer.payload.args_json(), &*answer.payload.kwargs_json(), &*single];
         assert_eq!(found, expect, "{args} {kwargs} {codec:?}");

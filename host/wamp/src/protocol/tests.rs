@@ -62,6 +62,7 @@ const WELCOME: Welcome<'static> = Welcome {
     authrole: "member",
     authmethod: "anonymous",
     agent: "Jackfield/0.1.0",
+    retry_max_ms: None,
 };
 
 const SUBSCRIPTION: SubscriptionId = SubscriptionId::new(7).unwrap();

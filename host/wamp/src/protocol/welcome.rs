@@ -44,6 +44,9 @@ pub struct Welcome<'a> {
     pub authmethod: &'a str,
     /// The software's name and version, "Jackfield/0.1.0".
     pub agent: &'a str,
+    /// The window in milliseconds in which the client should reconnect after a lost connection, at a
+    /// random moment: `_retry` of version 2. Version 1 has no place for it.
+    pub retry_max_ms: Option<u64>,
 }
 
 impl Protocol {
@@ -64,14 +67,16 @@ impl Protocol {
 }
 
 fn details(welcome: &Welcome<'_>) -> Dict {
-    Dict::from_iter([
+    let retry = welcome.retry_max_ms.map(|max| Value::Map(Dict::from_iter([("max_ms", max)])));
+    let details = [
         ("roles", Value::Map(roles())),
         ("agent", welcome.agent.into()),
         ("realm", welcome.realm.into()),
         ("authid", welcome.authid.into()),
         ("authrole", welcome.authrole.into()),
         ("authmethod", welcome.authmethod.into()),
-    ])
+    ];
+    details.into_iter().chain(retry.map(|retry| ("_retry", retry))).collect()
 }
 
 fn roles() -> Dict {

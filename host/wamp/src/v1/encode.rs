@@ -1,7 +1,7 @@
 //! Encoding of version 1's messages.
 
 use super::{CALL_ERROR, CALL_RESULT, EVENT, WELCOME};
-use crate::codec::Writer;
+use crate::codec::CodecWriter;
 use crate::dialect::Codec;
 use crate::error_uri;
 use crate::id::SessionId;
@@ -127,7 +127,7 @@ fn call_failed(call: &str, uri: &str, payload: &Payload) -> Vec<u8> {
 
 /// Encodes `[8, "topic", event]`.
 pub(crate) fn event(topic: &str, payload: &Payload, out: &mut Vec<u8>) {
-    let mut writer = Writer::new(Codec::Json, out);
+    let mut writer = CodecWriter::new(Codec::Json, out);
     writer.begin_list(3);
     writer.uint(EVENT);
     writer.text(topic);
@@ -135,9 +135,9 @@ pub(crate) fn event(topic: &str, payload: &Payload, out: &mut Vec<u8>) {
     writer.end_list();
 }
 
-fn encode(len: usize, code: u64, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+fn encode(len: usize, code: u64, write: impl FnOnce(&mut CodecWriter<'_>)) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut writer = Writer::new(Codec::Json, &mut out);
+    let mut writer = CodecWriter::new(Codec::Json, &mut out);
     writer.begin_list(len);
     writer.uint(code);
     write(&mut writer);

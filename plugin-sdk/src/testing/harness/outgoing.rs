@@ -1,18 +1,26 @@
 //! Effects with an answer: the test is the server, the callee and the caller.
 
-use std::mem;
+use std::{mem, rc::Rc};
 
 use super::Harness;
 use crate::{
     Event, Refusal, SessionId, calls, http,
     later::Later,
-    testing::{Failure, MadeCall, SentRequest},
+    testing::{Failure, MadeCall, SentRequest, world::Fetches},
 };
 
 impl Harness {
     /// Takes the requests that hooks have sent since the last call.
     pub fn requests(&mut self) -> Vec<SentRequest> {
         mem::take(&mut self.world.requests)
+    }
+
+    /// Sets the function that answers requests that `on_subscribe` waits for.
+    pub fn answer_fetches(
+        &mut self,
+        answer: impl Fn(http::Request) -> Result<http::Response, http::Error> + 'static,
+    ) {
+        self.world.fetches = Some(Fetches(Rc::new(answer)));
     }
 
     /// Takes the calls that hooks have made since the last call.

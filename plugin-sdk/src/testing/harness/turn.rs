@@ -26,6 +26,7 @@ impl Harness {
         };
         topic.clone_into(&mut self.world.topic);
         self.world.deferred = None;
+        self.world.may_wait = false;
         let found = self.routes.iter().find_map(|route| {
             pattern::attributes(&route.channel, topic).map(|found| (route, found))
         });

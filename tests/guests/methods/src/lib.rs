@@ -1,7 +1,7 @@
 //! A plugin that answers calls and runs on timers, written with the SDK. Unlike the other guests it
 //! behaves, except for the methods that fail on purpose.
 //!
-//! `presence` has members without information.
+//! `presence` has members without information. It sends no list to those of the role `quiet`.
 //!
 //! `blind` and `reader` broadcast each event, which the first does not read and the second does.
 //!
@@ -17,6 +17,7 @@ use jackfield_plugin::{
 };
 
 const HERE: Presence<()> = Presence::new("here");
+const QUIET: Presence<()> = Presence::new("here").without_list();
 
 fn plugin() -> Plugin {
     let clock = || clock("clock", |_request| {}).every(Duration::from_millis(100));
@@ -33,7 +34,9 @@ fn plugin() -> Plugin {
         .handler(
             Handler::new("presence")
                 .on_subscribe(|_state, request| {
-                    HERE.join(request, &())?;
+                    let is_quiet = request.caller()?.authrole() == "quiet";
+                    let here = if is_quiet { QUIET } else { HERE };
+                    here.join(request, &())?;
                     Ok(Subscribe::allow())
                 })
                 .on_unsubscribe(|_state, request| HERE.leave(request))
@@ -65,6 +68,12 @@ fn call(request: &Request, event: &Event) -> Result<Event, Refusal> {
         }
         Some("leave") => {
             sessions::close(request.caller()?.id(), "acme.close.asked", "as you wished");
+            Event::new("goodbye")
+        }
+        // Closes the session of the caller with the URI of the argument.
+        Some("close_with") => {
+            let (uri,) = event.args::<(String,)>()?;
+            sessions::close(request.caller()?.id(), &uri, "as you wished");
             Event::new("goodbye")
         }
         Some("count") => Event::new(store::increment("count", 1)?),

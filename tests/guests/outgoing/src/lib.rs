@@ -1,8 +1,8 @@
 //! A plugin whose effects have answers. Events and calls say what it does; it publishes what comes
 //! of it to the topic, after its version.
 //!
-//! The version is a text that occurs once in the component, so that a test makes another version by
-//! overwriting it, without a compiler.
+//! The version, and the header of its requests that names it, are texts that occur once in the
+//! component, so that a test makes another version by overwriting one, without a compiler.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use jackfield_plugin::{
 };
 
 static VERSION: &str = "@@VERSION-000001";
+static AGENT: &str = "@@AGENT---000001";
 
 fn plugin() -> Plugin {
     Plugin::new("outgoing", black_box(VERSION)).handler(
@@ -25,7 +26,7 @@ fn plugin() -> Plugin {
                     store::set("order", &order["store"].to_string())?;
                 }
                 for _ in 0..times {
-                    let context = json!({ "tag": order["tag"] });
+                    let context = json!({ "tag": order["tag"], "again": order["again"] });
                     if let Err(refusal) = perform(&order, &context) {
                         report(
                             request,
@@ -58,6 +59,13 @@ fn plugin() -> Plugin {
                     "wait" => {
                         let later = Later::begin()?;
                         report(request, json!(["waiting", later]));
+                        Ok(later.event())
+                    }
+                    // Its request leads to the same call, over and over.
+                    "loop" => {
+                        let later = Later::begin()?;
+                        let again = json!({ "procedure": request.topic(), "args": [order] });
+                        perform(&order, &json!({ "later": later, "once": again }))?;
                         Ok(later.event())
                     }
                     _ => {
@@ -96,6 +104,7 @@ fn perform(order: &Value, context: &Value) -> Result<(), Refusal> {
         for (name, value) in order["headers"].as_object().into_iter().flatten() {
             request = request.header(name, value.as_str().unwrap_or_default());
         }
+        request = request.header("x-agent", black_box(AGENT));
         if let Some(time) = time {
             request = request.timeout(time);
         }
@@ -127,6 +136,16 @@ fn finish(
     context: &Value,
     result: Result<Value, Refusal>,
 ) -> Result<(), Refusal> {
+    if context["tag"] == "store" {
+        store::set("answered", &true.to_string())?;
+    }
+    // The result leads to the next effect: to one that does so again, or to the last.
+    let next = [(&context["again"], context), (&context["once"], &Value::Null)];
+    for (order, context) in next.into_iter().filter(|(order, _)| order.is_object()) {
+        if let Err(refusal) = perform(order, context) {
+            report(request, json!(["refused", context["tag"], refusal.uri(), refusal.message()]));
+        }
+    }
     if context["later"].is_u64() {
         serde(&context["later"])?.complete(result.map(Event::new));
         return Ok(());

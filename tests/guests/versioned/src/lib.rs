@@ -1,7 +1,8 @@
 //! A plugin that reports its version: its only handler, `versioned`, appends the version as one
 //! more argument to every event and to the result of every call. A version that begins with
 //! `@@SCHEMA` has another layout of the store; those that begin with `@@TRAP`, `@@SPIN` and
-//! `@@ALLOCATE` misbehave with every event.
+//! `@@ALLOCATE` misbehave with every event; one that begins with `@@TIMER` publishes itself to the
+//! topic on a timer.
 //!
 //! The version is a text of sixteen bytes that occurs once in the component, so that a test makes
 //! another version by overwriting it, without a compiler.
@@ -14,8 +15,8 @@ use exports::jackfield::plugin::handler::{
     Delivery, Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Route,
     SubscribeVerdict,
 };
-use jackfield::plugin::request;
 use jackfield::plugin::types::Event;
+use jackfield::plugin::{request, topics};
 
 /// Read through a volatile pointer: the compiler is not to spread it over the code.
 static VERSION: [u8; 16] = *b"@@VERSION-000001";
@@ -29,8 +30,10 @@ impl Guest for Versioned {
             version: version(),
             handlers: vec![HandlerDescription {
                 name: "versioned".to_owned(),
-                hooks: Hooks::PUBLISH | Hooks::CALL,
-                timer: None,
+                hooks: Hooks::PUBLISH
+                    | Hooks::CALL
+                    | timer().map_or(Hooks::empty(), |_| Hooks::TIMER),
+                timer: timer(),
                 summary: "adds its version to every event".to_owned(),
             }],
             stateless: false,
@@ -70,7 +73,11 @@ impl Guest for Versioned {
         Ok(labelled())
     }
 
-    fn on_timer(_route: u32) {}
+    fn on_timer(_route: u32) {
+        let args = format!("[\"tick\",\"{}\"]", version());
+        let event = Event { args, kwargs: "{}".to_owned() };
+        topics::publish(&request::topic(), &event, &[], None);
+    }
 }
 
 /// The event of the request, with the version as one more argument.
@@ -81,6 +88,11 @@ fn labelled() -> Event {
     let comma = if inside.is_empty() { "" } else { "," };
     let args = format!("[{inside}{comma}\"{}\"]", version());
     Event { args, kwargs: request::kwargs() }
+}
+
+/// The interval of the timer, in milliseconds.
+fn timer() -> Option<u64> {
+    version().starts_with("@@TIMER").then_some(20)
 }
 
 fn version() -> String {

@@ -6,9 +6,10 @@ use super::{Browser, open, other_words, served};
 use crate::control::{command, run};
 use jackfield_tests::site::Site;
 
-fn jackfield(site: &Site, arguments: &[&str]) {
+fn jackfield(site: &Site, name: &str, version: &[&str]) {
     let path = site.path().to_str().unwrap();
-    let output = run(command(&[arguments, &["jackfield-greeting", "--site", path]].concat()));
+    let plugin = [name, "jackfield-greeting", "--site", path];
+    let output = run(command(&[&plugin, version].concat()));
     assert_eq!(output.code, Some(0), "{}", output.err);
 }
 
@@ -27,6 +28,11 @@ async fn shows_the_difference_of_a_shadow_and_the_way_back() {
     };
     browser.until("demo", &says("Good morning")).await;
     browser.until("demo", &periods(&["in service"])).await;
+    let text = |text: &str| {
+        format!("document.querySelector('#version-periods q')?.textContent === '{text}'")
+    };
+    browser.until("demo", &text("Good morning")).await;
+    browser.until("demo", "document.querySelector('#rollback').hidden").await;
     browser.until("demo", "document.querySelector('#shadow-found').hidden").await;
 
     site.rename_over("greeting/jackfield_greeting.shadow.wasm", other_words());
@@ -37,14 +43,27 @@ async fn shows_the_difference_of_a_shadow_and_the_way_back() {
     browser.until("demo", added).await;
     browser.until("demo", &says("Good morning")).await;
 
-    jackfield(&site, &["promote"]);
+    let shadow = site.file("greeting/jackfield_greeting.shadow.wasm");
+    let digest = crate::control::digest(&shadow);
+    // The page prints the command for the version that it has shown.
+    let printed = format!(
+        "document.querySelector('#promote-command').textContent.includes('promote \
+         jackfield-greeting {} --site')",
+        &digest["sha256:".len()..][..12]
+    );
+    browser.until("demo", &printed).await;
+    jackfield(&site, "promote", &[&digest]);
     browser.until("demo", &says("Good evening")).await;
     browser.until("demo", &periods(&["in service", "replaced by a promoted version"])).await;
+    browser.until("demo", &text("Good evening")).await;
+    browser.until("demo", "!document.querySelector('#rollback').hidden").await;
 
-    jackfield(&site, &["rollback"]);
+    jackfield(&site, "rollback", &[]);
     browser.until("demo", &says("Good morning")).await;
     let all = ["in service", "rolled back", "replaced by a promoted version"];
     browser.until("demo", &periods(&all)).await;
+    // A roll-back passes over the version that was rolled back.
+    browser.until("demo", "document.querySelector('#rollback').hidden").await;
     // No client reconnected.
     assert_eq!(browser.sockets("demo").await.len(), 3);
     browser.quiet("demo").await;

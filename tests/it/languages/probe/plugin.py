@@ -4,12 +4,24 @@ import encodings.idna  # noqa: F401
 import random
 import socket
 import uuid
+from functools import partial
 
 from jackfield_plugin import Event, Plugin, Refusal, broadcast, log, now, store
 
 plugin = Plugin("probe-py", "1.0.0", schema=7)
 probe = plugin.handler("probe", stateless=True)
 kept = []
+
+
+def outcomes(tries):
+    """The result of each attempt, or "refused"."""
+    found = []
+    for attempt in tries:
+        try:
+            found.append(str(attempt()))
+        except OSError:
+            found.append("refused")
+    return found
 
 
 class Commands:
@@ -59,6 +71,11 @@ class Commands:
     def wrong(self):
         return [store.increment("calls", "1")]
 
+    def files(self):
+        """The outcomes of reading and writing files of the machine."""
+        names = [("/etc/passwd", "r"), ("/proc/self/environ", "r"), ("/tmp/jackfield", "w")]
+        return outcomes([partial(open, name, mode) for name, mode in names])
+
     def network(self):
         """The outcomes of opening sockets and resolving names."""
         tries = [
@@ -68,13 +85,7 @@ class Commands:
             lambda: socket.getaddrinfo("localhost", 80),
             lambda: socket.create_connection(("127.0.0.1", 1)),
         ]
-        outcomes = []
-        for attempt in tries:
-            try:
-                outcomes.append(str(attempt()))
-            except OSError:
-                outcomes.append("refused")
-        return outcomes
+        return outcomes(tries)
 
 
 @probe.configure

@@ -17,7 +17,7 @@ use jackfield_tests::build;
 use jackfield_tests::client::PATIENCE;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::Site;
 use serde_json::json;
 
@@ -129,7 +129,8 @@ fn serve() -> (Site, Server) {
     let site = Site::open();
     site.write("v/versioned.wasm", std::fs::read(build::guest("versioned")).unwrap());
     site.write("v/websocket_routing.yml", ROUTES);
-    let server = Server::start(site.path());
+    let limits = format!("limits: {{ {NO_RATES} }}\n");
+    let server = Server::configured(site.path(), &limits);
     (site, server)
 }
 

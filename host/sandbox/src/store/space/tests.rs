@@ -78,9 +78,9 @@ fn increments_add_to_the_count() {
     let sum = |w: &mut World, key, by| w.space.increment(key, by, w.start).map(|(sum, _)| sum);
     assert_eq!(sum(&mut w, "n", 5), Ok(5));
     assert_eq!(sum(&mut w, "n", -7), Ok(-2));
-    assert_eq!(sum(&mut w, "n", i64::MIN), Err(StoreError::NotANumber));
+    assert_eq!(sum(&mut w, "n", i64::MIN), Err(SpaceError::NotANumber));
     w.set("text", "five");
-    assert_eq!(sum(&mut w, "text", 1), Err(StoreError::NotANumber));
+    assert_eq!(sum(&mut w, "text", 1), Err(SpaceError::NotANumber));
     w.check("n=-2 text=five");
 }
 
@@ -143,7 +143,7 @@ fn enforces_the_quota_and_frees_deleted_space() {
     assert!(large.space.set("a", vec![0; MAX_VALUE_BYTES], None, now).is_ok());
     assert_eq!(
         large.space.set("a", vec![0; MAX_VALUE_BYTES + 1], None, now).err(),
-        Some(StoreError::Full)
+        Some(SpaceError::Full)
     );
 }
 

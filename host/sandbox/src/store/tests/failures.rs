@@ -8,7 +8,7 @@ async fn one_plugin_fails_alone() {
     let (permits, received) = mpsc::channel();
     let engine = FakeEngine { file: Arc::default(), permits: Some(received) };
     let modes = |_: &str| StateMode::Written;
-    let spaces = Spaces::saved_by(Box::new(engine), Box::new(modes)).unwrap();
+    let spaces = Spaces::saved_by(Box::new(engine), Box::new(modes), Arc::default()).unwrap();
     let (a, b) = (spaces.of("a", 1_000).await.unwrap(), spaces.of("b", 1_000).await.unwrap());
     let hook = |space: &SharedSpace| {
         let order = PassageOrder::default();

@@ -158,15 +158,20 @@ async fn a_disk_that_hangs_refuses_what_waits() {
 #[tokio::test]
 async fn backs_up_what_is_committed() {
     let engine = FakeEngine { file: Arc::default(), permits: None };
-    let spaces = Spaces::saved_by(Box::new(engine), Box::new(|_| StateMode::Written)).unwrap();
+    let spaces =
+        Spaces::saved_by(Box::new(engine), Box::new(|_| StateMode::Written), Arc::default())
+            .unwrap();
     let store = store(&spaces.of("acme", 1_000).await.unwrap());
     store.set(entry("a", b"1")).await.unwrap();
     let target = std::env::temp_dir().join(format!("jackfield-backup-{}", std::process::id()));
-    spaces.backup().write(target.clone()).await.unwrap();
+    let backup = |spaces| plugin_stores::PluginStores::new(spaces, |_| 0);
+    let spaces = Arc::new(spaces);
+    let stores = backup(Arc::clone(&spaces));
+    stores.back_up(target.clone()).await.unwrap();
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "a=1");
     std::fs::remove_file(&target).unwrap();
-    let error = spaces.backup().write("/missing/folder".into()).await.unwrap_err();
+    let error = stores.back_up("/missing/folder".into()).await.unwrap_err();
     assert!(error.starts_with("write to the disk: "), "{error}");
-    let error = Spaces::default().backup().write(target).await.unwrap_err();
+    let error = backup(Arc::default()).back_up(target).await.unwrap_err();
     assert!(error.contains("in memory"), "{error}");
 }

@@ -34,7 +34,7 @@ impl Doubt {
                 Err(error @ EngineError::Full(_)) => return Err(error.to_string()),
                 Err(error) => {
                     *self = Self::Final;
-                    tracing::error!("{REASON}, and to write it anew: {error}");
+                    tracing::error!(name: "store.rewrite_failed", "{REASON}, and to write it anew: {error}");
                 }
             }
         }

@@ -18,6 +18,7 @@ const CONFIG: &str = "\
 plugins: { compile: { in_process: true }, default: { deadline: 60s } }
 keepalive: { interval: 1h, timeout: 1h }
 handshake_timeout: 60s
+limits: { message_rate: { per_second: 1000000000, burst: 1000000000 } }
 watch: { poll: 1h }
 ";
 

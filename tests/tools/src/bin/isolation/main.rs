@@ -1,7 +1,8 @@
 //! Isolation: `make isolation`. Measures the latency of a healthy topic while other plugins of the
 //! same server misbehave, as a ratio to its latency alone, round by round in one run.
 //!
-//! `isolation SECONDS ROUNDS FILE` writes its figures to FILE as JSON. The load generator,
+//! `isolation SECONDS ROUNDS FILE [TEXT]` writes its figures to FILE as JSON. With TEXT, only the
+//! troubles with this text in their names are measured. The load generator,
 //! `jackfield bench fan-out --rate`, counts latency from the time at which each event was due. The
 //! circuit breaker would end each trouble after some faults, so its bounds are out of reach here.
 
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use jackfield_tests::build;
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::Site;
 use trouble::Trouble;
 
@@ -44,24 +45,30 @@ fn main() -> ExitCode {
     let seconds = arguments.next().and_then(|text| text.parse::<u32>().ok());
     let rounds = arguments.next().and_then(|text| text.parse::<u32>().ok());
     let (Some(seconds), Some(rounds), Some(file)) = (seconds, rounds, arguments.next()) else {
-        println!("isolation SECONDS ROUNDS FILE");
+        println!("isolation SECONDS ROUNDS FILE [TEXT]");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let report = runtime
-        .block_on(async { json!({ "beside": measure(seconds, rounds).await, "start": start() }) });
+    let only = arguments.next();
+    let text = only.as_deref().unwrap_or_default();
+    let report = runtime.block_on(async {
+        let beside = measure(seconds, rounds, text).await;
+        json!({ "beside": beside, "start": only.is_none().then(start) })
+    });
     std::fs::write(&file, format!("{report:#}\n")).expect("the file can be written");
     ExitCode::SUCCESS
 }
 
-async fn measure(seconds: u32, rounds: u32) -> Value {
+async fn measure(seconds: u32, rounds: u32, text: &str) -> Value {
     let site = site();
-    let server = Server::configured(site.path(), CONFIGURATION);
-    let mut all = vec![Vec::new(); Trouble::ALL.len()];
+    let config = format!("{CONFIGURATION}limits: {{ {NO_RATES} }}\n");
+    let server = Server::configured(site.path(), &config);
+    let troubles: Vec<_> = Trouble::ALL.iter().filter(|it| it.name.contains(text)).collect();
+    let mut all = vec![Vec::new(); troubles.len()];
     println!("{:<28} {:>9} {:>9} {:>9} {:>9}", "µs", "p50", "p99", "p99.9", "ratio");
     for _ in 0..rounds {
         // Each trouble beside a run alone of the same minute: the machine is not the same later.
-        for (trouble, results) in Trouble::ALL.iter().zip(&mut all) {
+        for (trouble, results) in troubles.iter().zip(&mut all) {
             let alone = run(&server, &Trouble::NONE, seconds, &site).await;
             let beside = run(&server, trouble, seconds, &site).await;
             let ratio = beside.p99 / alone.p99;
@@ -72,7 +79,7 @@ async fn measure(seconds: u32, rounds: u32) -> Value {
             results.push((ratio, alone, beside));
         }
     }
-    Trouble::ALL.iter().zip(all).map(|(trouble, results)| summary(trouble, results)).collect()
+    troubles.iter().zip(all).map(|(trouble, results)| summary(trouble, results)).collect()
 }
 
 /// Starts with a thousand bundles: without a cache, and with one.

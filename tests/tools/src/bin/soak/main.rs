@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use clients::{Done, World};
 use jackfield_tests::build;
 use jackfield_tests::client::counting::{Peer, Workload, run_client};
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::Site;
 use trend::Trend;
 
@@ -50,7 +50,7 @@ const MAX_SHOWN: usize = 20;
 /// compiled.
 fn configuration(cache: &std::path::Path) -> String {
     format!(
-        "limits: {{ outbox: {{ bytes: 256 KiB }} }}\nplugins: {{ cache: {} }}\n",
+        "limits: {{ outbox: {{ bytes: 256 KiB }}, {NO_RATES} }}\nplugins: {{ cache: {} }}\n",
         cache.display()
     )
 }

@@ -1,0 +1,103 @@
+//! `jackfield health [DIR]`: asks the port of a server for its health. For health checks of containers,
+//! which have no curl.
+//!
+//! Exit codes: 0 the server is well; 1 it answers that it is not; 2 usage; 3 no server answers.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jackfield_text::Untrusted;
+use tokio::net::TcpStream;
+
+use super::config_args::SettingsArgs;
+use super::control::{self, ControlError};
+use super::http_exchange::exchange;
+use super::{JsonAlways, say};
+
+/// The exit code of a command line with a wrong value.
+const USAGE: u8 = 2;
+/// The exit code without an answer.
+const UNREACHABLE: u8 = 3;
+
+/// Command-line arguments of `jackfield health`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Site directory of the server, as given to `jackfield serve` [default: the current directory].
+    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
+    site: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Address and port of the server; replaces the setting `listen`.
+    #[arg(long, value_name = "ADDR", value_parser = jackfield_config::listen_address)]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    _json: JsonAlways,
+}
+
+/// Asks the server, and prints its answer.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
+    control::run(async {
+        // Without the folder, the defaults would lead to the port of another server.
+        if args.listen.is_none() && !args.site.is_dir() {
+            let site = Untrusted::new(args.site.display());
+            say(format_args!(
+                "error: there is no site directory {site}\n  = help: name the directory of `jackfield serve`, \
+                 or the address with --listen"
+            ));
+            return Ok(ExitCode::from(USAGE));
+        }
+        let settings = args.settings.find(&args.site);
+        // With an address, the settings are not needed.
+        if args.listen.is_none() && !settings.problems.is_empty() {
+            let problems = settings.problems.iter().map(ToString::to_string).collect();
+            return Err(ControlError::Settings(problems));
+        }
+        let address = reachable(args.listen.unwrap_or(settings.config.listen));
+        let request =
+            format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        let asked = async { exchange(TcpStream::connect(address).await?, &request).await };
+        let answer = match asked.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let help = "is the server running, and is this its address?";
+                say(format_args!("error: no health from {address}: {error}\n  = help: {help}"));
+                return Ok(ExitCode::from(UNREACHABLE));
+            }
+        };
+        let body = jackfield_text::json(answer.body.trim_end());
+        writeln!(out, "{body}").map_err(ControlError::Output)?;
+        if answer.status == 200 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let status = answer.status;
+        say(format_args!("error: the server at {address} is not well: status {status}"));
+        Ok(ExitCode::FAILURE)
+    })
+}
+
+/// The address at which a server of this machine can be reached that listens on another, or on all.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_on_the_machine_itself() {
+        let check = |listen: &str, expect: &str| {
+            assert_eq!(reachable(listen.parse().unwrap()), expect.parse().unwrap());
+        };
+        check("0.0.0.0:8080", "127.0.0.1:8080");
+        check("[::]:8080", "[::1]:8080");
+        check("10.0.0.7:80", "10.0.0.7:80");
+    }
+}

@@ -1,0 +1,206 @@
+//! Access to the admin listener: tokens, and requests of web pages.
+//!
+//! A token is needed at every address. On the loopback device, any user of the machine can connect,
+//! and so can any web page that a browser on it shows. A page does not know a token; it is refused
+//! before that by the headers that browsers add (`Origin`, `Sec-Fetch-Site`), and by the name in
+//! `Host`, which a page can choose by its own domain (DNS rebinding).
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use hyper::{Method, Request};
+use jackfield_config::OpenAdminToken;
+use jackfield_text::Untrusted;
+use tracing::warn;
+
+use super::audit::Caller;
+use super::problem::Problem;
+use crate::bearer::{BearerError, BearerTokens};
+use crate::http::is_loopback_host;
+
+/// The relation of a page to the server, which browsers tell. W3C, "Fetch Metadata Request Headers".
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The maximum size of a client's text in a log line.
+const MAX_LOGGED_BYTES: usize = 128;
+
+/// The rules of a listener at an address.
+pub(super) struct TokenAccess {
+    /// Whether the address is on the loopback device.
+    is_loopback: bool,
+    tokens: BearerTokens<Token>,
+}
+
+/// The holder of a token, and its rights.
+struct Token {
+    name: String,
+    read_only: bool,
+}
+
+impl TokenAccess {
+    pub(super) fn new(listen: SocketAddr, tokens: &[OpenAdminToken]) -> Self {
+        let tokens = tokens.iter().map(|OpenAdminToken { name, text, read_only }| {
+            (text.as_str(), Token { name: name.clone(), read_only: *read_only })
+        });
+        let is_loopback = listen.ip().to_canonical().is_loopback();
+        Self { is_loopback, tokens: BearerTokens::new(tokens) }
+    }
+
+    /// Returns the caller of a request from this address.
+    ///
+    /// # Errors
+    /// For a request of a web page, without a known token, or beyond the rights of its token.
+    pub(super) fn check<B>(&self, request: &Request<B>, peer: IpAddr) -> Result<Caller, Problem> {
+        self.check_browser(request.headers()).inspect_err(|problem| {
+            let origin = shown(request.headers().get(ORIGIN));
+            let host = shown(request.headers().get(HOST));
+            warn!(name: "admin.denied", %peer, origin, host, "a request to the admin listener is refused: {problem}");
+        })?;
+        let token = self.tokens.find(request.headers()).map_err(|error| match error {
+            BearerError::Missing => Problem::unauthenticated(),
+            BearerError::Repeated => Problem::invalid("a request has one `Authorization`"),
+            BearerError::Unknown => {
+                warn!(name: "admin.unknown_token", %peer, "a request to the admin listener is refused: its token is unknown");
+                Problem::wrong_token()
+            }
+        })?;
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if token.read_only && !is_read {
+            return Err(Problem::read_only(&token.name));
+        }
+        Ok(Caller::token(&token.name, peer, token.read_only))
+    }
+
+    /// Refuses requests to the loopback device by a name that a page can choose; returns the name.
+    ///
+    /// # Errors
+    /// For another name, none, or several.
+    pub(super) fn check_host<'h>(&self, headers: &'h HeaderMap) -> Result<&'h str, Problem> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let (host, others) = (hosts.next().and_then(|it| it.to_str().ok()), hosts.next());
+        let Some(host) = host.filter(|_| others.is_none()) else {
+            return Err(Problem::invalid("a request names one `Host`"));
+        };
+        if self.is_loopback && !is_loopback_host(host) {
+            return Err(Problem::other_host());
+        }
+        Ok(host)
+    }
+
+    /// Refuses requests of web pages, except those of a page that this listener has served.
+    fn check_browser(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let host = self.check_host(headers)?;
+        for origin in headers.get_all(ORIGIN) {
+            let scheme = ["http://", "https://"];
+            let origin = origin.to_str().ok();
+            let origin =
+                origin.and_then(|it| scheme.iter().find_map(|scheme| it.strip_prefix(scheme)));
+            if !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) {
+                return Err(Problem::other_origin());
+            }
+        }
+        let is_own = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
+        if headers.get_all(FETCH_SITE).iter().all(is_own) {
+            Ok(())
+        } else {
+            Err(Problem::other_origin())
+        }
+    }
+}
+
+fn shown(value: Option<&HeaderValue>) -> Option<String> {
+    let text = String::from_utf8_lossy(value?.as_bytes());
+    Some(Untrusted::new(text).at_most(MAX_LOGGED_BYTES).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+
+    use super::*;
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn access(listen: &str) -> TokenAccess {
+        let token = |name: &str, text: &str, read_only| OpenAdminToken {
+            name: name.to_owned(),
+            text: text.to_owned().into(),
+            read_only,
+        };
+        TokenAccess::new(listen.parse().unwrap(), &[token("a", A, false), token("b", B, true)])
+    }
+
+    /// The status of a refusal; 200 without one.
+    fn status(access: &TokenAccess, method: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut request = Request::builder().method(method);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let checked = access.check(&request.body(()).unwrap(), IpAddr::from([127, 0, 0, 1]));
+        checked.err().map_or(StatusCode::OK, |it| it.answer().status()).as_u16()
+    }
+
+    #[test]
+    fn a_request_has_one_known_token() {
+        let access = access("127.0.0.1:1");
+        let check = |tokens: &[&str], expect: u16| {
+            let tokens: Vec<String> = tokens.iter().map(|it| format!("Bearer {it}")).collect();
+            let mut headers = vec![("host", "localhost:1")];
+            headers.extend(tokens.iter().map(|token| ("authorization", token.as_str())));
+            assert_eq!(status(&access, "GET", &headers), expect, "{tokens:?}");
+        };
+        check(&[A], 200);
+        check(&[B], 200);
+        check(&["unknown"], 401);
+        check(&[], 401);
+        check(&[A, A], 400);
+    }
+
+    #[test]
+    fn a_token_for_reading_changes_nothing() {
+        let access = access("[::1]:1");
+        let headers = |token: &str| {
+            let value: &'static str = format!("Bearer {token}").leak();
+            [("host", "[::1]:1"), ("authorization", value)]
+        };
+        for (method, token, expect) in
+            [("GET", A, 200), ("POST", A, 200), ("GET", B, 200), ("HEAD", B, 200), ("POST", B, 403)]
+        {
+            assert_eq!(status(&access, method, &headers(token)), expect, "{method} {token}");
+        }
+    }
+
+    #[test]
+    fn refuses_pages_of_other_origins() {
+        let local = access("127.0.0.1:9");
+        let token: &str = &format!("Bearer {A}");
+        let check = |access: &TokenAccess, headers: &[(&str, &str)], expect: u16| {
+            let all: Vec<_> = headers.iter().copied().chain([("authorization", token)]).collect();
+            assert_eq!(status(access, "GET", &all), expect, "{headers:?}");
+        };
+        for host in ["127.0.0.1:9", "127.0.0.1", "localhost", "LocalHost:9", "[::1]:9", "[::1]"] {
+            check(&local, &[("host", host)], 200);
+        }
+        for host in ["evil.example", "evil.example:9", "10.0.0.1:9", "localhost.evil.example", ""] {
+            check(&local, &[("host", host)], 403);
+        }
+        check(&local, &[], 400);
+        check(&local, &[("host", "localhost"), ("host", "localhost")], 400);
+        let host = ("host", "localhost:9");
+        check(&local, &[host, ("origin", "http://localhost:9")], 200);
+        for origin in ["http://localhost:8", "https://evil.example", "null", "localhost:9", ""] {
+            check(&local, &[host, ("origin", origin)], 403);
+        }
+        for (site, expect) in
+            [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)]
+        {
+            check(&local, &[host, ("sec-fetch-site", site)], expect);
+        }
+        // Other machines may have any name for this one.
+        let public = access("0.0.0.0:9");
+        check(&public, &[("host", "admin.example.com")], 200);
+        let host = ("host", "admin.example.com");
+        check(&public, &[host, ("origin", "https://admin.example.com")], 200);
+        check(&public, &[host, ("origin", "https://evil.example")], 403);
+    }
+}

@@ -1,0 +1,165 @@
+//! Parts of a server, each built from those before it.
+
+use std::sync::Arc;
+
+use jackfield_config::{Config, Limits, Opened};
+
+use super::ServeError;
+use super::plugins::{OpenedPlugins, open_plugins};
+use crate::admission::{Admission, Files};
+use crate::api::Api;
+use crate::audience::Subscribers;
+use crate::connection::{Context, NewConnections};
+use crate::connection_limit::ConnectionLimit;
+use crate::data_folder::DataFolder;
+use crate::ended::EndedSessions;
+use crate::fetch::HttpClient;
+use crate::http::{Demo, Health, Http, MetricsPage};
+use crate::log::PluginLog;
+use crate::metrics::{ConnectionMetrics, HttpMetrics};
+use crate::open_files;
+use crate::rates::Rates;
+use crate::readiness::Probe;
+use crate::realms::Realms;
+use crate::rollout::Rollout;
+use crate::scrape::Scrape;
+use crate::server_state::ServerState;
+use crate::shadow::Shadows;
+use crate::shutdown::Shutdown;
+use crate::site::Site;
+use crate::transport::ConnectionTotals;
+
+/// The input of the parts, beside the settings.
+pub(super) struct Inputs<'a> {
+    pub(super) site: Site,
+    pub(super) opened: Opened,
+    pub(super) files: Files,
+    pub(super) plugin_log: PluginLog,
+    pub(super) demo: Demo,
+    pub(super) data: Option<&'a DataFolder>,
+}
+
+/// The parts of a server that tasks and listeners reach.
+pub(super) struct Parts {
+    pub(super) admission: Arc<Admission>,
+    /// Sends the requests of plugins.
+    pub(super) client: Arc<HttpClient>,
+    pub(super) shadows: Arc<Shadows>,
+    pub(super) state: Arc<ServerState>,
+    pub(super) limit: ConnectionLimit,
+    pub(super) scrape: Arc<Scrape>,
+    /// The list of what a connection may reach.
+    pub(super) context: Arc<Context>,
+    /// The names of the tokens of the HTTP API, if it is on.
+    pub(super) api_tokens: Option<Vec<String>>,
+}
+
+/// The counters that connections and HTTP requests count in.
+#[derive(Default)]
+struct Counters {
+    connections: Arc<ConnectionMetrics>,
+    http: Arc<HttpMetrics>,
+}
+
+impl Parts {
+    /// Builds the parts. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When a part cannot be opened.
+    pub(super) async fn build(config: &Config, inputs: Inputs<'_>) -> Result<Self, ServeError> {
+        let Inputs { site, opened, files, plugin_log, demo, data } = inputs;
+        let Opened { auth, tokens, metrics_token, .. } = opened;
+        let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
+        let audience = Arc::new(Subscribers::default());
+        let client = Arc::new(HttpClient::new());
+        let plugins = open_plugins(site, config, &client, data, &audience).await?;
+        let shadows = Arc::new(Shadows::new(Arc::clone(&plugins.reloader)));
+        let state = state(config, plugins, &audience, &shadows, plugin_log)?;
+        let (realms, totals) = (Arc::clone(&state.realms), Arc::clone(&state.totals));
+        let api = Api::new(tokens, config, realms, totals, Arc::clone(&state.shutdown))?;
+        let api_tokens = api.as_ref().map(Api::names);
+        let limit = connection_limit(&config.limits);
+        let counters = Counters::default();
+        let (connections, http) = (Arc::clone(&counters.connections), Arc::clone(&counters.http));
+        let scrape = Scrape::new(Arc::clone(&state), limit.clone(), connections, http);
+        let page = MetricsPage::new(Arc::clone(&scrape), metrics_token.as_deref());
+        let http = Arc::new(Http {
+            admission: Arc::clone(&admission),
+            api,
+            demo,
+            health: Health(Arc::clone(&state)),
+            metrics_page: config.metrics.enabled.then_some(page),
+            metrics: counters.http,
+            shutdown: Arc::clone(&state.shutdown),
+            idle_timeout: config.api.idle_timeout,
+            max_head_bytes: config.limits.handshake_bytes,
+        });
+        let context = context(config, &state, &admission, http, counters.connections);
+        Ok(Self { admission, client, shadows, state, limit, scrape, context, api_tokens })
+    }
+}
+
+/// The parts that have a state.
+fn state(
+    config: &Config,
+    plugins: OpenedPlugins,
+    audience: &Subscribers,
+    shadows: &Arc<Shadows>,
+    plugin_log: PluginLog,
+) -> Result<Arc<ServerState>, ServeError> {
+    let OpenedPlugins { reloader, instance_memory, observers, stores } = plugins;
+    let totals = ConnectionTotals::new(&config.limits);
+    let traces = Arc::default();
+    let realms = Realms::of(config, &reloader.generations(), audience, &traces);
+    Ok(Arc::new(ServerState {
+        rollout: Rollout::new(Arc::clone(&reloader), Arc::clone(shadows)),
+        reloader,
+        realms: Arc::new(realms.ok_or(ServeError::NoRealm)?),
+        instance_memory,
+        observers,
+        stores,
+        rates: Rates::new(Arc::clone(&totals)),
+        totals,
+        ended: Arc::new(EndedSessions::default()),
+        traces,
+        plugin_log,
+        shutdown: Arc::new(Shutdown::new(config.shutdown)),
+        probe: config.health.probe.map(Probe::new).transpose()?.map(Arc::new),
+    }))
+}
+
+/// The list of what a connection may reach.
+fn context(
+    config: &Config,
+    state: &ServerState,
+    admission: &Arc<Admission>,
+    http: Arc<Http>,
+    metrics: Arc<ConnectionMetrics>,
+) -> Arc<Context> {
+    let Config { limits, keepalive, handshake_timeout, .. } = *config;
+    let mut context = Context {
+        admission: Arc::clone(admission),
+        http,
+        realms: Arc::clone(&state.realms),
+        generations: state.reloader.generations(),
+        totals: Arc::clone(&state.totals),
+        metrics,
+        ended: Arc::clone(&state.ended),
+        shutdown: Arc::clone(&state.shutdown),
+        new_connections: NewConnections::new(&limits),
+        limits,
+        keepalive,
+        handshake_timeout,
+        probe: None,
+    };
+    if let Some(probe) = &state.probe {
+        context.admit_probe(Arc::clone(probe));
+    }
+    Arc::new(context)
+}
+
+/// The connection limit: the configured one, or less where the process may open too few files.
+fn connection_limit(limits: &Limits) -> ConnectionLimit {
+    let connections = open_files::connections(limits.connections, open_files::raise_limit());
+    ConnectionLimit::new(connections, limits.address_connections)
+}

@@ -1,0 +1,74 @@
+//! Supervision: reports to the service manager about a server that serves: its state, its reloads,
+//! and its liveness.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+
+use super::background::BackgroundTasks;
+use crate::reload::{ReloadCause, Reloader};
+use crate::server_state::ServerState;
+use crate::service_manager::ServiceManager;
+
+/// Starts the tasks of the service manager and of the probe.
+pub(super) fn spawn(
+    tasks: &mut BackgroundTasks,
+    manager: &Arc<ServiceManager>,
+    state: &Arc<ServerState>,
+    hangup: Signal,
+    address: SocketAddr,
+) {
+    let (reloader, reported) = (Arc::clone(&state.reloader), Arc::clone(&state.reloader));
+    tasks.spawn("report the state", report(Arc::clone(manager), reported, address));
+    tasks.spawn("reload at SIGHUP", reload_at(hangup, reloader, Arc::clone(manager)));
+    if let Some(probe) = &state.probe {
+        let probing = Arc::clone(probe).run(address, Arc::clone(&state.shutdown));
+        tasks.spawn("probe", probing);
+    }
+}
+
+/// Tells the service manager that the server serves, that the process is alive, and the state after each
+/// reload.
+async fn report(manager: Arc<ServiceManager>, reloader: Arc<Reloader>, address: SocketAddr) {
+    manager.ready();
+    tokio::join!(manager.keep_alive(), async {
+        let mut reloads = reloader.reloads();
+        loop {
+            manager.status(&state(&reloader, address));
+            if reloads.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// The state in one line.
+fn state(reloader: &Reloader, address: SocketAddr) -> String {
+    let (state, generation) = (reloader.state(), reloader.generations().current());
+    let routes = generation.routes().routes().len();
+    let serving = format!("serving {address}: generation {}, {routes} routes", state.generation);
+    match state.problems.len() {
+        0 => serving,
+        1 => format!("{serving}; the site has a problem, see `jackfield status`"),
+        problems => format!("{serving}; the site has {problems} problems, see `jackfield status`"),
+    }
+}
+
+/// Reloads the site at each SIGHUP. The stream of a signal ends only with the runtime.
+async fn reload_at(mut hangup: Signal, reloader: Arc<Reloader>, manager: Arc<ServiceManager>) {
+    while hangup.recv().await.is_some() {
+        loop {
+            manager.reloading();
+            let ticket = reloader.trigger(ReloadCause::Signal);
+            tokio::select! {
+                _ended = reloader.answer(ticket) => break,
+                // Another one while the site is being read: it is read once more.
+                again = hangup.recv() => if again.is_none() {
+                    return;
+                },
+            }
+        }
+        manager.ready();
+    }
+}
