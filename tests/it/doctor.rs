@@ -93,7 +93,7 @@ fn an_installation_without_mistakes_has_no_problems() {
     assert!(out.contains("\nok         cache        "), "{out}");
     assert!(out.contains("/cache/jackfield will be made by the server\n"), "{out}");
     assert!(out.contains("\nunchecked  url          "), "{out}");
-    for check in ["secrets", "writers", "clients", "admin"] {
+    for check in ["secrets", "writers", "clients", "admin", "queue"] {
         assert!(out.contains(&format!("\nok         {check:<12} ")), "{check}: {out}");
     }
     assert!(out.contains(" is free\n") && out.ends_with("\n0 problems, 1 warning\n"), "{out}");

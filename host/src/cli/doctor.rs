@@ -105,6 +105,7 @@ async fn examine(args: &Args, url: Option<&PublicUrl>) -> Vec<Finding> {
         exposure::clients(&config),
         exposure::admin(&config),
         machine::open_files(&config, &process),
+        machine::queue(),
         machine::port(&config, running.as_ref(), is_denied).await,
     ]);
     // As another user, the port may be that of the running server.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, field, info_span, warn};
@@ -19,6 +19,11 @@ use crate::service_manager;
 /// The pause of accepting when the process has no more file descriptors: they become free only when
 /// connections end, and an immediate retry would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The connections that the system may complete before they are accepted. The system lowers it to
+/// `net.core.somaxconn`. Where the queue is full, clients connect again after one second, then three,
+/// and up to a minute: all clients of a server come back at the same moment after its failure.
+const BACKLOG: u32 = 65_535;
 
 /// The maximum number of connections that are accepted from the queue of a socket before it is closed:
 /// more than any queue holds, so that clients which connect all the time do not delay the end.
@@ -47,7 +52,7 @@ impl Socket {
         let is_inherited = inherited.is_some();
         let listener = match inherited {
             Some(inherited) => TcpListener::from_std(inherited),
-            None => TcpListener::bind(listen).await,
+            None => bind(listen),
         };
         let listener = listener.map_err(|error| ServeError::Listen(listen, error))?;
         if is_inherited {
@@ -59,6 +64,14 @@ impl Socket {
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
+}
+
+/// Listens on the address, also where connections of an earlier server are not over yet.
+fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts connections until the server stops; then returns the tasks of the open ones. The limit

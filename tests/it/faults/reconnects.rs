@@ -1,11 +1,13 @@
-//! 2 000 clients whose server is killed, and which return at the same moment.
+//! 2 000 clients whose server is killed, and which return at the same moment; clients that connect
+//! while the server has no CPU time.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::limits::raise_open_files;
+use jackfield_tests::client::PATIENCE;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::socket::Ending;
 use jackfield_tests::client::v2::Client;
@@ -37,4 +39,21 @@ async fn two_thousand_clients_return_at_once_after_a_kill() {
     for client in &mut after {
         assert_eq!(client.event().await.args, json!([1]));
     }
+}
+
+/// The queue of the socket holds them all. Clients that a short queue does not hold connect again after
+/// seconds, up to a minute.
+#[test]
+fn clients_connect_while_the_server_has_no_cpu_time() {
+    raise_open_files();
+    let longest = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let clients = CLIENTS.min(longest.trim().parse().unwrap());
+    let site = Site::open();
+    let server = Server::start(site.path());
+    server.signal("STOP");
+    let connect = |_| TcpStream::connect_timeout(&server.addr, PATIENCE);
+    let connected: Vec<_> = (0..clients).map(connect).collect();
+    server.signal("CONT");
+    let refused = connected.iter().filter(|it| it.is_err()).count();
+    assert_eq!(refused, 0, "of {clients}");
 }

@@ -88,6 +88,34 @@ pub(super) fn open_files(config: &Config, process: &Process) -> Finding {
     }
 }
 
+/// The queue of connections that the server has not accepted yet, which is full when all clients come
+/// back at once.
+pub(super) fn queue() -> Finding {
+    const CHECK: &str = "queue";
+    const FILE: &str = "/proc/sys/net/core/somaxconn";
+    /// The clients that may come back at once with no help of the system's settings.
+    const ENOUGH: u32 = 1024;
+    match std::fs::read_to_string(FILE).map(|text| text.trim().parse::<u32>()) {
+        Ok(Ok(length)) if length >= ENOUGH => Finding::good(
+            CHECK,
+            format!("the system keeps {length} new connections of a port (net.core.somaxconn)"),
+        ),
+        Ok(Ok(length)) => Finding::warning(
+            CHECK,
+            format!(
+                "the system keeps only {length} new connections of a port (net.core.somaxconn); more \
+                 that come at once wait seconds"
+            ),
+            "set it to 4096: `sysctl -w net.core.somaxconn=4096`, and in a file of /etc/sysctl.d",
+        ),
+        Ok(Err(_)) | Err(_) => Finding::unchecked(
+            CHECK,
+            format!("{FILE} cannot be read"),
+            "compare net.core.somaxconn with 4096 on a system that is not Linux",
+        ),
+    }
+}
+
 /// The port, if no server of this site has it. `is_denied` is set if there may be one, whose control socket
 /// is for another user.
 pub(super) async fn port(
