@@ -111,6 +111,20 @@ async fn a_session_that_stays_above_its_rate_is_refused_and_then_closed() {
     within("the end of the connection", closed).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_counts_as_waiting_memory_while_its_session_pauses() {
+    const WAITING: &str = "jackfield_memory_bytes{part=\"waiting\"}";
+    let limits = "byte_rate: { per_second: 1 KiB, burst: 64 KiB }, rate_grace: 1h";
+    let (_site, server) = serve(limits);
+    let client = join(&server).await;
+    send(&client, 1..2, &"x".repeat(256 << 10));
+    let counted = async { while metric(&server, WAITING).await < 256 << 10 {} };
+    within("the message in the memory that waits", counted).await;
+    drop(client);
+    let released = async { while metric(&server, WAITING).await > 0 {} };
+    within("the end of the message", released).await;
+}
+
 const WAITING: &str = "\
 sample:
     channel: 'sample/{method}'

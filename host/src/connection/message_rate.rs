@@ -297,6 +297,23 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_would_wait_for_hours_closes_the_session() {
+        let byte_rate = Some(ByteRate { per_second: 1_000, burst: 500 });
+        let rate_grace = Duration::from_secs(10);
+        let limits = Limits { byte_rate, message_rate: None, rate_grace, ..Limits::default() };
+        let now = Instant::now();
+        let excess = |bytes| {
+            let mut rate = MessageRate::new(&limits, now);
+            assert!(!rate.take(bytes));
+            rate.excess(&limits, now)
+        };
+        // Twice the time of grace is 20 s.
+        assert!(matches!(excess(20_000), Excess::Delay(_)));
+        assert_eq!(excess(21_000), Excess::Close);
+        assert_eq!(excess(16 << 20), Excess::Close);
+    }
+
+    #[test]
     fn without_rates_no_message_waits() {
         let limits = Limits { message_rate: None, byte_rate: None, ..Limits::default() };
         let now = Instant::now();
