@@ -49,11 +49,10 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let only = arguments.next();
-    let text = only.as_deref().unwrap_or_default();
+    let text = arguments.next().unwrap_or_default();
     let report = runtime.block_on(async {
-        let beside = measure(seconds, rounds, text).await;
-        json!({ "beside": beside, "start": only.is_none().then(start) })
+        let beside = measure(seconds, rounds, &text).await;
+        json!({ "beside": beside, "start": "bundles".contains(&text).then(start) })
     });
     std::fs::write(&file, format!("{report:#}\n")).expect("the file can be written");
     ExitCode::SUCCESS
@@ -87,7 +86,8 @@ fn start() -> Value {
     let site = Site::of_bundles(BUNDLES);
     let cache = tempfile::tempdir().unwrap();
     let folder = cache.path().display();
-    let config = format!("plugins: {{ cache: {folder}, instance_memory: 8 GiB }}\ndata: off\n");
+    let totals = "instance_memory: 8 GiB, stores: 64 GiB";
+    let config = format!("plugins: {{ cache: {folder}, {totals} }}\ndata: off\n");
     let [cold, warm] = [(); 2].map(|()| {
         let began = Instant::now();
         drop(Server::configured(site.path(), &config));
