@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jackfield_auth::{Auth, Authenticated};
-use jackfield_config::Access;
+use jackfield_config::{Access, ListenerMethod, Origins};
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 
+use crate::client_listener::ClientListener;
 use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 
 mod files;
@@ -73,29 +74,29 @@ impl Admission {
         self.files.clone().follow(&self.auth).await;
     }
 
-    /// Admits or rejects a client that connects from `peer`. The result has no user if the client
+    /// Admits or rejects a client that connects from `peer`, after [`check`](Self::check). The result has no user if the client
     /// sent no credentials. `may_follow` is true if credentials can follow in the WAMP session.
     pub(crate) async fn admit(
         &self,
         visitor: &ClientInfo,
         peer: IpAddr,
         may_follow: bool,
+        listener: &ClientListener,
     ) -> Result<Admitted, Rejection> {
-        self.check(visitor, peer)?;
         // Browsers name the page that connects. Other programs do not act for a page, and are
         // admitted by their credentials (`docs/decisions/0025-origins-are-for-browsers.md`).
-        let is_nameless = self.rules.origins.is_some() && visitor.origin.is_none();
-        let must_prove = is_nameless || !self.admits_anybody();
+        let is_nameless = self.origins(listener).is_some() && visitor.origin.is_none();
+        let must_prove = is_nameless || !self.admits_anybody(listener);
         // A page may also send credentials that are meant for the application.
-        let of_use = visitor.proofs.iter().find(|proof| self.takes(proof));
+        let of_use = visitor.proofs.iter().find(|proof| self.takes(proof, listener));
         match of_use.or(visitor.proofs.first()) {
-            Some(proof) if self.takes_proofs() => {
+            Some(proof) if self.takes_proofs(listener) => {
                 let client = self.client(&visitor.forwarded, peer).unwrap_or(peer);
-                let proven = self.prove(proof, client).await?;
+                let proven = self.prove(proof, client, listener).await?;
                 Ok(Admitted { proven: Some(proven), must_prove })
             }
             // Without a configured method, a ticket counts as none.
-            Some(_) | None if !must_prove || (may_follow && self.takes_proofs()) => {
+            Some(_) | None if !must_prove || (may_follow && self.takes_proofs(listener)) => {
                 Ok(Admitted { proven: None, must_prove })
             }
             Some(_) | None if is_nameless => Err(Rejection::nameless()),
@@ -114,21 +115,35 @@ impl Admission {
         (!self.rules.proxies.contain(peer)).then_some(peer)
     }
 
-    fn takes(&self, proof: &Credential) -> bool {
+    fn takes(&self, proof: &Credential, listener: &ClientListener) -> bool {
         match proof {
-            Credential::Ticket(_) => self.auth.tickets.is_some(),
-            Credential::Token(_) => self.auth.jwt.is_some(),
+            Credential::Ticket(_) => self.takes_tickets(listener),
+            Credential::Token(_) => self.takes_tokens(listener),
         }
     }
 
-    /// Returns whether sessions may be opened without authentication.
-    fn admits_anybody(&self) -> bool {
-        self.rules.anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
+    fn takes_tickets(&self, listener: &ClientListener) -> bool {
+        self.auth.tickets.is_some() && listener.rules.allows(ListenerMethod::Tickets)
     }
 
-    /// Returns whether any authentication method is configured.
-    pub(crate) fn takes_proofs(&self) -> bool {
-        self.auth.tickets.is_some() || self.auth.jwt.is_some()
+    fn takes_tokens(&self, listener: &ClientListener) -> bool {
+        self.auth.jwt.is_some() && listener.rules.allows(ListenerMethod::Jwt)
+    }
+
+    /// Returns whether sessions may be opened without authentication.
+    fn admits_anybody(&self, listener: &ClientListener) -> bool {
+        let anonymous = listener.rules.anonymous.or(self.rules.anonymous);
+        anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
+    }
+
+    /// Returns whether the listener has any authentication method.
+    pub(crate) fn takes_proofs(&self, listener: &ClientListener) -> bool {
+        self.takes_tickets(listener) || self.takes_tokens(listener)
+    }
+
+    /// Returns the origins from which browsers may connect.
+    fn origins<'a>(&'a self, listener: &'a ClientListener) -> Option<&'a Origins> {
+        listener.rules.origins.as_ref().or(self.rules.origins.as_ref())
     }
 
     /// Authenticates a client at this address by its credential.
@@ -136,10 +151,12 @@ impl Admission {
         &self,
         proof: &Credential,
         from: IpAddr,
+        listener: &ClientListener,
     ) -> Result<Authenticated, Rejection> {
         match proof {
             Credential::Ticket(text) => {
-                let (tickets, users) = self.auth.tickets.as_ref().ok_or_else(|| {
+                let tickets = self.auth.tickets.as_ref().filter(|_| self.takes_tickets(listener));
+                let (tickets, users) = tickets.ok_or_else(|| {
                     Rejection::proof("a ticket was sent, and `auth.tickets` is not configured")
                 })?;
                 let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
@@ -152,7 +169,8 @@ impl Admission {
                 })
             }
             Credential::Token(text) => {
-                let jwt = self.auth.jwt.as_ref().ok_or_else(|| {
+                let jwt = self.auth.jwt.as_ref().filter(|_| self.takes_tokens(listener));
+                let jwt = jwt.ok_or_else(|| {
                     Rejection::proof("a token was sent, and `auth.jwt` is not configured")
                 })?;
                 let verdict = jwt.authenticate(text, from, SystemTime::now()).await;
@@ -168,17 +186,22 @@ impl Admission {
     }
 
     /// Applies the rules that need no credentials.
-    fn check(&self, visitor: &ClientInfo, peer: IpAddr) -> Result<(), Rejection> {
+    pub(crate) fn check(
+        &self,
+        visitor: &ClientInfo,
+        peer: IpAddr,
+        listener: &ClientListener,
+    ) -> Result<(), Rejection> {
         self.check_address(&visitor.forwarded, peer)?;
         self.check_transport(&visitor.forwarded, peer)?;
-        let Access { path, origins, .. } = &self.rules;
+        let path = listener.rules.path.as_ref().unwrap_or(&self.rules.path);
         if !is_below(&visitor.path, path) {
             let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
             let asked = shown(&visitor.path);
             let reason = format!("`{asked}` was asked for, which is not below `{path}`");
             return Err(Rejection { refusal, reason, rule: Rule::Path });
         }
-        if let (Some(origins), Some(origin)) = (origins, &visitor.origin) {
+        if let (Some(origins), Some(origin)) = (self.origins(listener), &visitor.origin) {
             let checked = origins.check(origin);
             checked.map_err(|reason| Rejection::forbidden(Rule::Origin, reason))?;
         }

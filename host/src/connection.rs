@@ -19,11 +19,12 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::protocol::{self as wamp, Frame, Input, Request};
 use jackfield_websocket::Message;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::backpressure::wait_for_room;
+use crate::client_listener::ClientListener;
+use crate::client_socket::ClientSocket;
 use crate::connection_limit::ConnectionPermit;
 use crate::dispatch::Dispatch;
 use crate::frame;
@@ -77,10 +78,11 @@ const MAX_JSON_GROWTH: usize = 9;
 /// Large and short states (opening, farewells, calls into wasm) are therefore boxed.
 pub(crate) async fn serve(
     context: Arc<Context>,
-    stream: TcpStream,
+    socket: ClientSocket,
+    listener: Arc<ClientListener>,
     permit: &ConnectionPermit,
 ) -> Result<(), DisconnectReason> {
-    match Box::pin(accept::open(context, stream, permit)).await? {
+    match Box::pin(accept::open(context, socket, listener, permit)).await? {
         Some(mut connection) => connection.run().await,
         None => Ok(()),
     }
@@ -89,6 +91,7 @@ pub(crate) async fn serve(
 /// An upgraded connection.
 struct Connection {
     context: Arc<Context>,
+    listener: Arc<ClientListener>,
     wire: Arc<WebSocketTransport>,
     reader: Reader,
     /// The client's address; behind a proxy, the forwarded one.

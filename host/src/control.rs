@@ -56,6 +56,7 @@ use jackfield_config::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::client_listener::ClientListener;
 use crate::connection_limit::ConnectionLimit;
 use crate::scrape::Scrape;
 use crate::server_state::ServerState;
@@ -92,8 +93,8 @@ pub(crate) struct Context {
     connections: ConnectionLimit,
     scrape: Arc<Scrape>,
     process: Process,
-    /// The address of the WebSocket port.
-    listen: SocketAddr,
+    /// The listeners for clients.
+    listeners: Vec<Arc<ClientListener>>,
     /// A place for each change that is under way, until its audit line is written.
     changes: WorkPlaces,
     /// Changes of versions that were made, and could not be saved.
@@ -167,7 +168,7 @@ impl Context {
         state: Arc<ServerState>,
         connections: ConnectionLimit,
         process: Process,
-        listen: SocketAddr,
+        listeners: Vec<Arc<ClientListener>>,
         scrape: Arc<Scrape>,
         limits: &Limits,
     ) -> Self {
@@ -177,7 +178,7 @@ impl Context {
             connections,
             scrape,
             process,
-            listen,
+            listeners,
             changes: WorkPlaces::new("changes", MAX_CHANGES),
             unsaved: Arc::default(),
             recordings: WorkPlaces::new("recordings", MAX_RECORDINGS),

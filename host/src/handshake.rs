@@ -5,6 +5,7 @@
 //! write. No header of a response may contain `[` or `]`, as the same clients look for WELCOME
 //! by its brackets. RFC 6455, section 4.2.
 
+use jackfield_config::Protocols;
 use jackfield_wamp::dialect::Dialect;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -67,10 +68,11 @@ pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     mut head: Vec<u8>,
     limit: usize,
+    protocols: Protocols,
 ) -> std::io::Result<Option<Result<Opening, Refusal>>> {
     head.reserve(1024);
     loop {
-        if let Some(opening) = parse(&head) {
+        if let Some(opening) = parse(&head, protocols) {
             return Ok(Some(opening));
         }
         if stream.read_buf(&mut head).await? == 0 {
@@ -86,7 +88,7 @@ pub(crate) async fn read(
 }
 
 /// What the bytes ask for, or none while the head is not complete.
-fn parse(bytes: &[u8]) -> Option<Result<Opening, Refusal>> {
+fn parse(bytes: &[u8], protocols: Protocols) -> Option<Result<Opening, Refusal>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(bytes) {
@@ -110,10 +112,14 @@ fn parse(bytes: &[u8]) -> Option<Result<Opening, Refusal>> {
         return Some(Ok(Opening::Plain(bytes.to_vec())));
     }
     let early = bytes.get(length..).unwrap_or_default().to_vec();
-    Some(judge(&request, early))
+    Some(judge(&request, early, protocols))
 }
 
-fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening, Refusal> {
+fn judge(
+    request: &httparse::Request<'_, '_>,
+    early: Vec<u8>,
+    protocols: Protocols,
+) -> Result<Opening, Refusal> {
     if request.version != Some(1) {
         return Err(Refusal::new("505 HTTP Version Not Supported", "speak HTTP/1.1"));
     }
@@ -135,8 +141,9 @@ fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening,
     };
     let accept = derive_accept_key(key.as_bytes());
     let offers = || values(request, "Sec-WebSocket-Protocol");
-    let Some(dialect) = offers().find_map(Dialect::from_subprotocol) else {
-        let spoken = Dialect::ALL.map(Dialect::subprotocol).join(", ");
+    let spoken = |name| Dialect::from_subprotocol(name).filter(|it| protocols.contain(*it));
+    let Some(dialect) = offers().find_map(spoken) else {
+        let spoken = protocols.iter().map(Dialect::subprotocol).collect::<Vec<_>>().join(", ");
         let offered = offers().collect::<Vec<_>>().join(", ");
         let message = if offered.is_empty() {
             format!("no subprotocol was offered; this server speaks {spoken}")
@@ -296,7 +303,7 @@ mod tests {
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp.2.cbor, wamp\r\n\r\n";
 
     fn open(head: &str) -> Result<Opening, Refusal> {
-        parse(head.as_bytes()).expect("the head is complete")
+        parse(head.as_bytes(), Protocols::default()).expect("the head is complete")
     }
 
     #[test]
@@ -356,18 +363,25 @@ mod tests {
     #[test]
     fn waits_for_the_rest_of_an_incomplete_head() {
         for end in 0..HEAD.len() {
-            assert!(parse(&HEAD.as_bytes()[..end]).is_none());
+            assert!(parse(&HEAD.as_bytes()[..end], Protocols::default()).is_none());
         }
     }
 
     #[tokio::test]
     async fn rejects_an_endless_head() {
         let endless = "GET / HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(5000);
-        let answer = read(&mut endless.as_bytes(), Vec::new(), 4096).await.unwrap().unwrap();
+        let answer = read(&mut endless.as_bytes(), Vec::new(), 4096, Protocols::default())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(answer.unwrap_err().status.starts_with("431"));
-        assert_eq!(read(&mut &b""[..], Vec::new(), 4096).await.unwrap(), None);
+        assert_eq!(
+            read(&mut &b""[..], Vec::new(), 4096, Protocols::default()).await.unwrap(),
+            None
+        );
         let (start, end) = HEAD.as_bytes().split_at(100);
-        let answer = read(&mut &*end, start.to_vec(), 4096).await.unwrap().unwrap();
+        let answer =
+            read(&mut &*end, start.to_vec(), 4096, Protocols::default()).await.unwrap().unwrap();
         assert!(matches!(answer, Ok(Opening::Upgrade(_))));
     }
 }

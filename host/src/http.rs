@@ -22,12 +22,12 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::admission::{Admission, Rejection};
 use crate::api::{self, Api};
+use crate::client_socket::ClientSocket;
 use crate::handshake::{Forwarded, Refusal, repeated};
 use crate::linger::Linger;
 use crate::metrics::{Endpoint, HttpMetrics};
@@ -100,12 +100,12 @@ impl Http {
     /// When the connection broke, or was not HTTP.
     pub(crate) async fn serve(
         &self,
-        stream: TcpStream,
+        stream: ClientSocket,
         head: Vec<u8>,
         keep_alive: bool,
-    ) -> io::Result<Option<(TcpStream, Vec<u8>)>> {
+    ) -> io::Result<Option<(ClientSocket, Vec<u8>)>> {
         let (hand_back, mut upgrade) = mpsc::channel(1);
-        let peer = stream.peer_addr()?.ip();
+        let peer = stream.peer()?;
         let service = service_fn(|request: Request<Incoming>| {
             let hand_back = hand_back.clone();
             Box::pin(async move {
@@ -232,7 +232,7 @@ impl Http {
 }
 
 /// Answers a request that was refused before it could be served.
-pub(crate) async fn refuse(mut stream: TcpStream, refusal: &Refusal) {
+pub(crate) async fn refuse(mut stream: ClientSocket, refusal: &Refusal) {
     let Refusal { status, message, header } = refusal;
     let length = message.len() + 1;
     let response = format!(

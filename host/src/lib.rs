@@ -14,7 +14,8 @@
 //! - [`handshake`]: HTTP heads, and the upgrade to a WebSocket; [`http`]: requests other than
 //!   upgrades; [`admission`]: access rules;
 //! - [`api`]: the HTTP API; [`bearer`]: tokens of requests;
-//! - [`connection`]: one connection, from accept to close; [`transport`]: its socket; [`rates`]:
+//! - [`connection`]: one connection, from accept to close; [`client_socket`]: its socket;
+//!   [`client_listener`]: the listener that has accepted it; [`transport`]: its outbox; [`rates`]:
 //!   of messages and bytes; [`frame`]: outgoing WebSocket frames; [`close_uri`]: URIs of closes;
 //!   [`linger`]: the close after an answer; [`write_timeout`]: the end of clients that do not read;
 //!   [`connection_end`]: the reasons of ends; [`ended`]: the last sessions that have ended; [`ids`]:
@@ -37,7 +38,8 @@
 //!   [`wall_clock`]: the time of the system;
 //! - [`metrics`]: counters of the hot path; [`scrape`]: the page that a monitoring system reads;
 //! - [`log`]: format and rate limit of the log; [`open_files`]: the limit of open files;
-//! - [`service_manager`]: systemd: notifications, and the listening socket that it passes;
+//! - [`service_manager`]: notifications of systemd; [`inherited_sockets`]: the listening sockets that
+//!   it passes;
 //! - [`signals`]: requests to stop or reload from outside; [`shutdown`]: the request to stop, for
 //!   all tasks.
 //!
@@ -54,7 +56,9 @@ mod bearer;
 mod bundle;
 pub mod cli;
 mod client_counts;
+mod client_listener;
 mod client_network;
+mod client_socket;
 mod close_uri;
 mod compiler;
 mod connection;
@@ -73,6 +77,7 @@ mod generation;
 mod handshake;
 mod http;
 mod ids;
+mod inherited_sockets;
 mod linger;
 mod lock_file;
 mod log;

@@ -7,5 +7,5 @@
 mod probe;
 mod results;
 
-pub(crate) use probe::Probe;
+pub(crate) use probe::{PROBE_DIALECT, Probe, ProbeEntrance};
 pub(crate) use results::ProbeStatus;

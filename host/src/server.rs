@@ -15,9 +15,11 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::admission::Files;
+use crate::client_listener::ClientListener;
 use crate::control::{self, ListenError, Listeners};
 use crate::data_folder::{self, DataFolder, DataFolderError};
 use crate::http::Demo;
+use crate::inherited_sockets::{InheritedError, InheritedSockets};
 use crate::log::{PluginLog, list};
 use crate::plugin_stores::OpenStoresError;
 use crate::service_manager::ServiceManager;
@@ -29,13 +31,14 @@ use crate::versions::FolderError;
 mod background;
 mod drain;
 mod listener;
+mod listening;
 mod parts;
 mod plugins;
 mod supervision;
 
 use background::BackgroundTasks;
 use drain::drain;
-use listener::Socket;
+use listening::OpenListener;
 use parts::{Inputs, Parts};
 
 /// The input of a server: its settings, and the parts that they refer to.
@@ -47,8 +50,8 @@ pub(crate) struct Startup {
     pub(crate) opened: Opened,
     /// The state of the files of users and keys before they were opened.
     pub(crate) files: Files,
-    /// The listening socket that the service manager has passed, if it has.
-    pub(crate) socket: Option<std::net::TcpListener>,
+    /// The listening sockets that the service manager has passed.
+    pub(crate) sockets: InheritedSockets,
     /// The last log lines of plugins.
     pub(crate) plugin_log: PluginLog,
 }
@@ -65,6 +68,12 @@ pub(crate) enum ServeError {
     /// Listening on the address failed.
     #[error("failed to listen on {0}: {1}{hint}", hint = listening_hint(.1))]
     Listen(SocketAddr, std::io::Error),
+    /// Listening on a Unix socket failed.
+    #[error("failed to listen on {path}: {1}{hint}", path = .0.display(), hint = listening_hint(.1))]
+    ListenAtPath(PathBuf, std::io::Error),
+    /// A socket of the service manager has no listener.
+    #[error("{0}")]
+    Inherited(#[from] InheritedError),
     /// The control socket or the admin listener of the configuration cannot be opened.
     #[error("{0}")]
     Control(#[from] ListenError),
@@ -139,7 +148,7 @@ pub(crate) async fn serve(
     Signals { hangup, stop }: Signals,
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
-    let Startup { config, config_file, mut opened, files, socket, plugin_log } = startup;
+    let Startup { config, config_file, mut opened, files, sockets, plugin_log } = startup;
     let manager = Arc::new(ServiceManager::of_environment());
     let process = control::Process::new(site.path(), config_file.as_deref());
     check_site(&site).await?;
@@ -150,14 +159,14 @@ pub(crate) async fn serve(
     let parts = Parts::build(&config, inputs).await?;
     let Parts { state, limit, scrape, context, .. } = &parts;
 
-    let socket = Socket::open(config.listen, socket).await?;
-    let address = socket.address()?;
+    let listeners = listening::open(&config, sockets)?;
+    let places = Places::of(&listeners);
     let scrape = Arc::clone(scrape);
     let control = control::Context::new(
         Arc::clone(state),
         limit.clone(),
         process,
-        address,
+        places.clients.clone(),
         scrape,
         &config.limits,
     );
@@ -165,18 +174,19 @@ pub(crate) async fn serve(
     let control = Listeners::open(place, admin, admin_tokens, control).await?.start();
     let mut tasks = BackgroundTasks::default();
     let reloads = state.reloader.reloads();
-    let accepting = listener::accept(Arc::clone(context), socket, limit.clone(), reloads);
+    let accepting = listener::accept(Arc::clone(context), listeners, limit.clone(), reloads);
     let connections = tasks.spawn_with_result("accept connections", accepting);
     let notifying = Arc::clone(&manager);
     tasks.spawn("notify the service manager", async move { notifying.run().await });
-    info!(name: "server.starting", %address, "starting");
+    let address = places.first.as_str();
+    info!(name: "server.starting", address, "starting");
     let started = stop.or(state.reloader.start()).await;
     let result = match started {
         Some(Ok(())) => {
             background::spawn(&mut tasks, &parts);
-            supervision::spawn(&mut tasks, &manager, state, hangup, address);
-            info!(name: "server.serving", %address, realms = ?list(&config.realms), "serving");
-            report(address, parts.api_tokens.as_deref(), demo, announce);
+            supervision::spawn(&mut tasks, &manager, &parts, hangup, &places);
+            info!(name: "server.serving", address, realms = ?list(&config.realms), "serving");
+            report(&places, parts.api_tokens.as_deref(), demo, announce);
             tasks.run_until(&stop).await
         }
         stopped => {
@@ -191,9 +201,29 @@ pub(crate) async fn serve(
     result
 }
 
-/// Writes the address for the program that has started the server.
-fn announce_address(announce: &mut (dyn Write + Send), address: SocketAddr) {
-    let announced = writeln!(announce, "listening on ws://{address}/");
+/// The places where clients connect.
+struct Places {
+    /// The first one, as settings name it.
+    first: String,
+    clients: Vec<Arc<ClientListener>>,
+    /// The address at which the probe connects; `None` if there is no listener without rules.
+    probe: Option<SocketAddr>,
+}
+
+impl Places {
+    fn of(listeners: &[OpenListener]) -> Self {
+        Self {
+            first: listeners.first().map(OpenListener::place).unwrap_or_default(),
+            clients: listeners.iter().map(|it| Arc::clone(&it.listener)).collect(),
+            probe: listeners.iter().find_map(OpenListener::address_of_probe),
+        }
+    }
+}
+
+/// Writes the URLs for the program that has started the server, in one write.
+fn announce_places(announce: &mut (dyn Write + Send), places: &Places) {
+    let lines = places.clients.iter().map(|it| format!("listening on {}\n", it.url));
+    let announced = announce.write_all(lines.collect::<String>().as_bytes());
     if let Err(error) = announced.and_then(|()| announce.flush()) {
         warn!(name: "server.announce_failed", "failed to announce the address on stdout: {error}");
     }
@@ -220,7 +250,7 @@ async fn open_data(config: &Config, site: &Path) -> Result<Option<DataFolder>, S
 
 /// Logs which parts of HTTP are on, and announces the address.
 fn report(
-    address: SocketAddr,
+    places: &Places,
     tokens: Option<&[String]>,
     demo: Demo,
     announce: &mut (dyn Write + Send),
@@ -230,8 +260,11 @@ fn report(
     } else {
         info!(name: "api.off", "the HTTP API is off: the configuration names no token under `api`");
     }
-    if demo == Demo::On {
-        info!(name: "demo.on", "the demo is at http://{address}/demo/");
+    let mut urls = places.clients.iter().filter_map(|it| it.url.strip_prefix("ws"));
+    if demo == Demo::On
+        && let Some(url) = urls.next()
+    {
+        info!(name: "demo.on", "the demo is at http{url}demo/");
     }
-    announce_address(announce, address);
+    announce_places(announce, places);
 }

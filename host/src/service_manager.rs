@@ -1,22 +1,18 @@
-//! Service manager: the protocol of systemd for notifications and inherited sockets (`sd_notify(3)`,
-//! `sd_listen_fds(3)`).
+//! Service manager: the protocol of systemd for notifications (`sd_notify(3)`).
+//! [`crate::inherited_sockets`] has its sockets.
 //!
-//! Without `NOTIFY_SOCKET` and `LISTEN_FDS` in the environment, nothing here has an effect. `server`
-//! notifies; `cli::serve` takes the socket before the process has threads.
+//! Without `NOTIFY_SOCKET` in the environment, nothing here has an effect. `server` notifies.
 
 use std::io;
-use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use listenfd::ListenFd;
-use rustix::net::sockopt::socket_acceptconn;
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// The time beyond the settings of a shutdown that the service manager is asked for.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -51,49 +47,6 @@ enum Kind {
 struct Channel {
     socket: UnixDatagram,
     address: SocketAddr,
-}
-
-/// The reason why an inherited socket cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum InheritedError {
-    /// There are several.
-    #[error(
-        "the service manager passes {0} sockets, and the server listens on one\n  = help: keep one \
-         `ListenStream=` in the socket unit"
-    )]
-    Several(usize),
-    /// It is not a listening TCP socket.
-    #[error(
-        "the socket of the service manager is not a TCP socket: {0}\n  = help: write an address and a \
-         port at `ListenStream=` of the socket unit"
-    )]
-    NotTcp(io::Error),
-    /// It does not listen.
-    #[error(
-        "the socket of the service manager does not listen\n  = help: write `ListenStream=` and \
-         `Accept=no` in the socket unit"
-    )]
-    NotListening,
-}
-
-/// Takes the listening socket that the service manager passes, if it does. Must be called before there
-/// are threads, as it removes the variables that describe the socket.
-///
-/// # Errors
-/// When there are several, or when it is no TCP socket.
-pub(crate) fn inherited_socket() -> Result<Option<TcpListener>, InheritedError> {
-    let mut inherited = ListenFd::from_env();
-    if inherited.len() > 1 {
-        return Err(InheritedError::Several(inherited.len()));
-    }
-    let socket = inherited.take_tcp_listener(0).map_err(InheritedError::NotTcp)?;
-    let Some(socket) = socket else { return Ok(None) };
-    if !socket_acceptconn(&socket).map_err(|error| InheritedError::NotTcp(error.into()))? {
-        return Err(InheritedError::NotListening);
-    }
-    // The runtime needs it so.
-    socket.set_nonblocking(true).map_err(InheritedError::NotTcp)?;
-    Ok(Some(socket))
 }
 
 impl ServiceManager {
@@ -218,11 +171,6 @@ impl Channel {
         socket.set_nonblocking(true)?;
         Ok(Self { socket, address })
     }
-}
-
-/// Logs that the address of the settings is not used.
-pub(crate) fn report_inherited(address: std::net::SocketAddr) {
-    info!(name: "manager.socket", %address, "listening on the socket of the service manager; `listen` is not used");
 }
 
 #[cfg(test)]

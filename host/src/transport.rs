@@ -7,8 +7,8 @@
 //! The reader's answers (pongs, close frames) go to the outbox as well.
 
 use std::cell::RefCell;
-use std::io::{self, Read};
-use std::net::{IpAddr, Shutdown};
+use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -18,11 +18,9 @@ use bytes::Bytes;
 use jackfield_broker::outbox::{Drained, PushOutcome};
 use jackfield_broker::{Bounds, ClientKey, CloseReason, ConnectionInfo, Outbox, Transport};
 use jackfield_wamp::dialect::Dialect;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::client_socket::ClientSocket;
 use crate::close_uri;
 
 mod backlog;
@@ -35,7 +33,7 @@ use traffic::Traffic;
 
 /// A socket and its outbox.
 pub(crate) struct WebSocketTransport {
-    stream: TcpStream,
+    stream: ClientSocket,
     outbox: Arc<Outbox>,
     dialect: Dialect,
     /// Bytes read so far. Only the connection's own task writes it.
@@ -66,7 +64,7 @@ struct SessionClient {
 
 impl WebSocketTransport {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: ClientSocket,
         dialect: Dialect,
         bounds: Bounds,
         totals: &Arc<ConnectionTotals>,
@@ -92,10 +90,7 @@ impl WebSocketTransport {
 
     /// Enables TCP keepalive after this idle time, to detect a peer that has vanished.
     pub(crate) fn probe_when_silent_for(&self, time: Duration) {
-        let probes = TcpKeepalive::new().with_time(time);
-        if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&probes) {
-            tracing::debug!("failed to set SO_KEEPALIVE: {error}");
-        }
+        self.stream.probe_when_silent_for(time);
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
@@ -235,8 +230,7 @@ impl WebSocketTransport {
 
     /// Shuts down the write side: the peer reads everything in flight, and then the end.
     pub(crate) fn shut(&self) {
-        // Fails if the peer has closed the connection already.
-        let _gone = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+        self.stream.shut();
     }
 
     /// Reads and discards data until the peer closes. Dropping a socket with unread data would
@@ -279,23 +273,10 @@ impl WebSocketTransport {
     }
 
     /// Reads available bytes, or registers the task to be woken when there are some.
-    ///
-    /// A read that does not fill the buffer has emptied the socket. It reports `WouldBlock` to the
-    /// runtime in the same step, which saves one more read that would find nothing.
     fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_read_ready(context))?;
-            let mut read = Err(io::ErrorKind::WouldBlock.into());
-            let _emptied = self.stream.try_io(Interest::READABLE, || {
-                read = (&*SockRef::from(&self.stream)).read(buffer);
-                match read {
-                    Ok(count) if count > 0 && count < buffer.len() => {
-                        Err(io::ErrorKind::WouldBlock.into())
-                    }
-                    _ => read.as_ref().map(drop).map_err(|error| error.kind().into()),
-                }
-            });
-            match read {
+            ready!(self.stream.poll_readable(context))?;
+            match self.stream.try_read_all(buffer) {
                 Ok(count) => {
                     self.received.store(true, Ordering::Relaxed);
                     add(&self.read, count as u64);

@@ -37,6 +37,7 @@ mod keepalive;
 mod kubernetes;
 mod languages;
 mod limits;
+mod listeners;
 mod log_events;
 mod log_injection;
 mod memory_totals;

@@ -52,7 +52,7 @@ pub(super) struct RawAccess {
 }
 
 /// Path of a URL.
-struct Path(String);
+pub(super) struct Path(pub(super) String);
 
 impl RawAccess {
     pub(super) fn apply(self, access: &mut Access) {

@@ -144,12 +144,16 @@ pub(super) struct Written {
 fn collisions(config: &Config) -> Option<ValueError> {
     let Config { admin, listen, control, .. } = config;
     let (message, help) = match &admin.listen {
-        Some(AdminPlace::Address(address)) if overlap(*address, *listen) => (
-            format!(
-                "the admin listener has the same address as the WebSocket port (listen: {listen})"
-            ),
-            "choose another port",
-        ),
+        Some(AdminPlace::Address(address))
+            if let Some(listen) = listen.filter(|listen| overlap(*address, *listen)) =>
+        {
+            (
+                format!(
+                    "the admin listener has the same address as the WebSocket port (listen: {listen})"
+                ),
+                "choose another port",
+            )
+        }
         Some(AdminPlace::Socket(path)) if ControlSocket::At(path.clone()) == control.socket => (
             "the admin listener has the same path as the control socket".to_owned(),
             "choose another path, or remove the key: the control socket serves the same API",
@@ -161,7 +165,7 @@ fn collisions(config: &Config) -> Option<ValueError> {
 }
 
 /// Whether one of two listeners would find the port in use.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
     let is_any = one_ip.is_unspecified() || other_ip.is_unspecified();
     one.port() != 0 && one.port() == other.port() && (one_ip == other_ip || is_any)

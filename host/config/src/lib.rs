@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `admin`, `api`, `control`, `health`, `metrics`, `shutdown`, `state`, `verify`, `versions` | parts of the schema |
+//! | `access`, `admin`, `api`, `control`, `health`, `listeners`, `metrics`, `shutdown`, `state`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -30,6 +30,7 @@ mod control;
 mod data;
 mod health;
 mod limits;
+mod listeners;
 mod merge;
 mod metrics;
 mod networks;
@@ -67,6 +68,7 @@ pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, So
 pub use data::{DataEnvironment, DataFolder};
 pub use health::{HealthChecks, ProbeTimes};
 pub use limits::{ByteRate, Limits, Rate};
+pub use listeners::{ListenerMethod, ListenerPlace, ListenerRules, ListenerSettings, Protocols};
 pub use metrics::Metrics;
 pub use networks::Networks;
 pub use open::{OpenAdminToken, OpenToken, Opened, Opening};
@@ -82,8 +84,10 @@ pub const FILE_NAME: &str = "jackfield.yml";
 /// Complete configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The address to listen on.
-    pub listen: SocketAddr,
+    /// The address to listen on; `None` leaves it to `listeners`.
+    pub listen: Option<SocketAddr>,
+    /// Further places to listen on, with rules of their own.
+    pub listeners: Vec<ListenerSettings>,
     /// The realms that clients may join. WAMP v1, which has no realms, uses the first.
     pub realms: Vec<String>,
     /// The access to topics that no route matches.
@@ -258,6 +262,11 @@ impl Config {
         if let ControlSocket::At(path) = &mut self.control.socket {
             *path = base.join(&*path);
         }
+        for listener in &mut self.listeners {
+            if let ListenerPlace::Socket { path, .. } = &mut listener.place {
+                *path = base.join(&*path);
+            }
+        }
     }
 }
 
@@ -273,7 +282,8 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            listeners: Vec::new(),
             realms: vec!["realm1".to_owned()],
             unrouted: Unrouted::Refuse,
             access: Access::default(),

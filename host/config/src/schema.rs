@@ -3,7 +3,6 @@
 //! Each struct is one level of the file; an omitted key keeps its default.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -23,6 +22,7 @@ use super::control::RawControl;
 use super::data::RawData;
 use super::health::RawHealth;
 use super::limits::RawLimits;
+use super::listeners::{Listen, RawListeners};
 use super::merge::{set_bytes, set_count, set_duration};
 use super::metrics::RawMetrics;
 use super::outgoing::{self, RawCalls, RawHttp, RawLater};
@@ -36,6 +36,7 @@ use super::{Config, Keepalive, Log, LogFormat, Plugins, Unrouted, Watch};
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Written {
     listen: Option<Listen>,
+    listeners: Option<RawListeners>,
     realms: Option<Realms>,
     unrouted: Option<RawUnrouted>,
     access: RawAccess,
@@ -162,17 +163,17 @@ enum RawFormat {
     Json,
 }
 
-/// Address to listen on.
-struct Listen(SocketAddr);
-
 /// Realms: at least one, each once.
 struct Realms(Vec<String>);
 
 impl Written {
     /// Applies the settings of the file; omitted ones stay unchanged.
     pub(super) fn apply(self, config: &mut Config) {
+        if let Some(listeners) = self.listeners {
+            listeners.apply(config);
+        }
         if let Some(Listen(listen)) = self.listen {
-            config.listen = listen;
+            config.listen = Some(listen);
         }
         if let Some(Realms(realms)) = self.realms {
             config.realms = realms;
@@ -307,16 +308,6 @@ impl RawLog {
                 RawFormat::Json => LogFormat::Json,
             };
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        super::listen_address(&text).map(Self).map_err(|help| {
-            let text = Untrusted::new(&text);
-            D::Error::custom(format!("`{text}` is not an address to listen on\n{help}"))
-        })
     }
 }
 

@@ -44,7 +44,7 @@ impl Sources {
             };
             let dsn = Dsn::parse(variable, text);
             let read = dsn.and_then(|dsn| match variable {
-                oro::SERVER => dsn.listen(variable).map(|listen| config.listen = listen),
+                oro::SERVER => dsn.listen(variable).map(|listen| config.listen = Some(listen)),
                 _ => Ok(()),
             });
             problems.extend(read.err());
@@ -110,7 +110,7 @@ mod tests {
         let dsn = ("ORO_WEBSOCKET_SERVER_DSN", "//0.0.0.0:1");
         let ours = ("JACKFIELD__LISTEN", "127.0.0.1:3");
         let listen = |file: &str, variables: &[_], set: &[_]| {
-            config(file, variables, set).unwrap().listen.to_string()
+            config(file, variables, set).unwrap().listen.unwrap().to_string()
         };
         assert_eq!(listen("", &[], &[]), "127.0.0.1:8080");
         assert_eq!(listen("", &[dsn], &[]), "0.0.0.0:1");

@@ -9,7 +9,7 @@ use jackfield_yaml::{Kind, Value, ValueError};
 use super::control::{self, ControlSocket};
 use super::data::DataFolder;
 use super::settings::Settings;
-use super::{admin, api};
+use super::{admin, api, listeners};
 
 /// Keys of file paths besides those of tokens of the API.
 const PATHS: [&str; 9] = [
@@ -141,6 +141,7 @@ impl Settings {
             tokens: self.tree.at("admin.tokens").is_some_and(is_given),
         };
         wrongs.extend(admin::mistakes(&self.config, written));
+        wrongs.extend(listeners::mistakes(&self.config, has));
         if let ControlSocket::At(path) = &self.config.control.socket {
             wrongs.extend(control::socket_error("control.socket", path));
         }

@@ -106,8 +106,8 @@ async fn examine(args: &Args, url: Option<&PublicUrl>) -> Vec<Finding> {
         exposure::admin(&config),
         machine::open_files(&config, &process),
         machine::queue(),
-        machine::port(&config, running.as_ref(), is_denied).await,
     ]);
+    findings.extend(machine::ports(&config, running.as_ref(), is_denied).await);
     // As another user, the port may be that of the running server.
     findings.extend(machine::admin_port(&config, running.as_ref()).filter(|_| !is_denied));
     match url {
@@ -213,5 +213,6 @@ fn settings_of(found: &Settings, config: &Config, is_served: bool) -> Finding {
         || "the defaults, as there is no configuration file".to_owned(),
         |file| jackfield_text::Untrusted::new(file.display()).to_string(),
     );
-    Finding::good(CHECK, format!("{file}; listen: {}", config.listen))
+    let places: Vec<String> = config.all_listeners().map(|it| it.place.to_string()).collect();
+    Finding::good(CHECK, format!("{file}; listen: {}", places.join(", ")))
 }

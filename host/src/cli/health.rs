@@ -3,17 +3,18 @@
 //!
 //! Exit codes: 0 the server is well; 1 it answers that it is not; 2 usage; 3 no server answers.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use jackfield_config::ListenerPlace;
 use jackfield_text::Untrusted;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::config_args::SettingsArgs;
 use super::control::{self, ControlError};
-use super::http_exchange::exchange;
+use super::http_exchange::{HttpAnswer, exchange};
 use super::{JsonAlways, say};
 
 /// The exit code of a command line with a wrong value.
@@ -54,15 +55,18 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             let problems = settings.problems.iter().map(ToString::to_string).collect();
             return Err(ControlError::Settings(problems));
         }
-        let address = reachable(args.listen.unwrap_or(settings.config.listen));
-        let request =
-            format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        let asked = async { exchange(TcpStream::connect(address).await?, &request).await };
-        let answer = match asked.await {
+        let given = args.listen.map(ListenerPlace::Address);
+        let mut listeners = settings.config.all_listeners();
+        let Some(place) = given.or_else(|| listeners.next().map(|it| it.place)) else {
+            say("error: the settings name no listener\n  = help: name an address with --listen");
+            return Ok(ExitCode::from(USAGE));
+        };
+        let answer = match ask(&place).await {
             Ok(answer) => answer,
             Err(error) => {
                 let help = "is the server running, and is this its address?";
-                say(format_args!("error: no health from {address}: {error}\n  = help: {help}"));
+                let place = Untrusted::new(&place);
+                say(format_args!("error: no health from {place}: {error}\n  = help: {help}"));
                 return Ok(ExitCode::from(UNREACHABLE));
             }
         };
@@ -72,9 +76,25 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             return Ok(ExitCode::SUCCESS);
         }
         let status = answer.status;
-        say(format_args!("error: the server at {address} is not well: status {status}"));
+        let place = Untrusted::new(&place);
+        say(format_args!("error: the server at {place} is not well: status {status}"));
         Ok(ExitCode::FAILURE)
     })
+}
+
+/// Asks the listener at this place.
+async fn ask(place: &ListenerPlace) -> io::Result<HttpAnswer> {
+    let request =
+        |host: &str| format!("GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    match place {
+        ListenerPlace::Address(listen) => {
+            let address = reachable(*listen);
+            exchange(TcpStream::connect(address).await?, &request(&address.to_string())).await
+        }
+        ListenerPlace::Socket { path, .. } => {
+            exchange(UnixStream::connect(path).await?, &request("localhost")).await
+        }
+    }
 }
 
 /// The address at which a server of this machine can be reached that listens on another, or on all.

@@ -1,7 +1,7 @@
 //! `jackfield serve DIR`: serves a site until the process receives a signal to stop. The command
 //! `dev` serves by the same code.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use tracing::{info, warn};
 
 use crate::admission::Files;
 use crate::http::Demo;
+use crate::inherited_sockets::InheritedSockets;
 use crate::log::{self, PluginLog, Reader};
 use crate::server::{self, ServeError, Startup};
-use crate::service_manager;
 use crate::signals::{Signals, Stop};
 use crate::site::Site;
 
@@ -43,8 +43,8 @@ pub(crate) struct Args {
 pub(super) struct Service {
     site: PathBuf,
     listen: Option<SocketAddr>,
-    /// The socket of the service manager, for each server in turn.
-    socket: Option<TcpListener>,
+    /// The sockets of the service manager, for each server in turn.
+    sockets: InheritedSockets,
     settings: SettingsArgs,
     demo: Demo,
     signals: Signals,
@@ -78,8 +78,8 @@ pub(super) fn run_with(
 ) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
     // Before the process has threads.
-    let socket = match service_manager::inherited_socket() {
-        Ok(socket) => socket,
+    let sockets = match InheritedSockets::of_environment() {
+        Ok(sockets) => sockets,
         Err(error) => return fail(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -111,7 +111,7 @@ pub(super) fn run_with(
     let mut service = Service {
         site,
         listen,
-        socket,
+        sockets,
         settings,
         demo,
         signals,
@@ -160,10 +160,10 @@ impl Service {
     /// Whether the address can be listened on, so that a port in use is reported before a long
     /// build. The reason is printed if it cannot.
     pub(super) async fn can_listen(&self) -> bool {
-        if self.socket.is_some() {
+        if !self.sockets.is_empty() {
             return true;
         }
-        let address = self.listen.unwrap_or(self.config.listen);
+        let Some(address) = self.listen.or(self.config.listen) else { return true };
         server::check_address(address).await.map_err(|error| fail(&error)).is_ok()
     }
 
@@ -175,7 +175,7 @@ impl Service {
             None => find(self.settings.clone(), self.site.clone()).await,
         };
         let Ok(mut startup) = found else { return Served::Failed };
-        startup.config.listen = self.listen.unwrap_or(startup.config.listen);
+        startup.config.listen = self.listen.or(startup.config.listen);
         if self.accepts_unsigned {
             startup.config.plugins.verify.clear();
             startup.config.plugins.refuse_downgrades = false;
@@ -187,8 +187,8 @@ impl Service {
                 return Served::Failed;
             }
         };
-        match self.socket.as_ref().map(TcpListener::try_clone).transpose() {
-            Ok(socket) => startup.socket = socket,
+        match self.sockets.try_clone() {
+            Ok(sockets) => startup.sockets = sockets,
             Err(error) => {
                 fail(&error);
                 return Served::Failed;
@@ -232,7 +232,8 @@ fn open(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     match opened {
         Some(opened) if problems.is_empty() => {
             let (config, plugin_log) = (settings.config, PluginLog::default());
-            Ok(Startup { config, config_file, opened, files, socket: None, plugin_log })
+            let sockets = InheritedSockets::default();
+            Ok(Startup { config, config_file, opened, files, sockets, plugin_log })
         }
         Some(_) | None => {
             for problem in problems {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jackfield_broker::{Features, PendingFlushes};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::protocol as wamp;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Span, field};
 
@@ -19,6 +18,8 @@ use super::message_rate::MessageRate;
 use super::reader::Reader;
 use super::{Connection, Context, DisconnectReason, Expiry};
 use crate::admission::{Admitted, Rejection, Rule};
+use crate::client_listener::ClientListener;
+use crate::client_socket::ClientSocket;
 use crate::connection_limit::ConnectionPermit;
 use crate::handshake::{self, Opening, Refusal, Upgrade};
 use crate::metrics::ConnectionOutcome;
@@ -32,15 +33,17 @@ const MAX_HEAD_DELAY: Duration = Duration::from_secs(1);
 /// connection, and got it.
 pub(super) async fn open(
     context: Arc<Context>,
-    mut stream: TcpStream,
+    mut stream: ClientSocket,
+    listener: Arc<ClientListener>,
     permit: &ConnectionPermit,
 ) -> Result<Option<Box<Connection>>, DisconnectReason> {
     let mut read = Vec::new();
+    let protocols = listener.rules.protocols;
     loop {
         let limit = context.limits.handshake_bytes;
         let opened_by = Instant::now() + context.handshake_timeout;
         let read_by = Instant::now() + permit.head_time(context.handshake_timeout);
-        let opening = timeout_at(read_by, handshake::read(&mut stream, read, limit));
+        let opening = timeout_at(read_by, handshake::read(&mut stream, read, limit, protocols));
         let stopped = async {
             context.shutdown.requested().await;
             sleep(MAX_HEAD_DELAY).await;
@@ -70,7 +73,8 @@ pub(super) async fn open(
         };
         match opening {
             Ok(Opening::Upgrade(upgrade)) => {
-                return upgraded(context, stream, upgrade, permit, opened_by).await.map(Some);
+                let asked = UpgradeRequest { upgrade, listener, permit, opened_by };
+                return upgraded(context, stream, asked).await.map(Some);
             }
             Ok(Opening::Plain(head)) => match plain(&context, stream, head, permit).await? {
                 Some(upgrade) => (stream, read) = upgrade,
@@ -114,22 +118,28 @@ impl From<Rejection> for Refused {
     }
 }
 
+/// A request for a WebSocket.
+struct UpgradeRequest<'a> {
+    upgrade: Upgrade,
+    listener: Arc<ClientListener>,
+    permit: &'a ConnectionPermit,
+    opened_by: Instant,
+}
+
 /// Answers a request for a WebSocket.
 async fn upgraded(
     context: Arc<Context>,
-    stream: TcpStream,
-    upgrade: Upgrade,
-    permit: &ConnectionPermit,
-    opened_by: Instant,
+    stream: ClientSocket,
+    asked: UpgradeRequest<'_>,
 ) -> Result<Box<Connection>, DisconnectReason> {
-    if let Some(context) = context.for_probe(&upgrade.visitor.path) {
+    if let Some(context) = context.for_probe(&asked.upgrade.visitor.path) {
         let admitted = Admitted { proven: None, must_prove: false };
-        return greet(context, stream, upgrade, admitted, None, opened_by).await;
+        return greet(context, stream, asked, admitted, None).await;
     }
-    match examine(&context, &stream, &upgrade, permit, opened_by).await? {
+    match examine(&context, &stream, &asked).await? {
         Ok((admitted, place)) => {
             context.metrics.began(ConnectionOutcome::Accepted);
-            greet(context, stream, upgrade, admitted, place, opened_by).await
+            greet(context, stream, asked, admitted, place).await
         }
         Err(refused) => {
             context.metrics.began(refused.outcome);
@@ -140,14 +150,14 @@ async fn upgraded(
 }
 
 /// Applies the state of the server, the limits of new connections and the access rules, in the order
-/// of their costs: credentials are verified last.
+/// of their costs: credentials are verified last. A client that may not connect from its page, or at
+/// its path, takes nothing of the rates of others.
 async fn examine(
     context: &Context,
-    stream: &TcpStream,
-    upgrade: &Upgrade,
-    permit: &ConnectionPermit,
-    opened_by: Instant,
+    stream: &ClientSocket,
+    asked: &UpgradeRequest<'_>,
 ) -> Result<Result<(Admitted, UserPlace), Refused>, DisconnectReason> {
+    let UpgradeRequest { upgrade, listener, permit, opened_by } = asked;
     if context.shutdown.is_requested() {
         let refusal = Refusal::stopping();
         let why = "the server is stopping";
@@ -157,7 +167,8 @@ async fn examine(
         return Ok(Err(context.exceeded(Exceeded::Reached(reached))));
     }
     let peer = peer(stream)?;
-    if let Err(rejection) = context.admission.check_address(&upgrade.visitor.forwarded, peer) {
+    let visitor = &upgrade.visitor;
+    if let Err(rejection) = context.admission.check(visitor, peer, listener) {
         return Ok(Err(rejection.into()));
     }
     if context.generations.is_none() {
@@ -165,7 +176,7 @@ async fn examine(
         let why = "it is too early";
         return Ok(Err(Refused::temporary(ConnectionOutcome::Starting, refusal, why)));
     }
-    let client = context.admission.client(&upgrade.visitor.forwarded, peer);
+    let client = context.admission.client(&visitor.forwarded, peer);
     match client {
         Some(client) if client == peer.to_canonical() => {}
         Some(client) => drop(Span::current().record("client", field::display(client))),
@@ -174,9 +185,15 @@ async fn examine(
     if let Err(exceeded) = context.new_connections.check(client.unwrap_or(peer), permit) {
         return Ok(Err(context.exceeded(exceeded)));
     }
-    let admitted = match admit(context, peer, upgrade, opened_by).await? {
-        Ok(admitted) => admitted,
-        Err(rejection) => return Ok(Err(rejection.into())),
+    // Version 2 may prove it in the dialogue; version 1 has no words for it.
+    let may_follow = upgrade.dialect != Dialect::V1;
+    let admission = context.admission.admit(visitor, peer, may_follow, listener);
+    let admitted = match timeout_at(*opened_by, admission).await {
+        Ok(Ok(admitted)) => admitted,
+        Ok(Err(rejection)) => return Ok(Err(rejection.into())),
+        Err(_elapsed) => {
+            return Err(DisconnectReason::Denied("it was not proven in time".to_owned()));
+        }
     };
     Ok(match context.new_connections.place(admitted.proven.as_ref()) {
         Ok(place) => Ok((admitted, place)),
@@ -207,38 +224,25 @@ fn outcome(rejection: &Rejection) -> ConnectionOutcome {
 /// Serves plain HTTP, until a request asks for a WebSocket after all: then its stream and its head.
 async fn plain(
     context: &Context,
-    stream: TcpStream,
+    stream: ClientSocket,
     head: Vec<u8>,
     permit: &ConnectionPermit,
-) -> Result<Option<(TcpStream, Vec<u8>)>, DisconnectReason> {
+) -> Result<Option<(ClientSocket, Vec<u8>)>, DisconnectReason> {
     context.metrics.began(ConnectionOutcome::Http);
-    let served = context.http.serve(stream, head, permit.reached().is_none()).await;
+    let keep_alive = permit.reached().is_none();
+    let served = context.http.serve(stream, head, keep_alive).await;
     served.map_err(|error| DisconnectReason::Lost(error.to_string()))
-}
-
-/// Applies the access rules, and authenticates the client.
-async fn admit(
-    context: &Context,
-    peer: IpAddr,
-    upgrade: &Upgrade,
-    opened_by: Instant,
-) -> Result<Result<Admitted, Rejection>, DisconnectReason> {
-    // Version 2 may prove it in the dialogue; version 1 has no words for it.
-    let may_follow = upgrade.dialect != Dialect::V1;
-    let verdict =
-        timeout_at(opened_by, context.admission.admit(&upgrade.visitor, peer, may_follow)).await;
-    verdict.map_err(|_| DisconnectReason::Denied("it was not proven in time".to_owned()))
 }
 
 /// Answers the handshake; a WAMP v1 client is greeted in the same write.
 async fn greet(
     context: Arc<Context>,
-    stream: TcpStream,
-    upgrade: Upgrade,
+    stream: ClientSocket,
+    asked: UpgradeRequest<'_>,
     admitted: Admitted,
     place: UserPlace,
-    opened_by: Instant,
 ) -> Result<Box<Connection>, DisconnectReason> {
+    let UpgradeRequest { upgrade, listener, opened_by, .. } = asked;
     let Admitted { proven, must_prove } = admitted;
     let peer = peer(&stream)?;
     let client = context.admission.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
@@ -274,6 +278,7 @@ async fn greet(
     let proven = proven.filter(|_| member.is_none()).map(Box::new);
     let connection = Connection {
         context,
+        listener,
         wire,
         reader,
         client,
@@ -292,9 +297,6 @@ async fn greet(
     Ok(Box::new(connection))
 }
 
-fn peer(stream: &TcpStream) -> Result<IpAddr, DisconnectReason> {
-    stream
-        .peer_addr()
-        .map(|peer| peer.ip())
-        .map_err(|error| DisconnectReason::Lost(error.to_string()))
+fn peer(stream: &ClientSocket) -> Result<IpAddr, DisconnectReason> {
+    stream.peer().map_err(|error| DisconnectReason::Lost(error.to_string()))
 }

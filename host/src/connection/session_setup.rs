@@ -44,7 +44,7 @@ impl Connection {
             return self.welcome_proven(asked, &proven);
         }
         let admission = &self.context.admission;
-        if admission.takes_proofs() && offers(hello, TICKET) {
+        if admission.takes_proofs(&self.listener) && offers(hello, TICKET) {
             if let Some(challenge) = self.dialogue.challenge(TICKET, &Dict::new()) {
                 self.wire.send(self.wrap(&challenge));
             }
@@ -66,8 +66,8 @@ impl Connection {
         let Some(asked) = self.asked.take() else { return Ok(()) };
         let admission = Arc::clone(&self.context.admission);
         let proof = Credential::of_either_kind(proof.signature);
-        let Ok(verdict) = timeout_at(self.opened_by, admission.prove(&proof, self.client)).await
-        else {
+        let proving = admission.prove(&proof, self.client, &self.listener);
+        let Ok(verdict) = timeout_at(self.opened_by, proving).await else {
             let message = "the ticket could not be looked at in time".to_owned();
             return Err(refused(error_uri::UNAVAILABLE, message));
         };

@@ -13,6 +13,7 @@ use super::Context;
 use super::ended;
 use super::problem::Problem;
 use super::query::Query;
+use crate::client_listener::ClientListener;
 use crate::generation::{self, PluginEntry};
 use crate::http::response::Answer;
 use crate::rates::TrafficCounts;
@@ -33,7 +34,7 @@ const MAX_TEXT_BYTES: usize = 4 * 1024;
 /// Shows the state of the server.
 pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
     Query::parse(query, &[])?;
-    let Context { state, connections, process, listen, .. } = context;
+    let Context { state, connections, process, listeners, .. } = context;
     let ServerState { reloader, realms, instance_memory, totals, .. } = &**state;
     let reload_state = reloader.state();
     let generations = reloader.generations();
@@ -75,7 +76,8 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
         "uptime_seconds": process.began.elapsed().as_secs(),
         "site": process.site.display().to_string(),
         "config_file": process.config_file.as_ref().map(|path| path.display().to_string()),
-        "listen": listen.to_string(),
+        "listen": listeners.first().map(|it| it.place()),
+        "listeners": listeners.iter().map(|it| listener(it)).collect::<Vec<_>>(),
         "generation": {
             "number": generation.number(),
             "hash": generation.hash().to_string(),
@@ -117,6 +119,11 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
         "reloads": history.iter().map(|record| reload(record)).collect::<Vec<_>>(),
     });
     Ok(Answer::json(StatusCode::OK, &body))
+}
+
+/// A listener for clients.
+fn listener(listener: &ClientListener) -> Value {
+    json!({ "name": listener.name, "url": listener.url })
 }
 
 fn counts(traffic: TrafficCounts) -> Value {

@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use crate::client_socket::ClientSocket;
 use crate::write_timeout::WriteTimeout;
 
 /// A socket, behind bytes that come first.
 pub(super) struct Rewind {
-    stream: WriteTimeout<TcpStream>,
+    stream: WriteTimeout<ClientSocket>,
     ahead: Bytes,
 }
 
 impl Rewind {
     /// Puts `ahead` before the bytes of a socket whose writes may pause for `max_pause`.
-    pub(super) fn new(stream: TcpStream, ahead: Vec<u8>, max_pause: Duration) -> Self {
+    pub(super) fn new(stream: ClientSocket, ahead: Vec<u8>, max_pause: Duration) -> Self {
         Self { stream: WriteTimeout::new(stream, max_pause), ahead: ahead.into() }
     }
 
     /// The socket, and the bytes that were not read.
-    pub(super) fn into_parts(self) -> (TcpStream, Bytes) {
+    pub(super) fn into_parts(self) -> (ClientSocket, Bytes) {
         (self.stream.into_inner(), self.ahead)
     }
 }

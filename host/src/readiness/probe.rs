@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use jackfield_config::ProbeTimes;
+use jackfield_wamp::dialect::{Codec, Dialect};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -37,8 +39,20 @@ pub(crate) struct Probe {
 /// The secret that admits the probe of this process.
 struct ProbeKey(String);
 
-/// The subprotocol of the probe.
-const SUBPROTOCOL: &str = "wamp.2.json";
+/// The dialect of the probe.
+pub(crate) const PROBE_DIALECT: Dialect = Dialect::V2(Codec::Json);
+
+/// The way into the server.
+pub(crate) enum ProbeEntrance {
+    /// A listener at an address.
+    Address(SocketAddr),
+    /// The inside of the server: it serves the other end of a pair of sockets as it serves a client. For
+    /// a server without a listener that the probe can use.
+    Inside(Box<dyn Fn(UnixStream) + Send + Sync>),
+}
+
+/// The host in requests of the probe that come from the inside.
+const INSIDE: &str = "localhost";
 
 impl ProbeKey {
     /// Draws a secret.
@@ -87,14 +101,13 @@ impl Probe {
     }
 
     /// Probes the listener until the server stops: at once, and then in the interval.
-    pub(crate) async fn run(self: Arc<Self>, listen: SocketAddr, shutdown: Arc<Shutdown>) {
+    pub(crate) async fn run(self: Arc<Self>, entrance: ProbeEntrance, shutdown: Arc<Shutdown>) {
         let ProbeTimes { interval, timeout } = self.times;
-        let address = reachable(listen);
         self.results.begin(Instant::now());
         let probing = async {
             loop {
                 let began = Instant::now();
-                let result = self.probe(address, timeout).await;
+                let result = self.probe(&entrance, timeout).await;
                 self.results.add(Instant::now(), began.elapsed(), result);
                 sleep(interval).await;
             }
@@ -106,21 +119,39 @@ impl Probe {
     }
 
     /// One probe, which ends within `limit`.
-    async fn probe(&self, address: SocketAddr, limit: Duration) -> Result<(), ProbeError> {
+    async fn probe(&self, entrance: &ProbeEntrance, limit: Duration) -> Result<(), ProbeError> {
         let mut step = ProbeStep::Connect;
-        let went = timeout(limit, self.walk(address, &mut step)).await;
+        let went = timeout(limit, self.enter(entrance, &mut step)).await;
         let went = went.unwrap_or_else(|_elapsed| Err(format!("no answer within {limit:?}")));
         went.map_err(|reason| ProbeError { step, reason })
     }
 
     /// Goes the way of a client. `step` is the one that is under way.
-    async fn walk(&self, address: SocketAddr, step: &mut ProbeStep) -> Result<(), String> {
-        let stream = self.connect(address).await.map_err(|error| error.to_string())?;
+    async fn enter(&self, entrance: &ProbeEntrance, step: &mut ProbeStep) -> Result<(), String> {
+        match entrance {
+            ProbeEntrance::Address(listen) => {
+                let address = reachable(*listen);
+                let stream = self.connect(address).await.map_err(|error| error.to_string())?;
+                self.walk(stream, &address.to_string(), step).await
+            }
+            ProbeEntrance::Inside(serve) => {
+                let (own, other) = UnixStream::pair().map_err(|error| error.to_string())?;
+                serve(other);
+                self.walk(own, INSIDE, step).await
+            }
+        }
+    }
+
+    /// Goes the way of a client over a connection.
+    async fn walk<S>(&self, stream: S, host: &str, step: &mut ProbeStep) -> Result<(), String>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         *step = ProbeStep::Handshake;
-        let mut request = format!("ws://{address}{}", self.key.0)
+        let mut request = format!("ws://{host}{}", self.key.0)
             .into_client_request()
             .map_err(|error| error.to_string())?;
-        let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
+        let subprotocol = HeaderValue::from_static(PROBE_DIALECT.subprotocol());
         request.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol);
         let (mut socket, _) =
             client_async(request, stream).await.map_err(|error| error.to_string())?;
@@ -167,10 +198,10 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Sends a message, and returns the next one.
-async fn exchange(
-    socket: &mut WebSocketStream<TcpStream>,
-    message: &Value,
-) -> Result<Value, String> {
+async fn exchange<S>(socket: &mut WebSocketStream<S>, message: &Value) -> Result<Value, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     socket
         .send(Message::Text(message.to_string().into()))
         .await
@@ -210,7 +241,8 @@ mod tests {
             }
         });
         let probe = Probe::new(ProbeTimes::default()).unwrap();
-        let result = probe.probe(address, MAX_PROBE_TIME).await;
+        let entrance = ProbeEntrance::Address(address);
+        let result = probe.probe(&entrance, MAX_PROBE_TIME).await;
         serving.abort();
         result
     }
@@ -219,7 +251,7 @@ mod tests {
     async fn answer_calls(stream: TcpStream, result: impl Fn(&Value) -> Option<Value>) {
         #[expect(clippy::result_large_err, reason = "the signature of tungstenite")]
         let accept = |_: &Request, mut response: Response| {
-            let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
+            let subprotocol = HeaderValue::from_static(PROBE_DIALECT.subprotocol());
             response.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol);
             Ok(response)
         };
@@ -271,8 +303,17 @@ mod tests {
         fails(result.await, ProbeStep::Handshake, "503");
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let probe = Probe::new(ProbeTimes::default()).unwrap();
-        let result = probe.probe(closed, MAX_PROBE_TIME).await;
+        let entrance = ProbeEntrance::Address(closed);
+        let result = probe.probe(&entrance, MAX_PROBE_TIME).await;
         fails(result, ProbeStep::Connect, "refused");
+    }
+
+    #[tokio::test]
+    async fn goes_in_from_the_inside() {
+        let probe = Probe::new(ProbeTimes::default()).unwrap();
+        let entrance = ProbeEntrance::Inside(Box::new(drop));
+        let result = probe.probe(&entrance, MAX_PROBE_TIME).await;
+        fails(result, ProbeStep::Handshake, "");
     }
 
     #[test]

@@ -1,89 +1,44 @@
 //! Accept loop: gives each connection a permit and a task, until the server stops.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, field, info_span, warn};
 
-use super::ServeError;
+use super::listening::{OpenListener, Queue};
+use crate::client_listener::ClientListener;
+use crate::client_socket::ClientSocket;
 use crate::connection::{self, Context};
 use crate::connection_limit::{ConnectionLimit, ConnectionPermit, MAX_RESERVED};
 use crate::metrics::ConnectionOutcome;
-use crate::service_manager;
 
 /// The pause of accepting when the process has no more file descriptors: they become free only when
 /// connections end, and an immediate retry would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The connections that the system may complete before they are accepted. The system lowers it to
-/// `net.core.somaxconn`. Where the queue is full, clients connect again after one second, then three,
-/// and up to a minute: all clients of a server come back at the same moment after its failure.
-const BACKLOG: u32 = 65_535;
-
 /// The maximum number of connections that are accepted from the queue of a socket before it is closed:
 /// more than any queue holds, so that clients which connect all the time do not delay the end.
 const MAX_QUEUED: usize = 65_536;
 
-/// The time for which clients wait in the queue of an inherited socket until the server serves. After it,
+/// The time for which clients wait in the queues of inherited sockets until the server serves. After it,
 /// they are answered that the server is starting: compiling may take minutes.
 const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
 
-/// The listening socket of a server.
-pub(super) struct Socket {
-    listener: TcpListener,
-    /// Whether the service manager keeps it open, so that the next server accepts what is in its queue.
-    is_inherited: bool,
-}
-
-impl Socket {
-    /// Listens on the address, or on the socket of the service manager if there is one.
-    ///
-    /// # Errors
-    /// When the address cannot be listened on.
-    pub(super) async fn open(
-        listen: SocketAddr,
-        inherited: Option<std::net::TcpListener>,
-    ) -> Result<Self, ServeError> {
-        let is_inherited = inherited.is_some();
-        let listener = match inherited {
-            Some(inherited) => TcpListener::from_std(inherited),
-            None => bind(listen),
-        };
-        let listener = listener.map_err(|error| ServeError::Listen(listen, error))?;
-        if is_inherited {
-            service_manager::report_inherited(listener.local_addr()?);
-        }
-        Ok(Self { listener, is_inherited })
-    }
-
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// Listens on the address, also where connections of an earlier server are not over yet.
-fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(listen)?;
-    socket.listen(BACKLOG)
-}
-
-/// Accepts connections until the server stops; then returns the tasks of the open ones. The limit
-/// and its reserve bound their number. `reloads` changes when the first generation is ready.
+/// Accepts connections of all listeners until the server stops; then returns the tasks of the open ones.
+/// The limit and its reserve bound their number. `reloads` changes when the first generation is ready.
 pub(super) async fn accept<T>(
     context: Arc<Context>,
-    socket: Socket,
+    listeners: Vec<OpenListener>,
     limit: ConnectionLimit,
     mut reloads: watch::Receiver<T>,
 ) -> JoinSet<()> {
-    let Socket { listener, is_inherited } = socket;
-    if is_inherited {
+    if listeners.iter().all(|it| it.is_inherited) {
         tokio::select! {
             () = context.shutdown.requested() => {}
             _ready = reloads.changed() => {}
@@ -92,15 +47,16 @@ pub(super) async fn accept<T>(
     }
     let mut stop = std::pin::pin!(context.shutdown.requested());
     let mut tasks = JoinSet::new();
+    let mut turn = 0;
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
             Some(_ended) = tasks.join_next() => continue,
-            accepted = listener.accept() => accepted,
+            accepted = accept_any(&listeners, &mut turn) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => serve(&mut tasks, &context, &limit, stream, peer),
+            Ok(accepted) => serve(&mut tasks, &context, &limit, accepted),
             // Not an error of the server: the client left before it was accepted.
             Err(error) if !is_exhaustion(&error) => debug!("failed to accept: {error}"),
             Err(error) => {
@@ -109,30 +65,60 @@ pub(super) async fn accept<T>(
             }
         }
     }
-    if !is_inherited {
-        for (stream, peer) in queued(listener) {
-            serve(&mut tasks, &context, &limit, stream, peer);
+    for listener in listeners {
+        if !listener.is_inherited {
+            for accepted in queued(listener) {
+                serve(&mut tasks, &context, &limit, accepted);
+            }
         }
     }
     tasks
 }
 
-/// Accepts the connections in the queue of the socket, then closes it. A socket that is closed before
+/// An accepted connection.
+struct Accepted {
+    socket: ClientSocket,
+    /// The address of a TCP client.
+    peer: Option<SocketAddr>,
+    listener: Arc<ClientListener>,
+}
+
+/// Waits for a connection of any listener. They take turns: `turn` is the first one to look at. Cancel-safe.
+async fn accept_any(listeners: &[OpenListener], turn: &mut usize) -> io::Result<Accepted> {
+    poll_fn(|context| {
+        let count = listeners.len();
+        let numbers = (0..count).map(|offset| (*turn + offset) % count);
+        for (number, listener) in numbers.filter_map(|at| Some((at, listeners.get(at)?))) {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                *turn = number + 1;
+                let listener = Arc::clone(&listener.listener);
+                return Poll::Ready(accepted.map(|(socket, peer)| Accepted {
+                    socket,
+                    peer,
+                    listener,
+                }));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Accepts the connections in the queue of a listener, then closes it. A socket that is closed before
 /// resets them: their clients are connected, and have perhaps sent a request.
-fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    // It stays non-blocking, so that accepting ends with the queue.
-    let Ok(listener) = listener.into_std() else { return Vec::new() };
-    let accepted = std::iter::repeat_with(|| accept_queued(&listener));
+fn queued(listener: OpenListener) -> Vec<Accepted> {
+    let of = Arc::clone(&listener.listener);
+    let Ok(queue) = listener.into_queue() else { return Vec::new() };
+    let accepted = std::iter::repeat_with(|| accept_queued(&queue, &of));
     accepted.take(MAX_QUEUED).map_while(Result::ok).collect()
 }
 
 /// Accepts a connection that waits in the queue; an error if there is none.
-fn accept_queued(listener: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+fn accept_queued(queue: &Queue, listener: &Arc<ClientListener>) -> io::Result<Accepted> {
     loop {
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                stream.set_nonblocking(true)?;
-                return Ok((TcpStream::from_std(stream)?, peer));
+        match queue.accept() {
+            Ok((socket, peer)) => {
+                return Ok(Accepted { socket, peer, listener: Arc::clone(listener) });
             }
             Err(error) if is_exhaustion(&error) || is_empty(&error) => return Err(error),
             // The client has left the queue.
@@ -146,17 +132,18 @@ fn serve(
     tasks: &mut JoinSet<()>,
     context: &Arc<Context>,
     limit: &ConnectionLimit,
-    stream: TcpStream,
-    peer: SocketAddr,
+    Accepted { socket, peer, listener }: Accepted,
 ) {
-    let permit = if context.is_probe(peer) {
+    let address = socket.peer().ok();
+    let permit = if peer.is_some_and(|peer| context.is_probe(peer)) {
         Some(limit.of_probe())
     } else {
-        limit.acquire(context.admission.direct_client(peer.ip()))
+        limit.acquire(address.and_then(|address| context.admission.direct_client(address)))
     };
+    let shown = peer.map_or_else(|| listener.url.clone(), |peer| peer.to_string());
     let Some(permit) = permit else {
         context.metrics.began(ConnectionOutcome::Unanswered);
-        let limit = limit.limit();
+        let (limit, peer) = (limit.limit(), shown);
         // The socket is dropped: an answer would need the exhausted resource.
         warn!(
             name: "connection.unanswered",
@@ -168,8 +155,8 @@ fn serve(
         return;
     };
     // Behind a proxy, `client` is known only after the request has been read.
-    let span = info_span!("connection", %peer, client = field::Empty);
-    tasks.spawn(connection(Arc::clone(context), stream, permit).instrument(span));
+    let span = info_span!("connection", peer = %shown, client = field::Empty);
+    tasks.spawn(connection(Arc::clone(context), socket, listener, permit).instrument(span));
 }
 
 /// Returns whether no connection waits in the queue.
@@ -190,12 +177,14 @@ fn is_exhaustion(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(context: Arc<Context>, stream: TcpStream, permit: ConnectionPermit) {
-    // Events are small and urgent; batching happens before the socket.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!("failed to set TCP_NODELAY: {error}");
-    }
-    match connection::serve(context, stream, &permit).await {
+async fn connection(
+    context: Arc<Context>,
+    socket: ClientSocket,
+    listener: Arc<ClientListener>,
+    permit: ConnectionPermit,
+) {
+    socket.set_nodelay();
+    match connection::serve(context, socket, listener, &permit).await {
         Ok(()) => debug!("closed by the client"),
         Err(ended) => ended.log(),
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jackfield_auth::{FileOf, Secret};
-use jackfield_config::{AdminPlace, Config, Settings};
+use jackfield_config::{AdminPlace, Config, ListenerPlace, ListenerSettings, Settings};
 use jackfield_text::Untrusted;
 
 use super::finding::Finding;
@@ -77,7 +77,11 @@ pub(super) fn clients(config: &Config) -> Finding {
     let access = &config.access;
     let authenticates = config.auth.tickets.is_some() || config.auth.jwt.is_some();
     let is_anonymous = access.anonymous.unwrap_or(!authenticates);
-    let is_public = !config.listen.ip().to_canonical().is_loopback() || !access.proxies.is_empty();
+    let is_remote = |it: ListenerSettings| match it.place {
+        ListenerPlace::Address(address) => !address.ip().to_canonical().is_loopback(),
+        ListenerPlace::Socket { .. } => false,
+    };
+    let is_public = config.all_listeners().any(is_remote) || !access.proxies.is_empty();
     match (is_anonymous, &access.origins) {
         (false, _) => Finding::good(CHECK, "all clients authenticate"),
         (true, None) if is_public => Finding::warning(

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
-use jackfield_config::{AdminPlace, Config};
+use jackfield_config::{AdminPlace, Config, ListenerPlace};
 use jackfield_text::Untrusted;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -116,19 +116,32 @@ pub(super) fn queue() -> Finding {
     }
 }
 
-/// The port, if no server of this site has it. `is_denied` is set if there may be one, whose control socket
-/// is for another user.
-pub(super) async fn port(
+/// The ports, if no server of this site has them. `is_denied` is set if there may be one, whose control
+/// socket is for another user.
+pub(super) async fn ports(
     config: &Config,
     running: Option<&RunningServer>,
     is_denied: bool,
-) -> Finding {
-    const CHECK: &str = "port";
-    let listen = config.listen;
+) -> Vec<Finding> {
     if let Some(running) = running {
         // The address may be that of a socket unit or of the command line.
-        return Finding::good(CHECK, format!("the running server listens on {}", running.listen));
+        let message = format!("the running server listens on {}", running.listen);
+        return vec![Finding::good(PORT, message)];
     }
+    let mut findings = Vec::new();
+    for listener in config.all_listeners() {
+        if let ListenerPlace::Address(address) = listener.place {
+            findings.push(port(address, is_denied).await);
+        }
+    }
+    findings
+}
+
+/// The name of the check of a port.
+const PORT: &str = "port";
+
+async fn port(listen: SocketAddr, is_denied: bool) -> Finding {
+    const CHECK: &str = PORT;
     let error = match TcpListener::bind(listen) {
         Ok(_listener) => return Finding::good(CHECK, format!("{listen} is free")),
         Err(error) => error,

@@ -1,0 +1,169 @@
+//! Socket of a client: TCP, or a Unix socket.
+//!
+//! Both kinds are read and written without blocking. A client of a Unix socket counts as one at the
+//! loopback device: it is a process of this machine, as a rule a proxy.
+
+use std::io::{self, IoSlice, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Shutdown};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tracing::debug;
+
+/// The socket of a client.
+pub(crate) enum ClientSocket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Runs the same call on the socket of either kind.
+macro_rules! either {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket {
+            ClientSocket::Tcp($stream) => $call,
+            ClientSocket::Unix($stream) => $call,
+        }
+    };
+}
+
+impl ClientSocket {
+    /// Returns the address of the peer.
+    pub(crate) fn peer(&self) -> io::Result<IpAddr> {
+        match self {
+            Self::Tcp(stream) => Ok(stream.peer_addr()?.ip()),
+            Self::Unix(_) => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
+    }
+
+    /// Sends small segments at once: events are urgent, and are batched before the socket.
+    pub(crate) fn set_nodelay(&self) {
+        if let Self::Tcp(stream) = self
+            && let Err(error) = stream.set_nodelay(true)
+        {
+            debug!("failed to set TCP_NODELAY: {error}");
+        }
+    }
+
+    /// Enables TCP keepalive after this idle time, to detect a peer that has vanished.
+    pub(crate) fn probe_when_silent_for(&self, time: Duration) {
+        let probes = TcpKeepalive::new().with_time(time);
+        if let Self::Tcp(stream) = self
+            && let Err(error) = SockRef::from(stream).set_tcp_keepalive(&probes)
+        {
+            debug!("failed to set SO_KEEPALIVE: {error}");
+        }
+    }
+
+    /// Waits until the socket has bytes, or has ended.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        either!(self, stream => stream.readable().await)
+    }
+
+    /// Waits until the socket accepts bytes.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        either!(self, stream => stream.writable().await)
+    }
+
+    /// Ready if the socket has bytes or has ended; otherwise registers the task to be woken.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read_ready(context))
+    }
+
+    /// Reads available bytes.
+    ///
+    /// A read that does not fill the buffer has emptied the socket. It reports `WouldBlock` to the
+    /// runtime in the same step, which saves one more read that would find nothing.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there are none.
+    pub(crate) fn try_read_all(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = Err(io::ErrorKind::WouldBlock.into());
+        let mut once = |mut socket: &socket2::Socket| {
+            read = socket.read(buffer);
+            match read {
+                Ok(count) if count > 0 && count < buffer.len() => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                _ => read.as_ref().map(drop).map_err(|error| error.kind().into()),
+            }
+        };
+        let _emptied = either!(self, stream => {
+            stream.try_io(Interest::READABLE, || once(&SockRef::from(stream)))
+        });
+        read
+    }
+
+    /// Reads available bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there are none.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        either!(self, stream => stream.try_read(buffer))
+    }
+
+    /// Writes as many bytes as the socket accepts now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it accepts none.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, stream => stream.try_write(bytes))
+    }
+
+    /// Writes as many bytes as the socket accepts now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it accepts none.
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        either!(self, stream => stream.try_write_vectored(slices))
+    }
+
+    /// Shuts down the write side: the peer reads everything in flight, and then the end.
+    pub(crate) fn shut(&self) {
+        // Fails if the peer has closed the connection already.
+        let _gone = either!(self, stream => SockRef::from(stream).shutdown(Shutdown::Write));
+    }
+}
+
+impl AsyncRead for ClientSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for ClientSocket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_flush(context))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(&mut *self, stream => Pin::new(stream).poll_shutdown(context))
+    }
+}
