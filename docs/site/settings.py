@@ -21,7 +21,10 @@ file. [Configuration](../configuration.md) explains how the settings work togeth
 A size is written as `65536`, `64 KiB` or `1 MiB`, a duration as `100ms`, `30s`, `2m` or `1h`. Each
 setting is also a variable, `JACKFIELD__LIMITS__MESSAGE`, and an option, `--set limits.message=2MiB`.
 """
-COLUMNS = "| setting | type | default, or an example | meaning |\n|---|---|---|---|\n"
+COLUMNS = (
+    "| setting | type | default, or an example | a change takes effect | meaning |\n|---|---|---|---|---|\n"
+)
+EFFECTS = {"now": "at once", "restart": "at the next start"}
 
 # Settings that repeat those of another section, which has their meaning.
 SAME = {"plugins.named.NAME.": "plugins.default."}
@@ -29,7 +32,9 @@ SAME = {"plugins.named.NAME.": "plugins.default."}
 
 def page(listed: str, guide: str) -> str:
     """The page. Every setting must be shown in the guide."""
-    settings = dict(line.split("\t") for line in listed.splitlines())
+    lines = [line.split("\t") for line in listed.splitlines()]
+    settings = {path: kind for path, kind, _ in lines}
+    effects = {path: EFFECTS[effect] for path, _, effect in lines}
     shown: dict[str, tuple[str, str]] = {}
     for block in BLOCK.findall(guide):
         for path, entry in read(block, settings).items():
@@ -45,7 +50,7 @@ def page(listed: str, guide: str) -> str:
         if entry is None:
             missing.append(path)
             continue
-        cells = (f"`{path}`", kind, f"`{entry[0]}`" if entry[0] else "", entry[1])
+        cells = (f"`{path}`", kind, f"`{entry[0]}`" if entry[0] else "", effects[path], entry[1])
         row = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         rows.setdefault(re.split(r"[.\[]", path)[0], []).append(row)
     if missing:

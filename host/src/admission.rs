@@ -6,12 +6,15 @@
 //! verifies the credentials.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use jackfield_auth::{Auth, Authenticated};
 use jackfield_config::{Access, ListenerMethod, Origins};
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 
 use crate::client_listener::ClientListener;
 use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
@@ -25,9 +28,13 @@ const MAX_LOGGED_BYTES: usize = 100;
 
 /// The access rules, and the verifiers of credentials.
 pub(crate) struct Admission {
-    rules: Access,
-    auth: Auth,
-    files: Files,
+    /// Both change with the settings. A client is judged by those of one moment.
+    rules: ArcSwap<Access>,
+    auth: ArcSwap<Auth>,
+    /// The state of the files before `auth` was opened from them. Held for an exchange.
+    files: Mutex<Files>,
+    /// Notified when `auth` and `files` are others.
+    replaced: Notify,
 }
 
 /// The result of an accepted upgrade.
@@ -65,13 +72,41 @@ pub(crate) enum Rule {
 
 impl Admission {
     /// Creates the admission. `files` is the state of the files before `auth` was opened from them.
-    pub(crate) const fn new(rules: Access, auth: Auth, files: Files) -> Self {
-        Self { rules, auth, files }
+    pub(crate) fn new(rules: Access, auth: Auth, files: Files) -> Self {
+        Self {
+            rules: ArcSwap::from_pointee(rules),
+            auth: ArcSwap::from_pointee(auth),
+            files: Mutex::new(files),
+            replaced: Notify::new(),
+        }
+    }
+
+    /// Replaces the access rules.
+    pub(crate) fn set_rules(&self, rules: Access) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Replaces the authentication methods. Used tickets stay used.
+    pub(crate) fn set_auth(&self, auth: Auth, files: Files) {
+        let auth = auth.continuing(&self.auth.load());
+        *self.files() = files;
+        self.auth.store(Arc::new(auth));
+        self.replaced.notify_one();
     }
 
     /// Loads users and keys again when their files change, as long as it is polled.
     pub(crate) async fn follow(&self) {
-        self.files.clone().follow(&self.auth).await;
+        loop {
+            let (auth, files) = (self.auth.load_full(), self.files().clone());
+            tokio::select! {
+                () = files.follow(&auth) => self.replaced.notified().await,
+                () = self.replaced.notified() => {}
+            }
+        }
+    }
+
+    fn files(&self) -> std::sync::MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Admits or rejects a client that connects from `peer`, after [`check`](Self::check). The result has no user if the client
@@ -83,20 +118,22 @@ impl Admission {
         may_follow: bool,
         listener: &ClientListener,
     ) -> Result<Admitted, Rejection> {
+        let (rules, auth) = (self.rules.load_full(), self.auth.load_full());
+        let methods = Methods { auth: &auth, listener };
         // Browsers name the page that connects. Other programs do not act for a page, and are
         // admitted by their credentials (`docs/decisions/0025-origins-are-for-browsers.md`).
-        let is_nameless = self.origins(listener).is_some() && visitor.origin.is_none();
-        let must_prove = is_nameless || !self.admits_anybody(listener);
+        let is_nameless = origins(&rules, listener).is_some() && visitor.origin.is_none();
+        let must_prove = is_nameless || !methods.admit_anybody(&rules);
         // A page may also send credentials that are meant for the application.
-        let of_use = visitor.proofs.iter().find(|proof| self.takes(proof, listener));
+        let of_use = visitor.proofs.iter().find(|proof| methods.take(proof));
         match of_use.or(visitor.proofs.first()) {
-            Some(proof) if self.takes_proofs(listener) => {
+            Some(proof) if methods.take_proofs() => {
                 let client = self.client(&visitor.forwarded, peer).unwrap_or(peer);
-                let proven = self.prove(proof, client, listener).await?;
+                let proven = methods.prove(proof, client).await?;
                 Ok(Admitted { proven: Some(proven), must_prove })
             }
             // Without a configured method, a ticket counts as none.
-            Some(_) | None if !must_prove || (may_follow && self.takes_proofs(listener)) => {
+            Some(_) | None if !must_prove || (may_follow && methods.take_proofs()) => {
                 Ok(Admitted { proven: None, must_prove })
             }
             Some(_) | None if is_nameless => Err(Rejection::nameless()),
@@ -107,43 +144,17 @@ impl Admission {
     /// Returns the address of the client: behind a configured proxy, the forwarded address. `None`
     /// if the proxy does not know it.
     pub(crate) fn client(&self, forwarded: &Forwarded, peer: IpAddr) -> Option<IpAddr> {
-        self.rules.proxies.client(peer, &forwarded.addresses)
+        self.rules.load().proxies.client(peer, &forwarded.addresses)
     }
 
     /// Returns the client of a connection before its request; `None` behind a configured proxy.
     pub(crate) fn direct_client(&self, peer: IpAddr) -> Option<IpAddr> {
-        (!self.rules.proxies.contain(peer)).then_some(peer)
-    }
-
-    fn takes(&self, proof: &Credential, listener: &ClientListener) -> bool {
-        match proof {
-            Credential::Ticket(_) => self.takes_tickets(listener),
-            Credential::Token(_) => self.takes_tokens(listener),
-        }
-    }
-
-    fn takes_tickets(&self, listener: &ClientListener) -> bool {
-        self.auth.tickets.is_some() && listener.rules.allows(ListenerMethod::Tickets)
-    }
-
-    fn takes_tokens(&self, listener: &ClientListener) -> bool {
-        self.auth.jwt.is_some() && listener.rules.allows(ListenerMethod::Jwt)
-    }
-
-    /// Returns whether sessions may be opened without authentication.
-    fn admits_anybody(&self, listener: &ClientListener) -> bool {
-        let anonymous = listener.rules.anonymous.or(self.rules.anonymous);
-        anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
+        (!self.rules.load().proxies.contain(peer)).then_some(peer)
     }
 
     /// Returns whether the listener has any authentication method.
     pub(crate) fn takes_proofs(&self, listener: &ClientListener) -> bool {
-        self.takes_tickets(listener) || self.takes_tokens(listener)
-    }
-
-    /// Returns the origins from which browsers may connect.
-    fn origins<'a>(&'a self, listener: &'a ClientListener) -> Option<&'a Origins> {
-        listener.rules.origins.as_ref().or(self.rules.origins.as_ref())
+        Methods { auth: &self.auth.load(), listener }.take_proofs()
     }
 
     /// Authenticates a client at this address by its credential.
@@ -153,36 +164,7 @@ impl Admission {
         from: IpAddr,
         listener: &ClientListener,
     ) -> Result<Authenticated, Rejection> {
-        match proof {
-            Credential::Ticket(text) => {
-                let tickets = self.auth.tickets.as_ref().filter(|_| self.takes_tickets(listener));
-                let (tickets, users) = tickets.ok_or_else(|| {
-                    Rejection::proof("a ticket was sent, and `auth.tickets` is not configured")
-                })?;
-                let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
-                verdict.map_err(|refusal| {
-                    if refusal.is_temporary() {
-                        Rejection::for_now(refusal.to_string())
-                    } else {
-                        Rejection::proof(refusal.to_string())
-                    }
-                })
-            }
-            Credential::Token(text) => {
-                let jwt = self.auth.jwt.as_ref().filter(|_| self.takes_tokens(listener));
-                let jwt = jwt.ok_or_else(|| {
-                    Rejection::proof("a token was sent, and `auth.jwt` is not configured")
-                })?;
-                let verdict = jwt.authenticate(text, from, SystemTime::now()).await;
-                verdict.map_err(|error| {
-                    if error.is_temporary() {
-                        Rejection::for_now(error.to_string())
-                    } else {
-                        Rejection::proof(error.to_string())
-                    }
-                })
-            }
-        }
+        Methods { auth: &self.auth.load_full(), listener }.prove(proof, from).await
     }
 
     /// Applies the rules that need no credentials.
@@ -194,14 +176,15 @@ impl Admission {
     ) -> Result<(), Rejection> {
         self.check_address(&visitor.forwarded, peer)?;
         self.check_transport(&visitor.forwarded, peer)?;
-        let path = listener.rules.path.as_ref().unwrap_or(&self.rules.path);
+        let rules = self.rules.load();
+        let path = listener.rules.path.as_ref().unwrap_or(&rules.path);
         if !is_below(&visitor.path, path) {
             let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
             let asked = shown(&visitor.path);
             let reason = format!("`{asked}` was asked for, which is not below `{path}`");
             return Err(Rejection { refusal, reason, rule: Rule::Path });
         }
-        if let (Some(origins), Some(origin)) = (self.origins(listener), &visitor.origin) {
+        if let (Some(origins), Some(origin)) = (origins(&rules, listener), &visitor.origin) {
             let checked = origins.check(origin);
             checked.map_err(|reason| Rejection::forbidden(Rule::Origin, reason))?;
         }
@@ -214,8 +197,9 @@ impl Admission {
         forwarded: &Forwarded,
         peer: IpAddr,
     ) -> Result<(), Rejection> {
-        let blocked = &self.rules.blocked;
-        match self.client(forwarded, peer) {
+        let rules = self.rules.load();
+        let blocked = &rules.blocked;
+        match rules.proxies.client(peer, &forwarded.addresses) {
             Some(client) if blocked.contain(client) => {
                 let reason = format!("the address {client} is blocked");
                 Err(Rejection::forbidden(Rule::Address, reason))
@@ -236,14 +220,87 @@ impl Admission {
         forwarded: &Forwarded,
         peer: IpAddr,
     ) -> Result<(), Rejection> {
-        let through_proxy = self.rules.proxies.contain(peer);
+        let rules = self.rules.load();
+        let through_proxy = rules.proxies.contain(peer);
         let is_secure = forwarded.proto.as_deref().is_some_and(is_https);
-        if self.rules.https && !(through_proxy && is_secure) {
+        if rules.https && !(through_proxy && is_secure) {
             let refusal = Refusal::new("403 Forbidden", HTTPS_REQUIRED);
             let reason = format!("{peer} did not come through HTTPS, as `https` demands");
             return Err(Rejection { refusal, reason, rule: Rule::Transport });
         }
         Ok(())
+    }
+}
+
+/// Returns the origins from which browsers may connect.
+fn origins<'a>(rules: &'a Access, listener: &'a ClientListener) -> Option<&'a Origins> {
+    listener.rules.origins.as_ref().or(rules.origins.as_ref())
+}
+
+/// The authentication methods of a listener.
+#[derive(Clone, Copy)]
+struct Methods<'a> {
+    auth: &'a Auth,
+    listener: &'a ClientListener,
+}
+
+impl Methods<'_> {
+    fn take(&self, proof: &Credential) -> bool {
+        match proof {
+            Credential::Ticket(_) => self.take_tickets(),
+            Credential::Token(_) => self.take_tokens(),
+        }
+    }
+
+    fn take_tickets(&self) -> bool {
+        self.auth.tickets.is_some() && self.listener.rules.allows(ListenerMethod::Tickets)
+    }
+
+    fn take_tokens(&self) -> bool {
+        self.auth.jwt.is_some() && self.listener.rules.allows(ListenerMethod::Jwt)
+    }
+
+    fn take_proofs(&self) -> bool {
+        self.take_tickets() || self.take_tokens()
+    }
+
+    /// Returns whether sessions may be opened without authentication.
+    fn admit_anybody(&self, rules: &Access) -> bool {
+        let anonymous = self.listener.rules.anonymous.or(rules.anonymous);
+        anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
+    }
+
+    async fn prove(&self, proof: &Credential, from: IpAddr) -> Result<Authenticated, Rejection> {
+        match proof {
+            Credential::Ticket(text) => {
+                let tickets = self.auth.tickets.as_ref().filter(|_| self.take_tickets());
+                let (tickets, users) = tickets.ok_or_else(|| {
+                    Rejection::proof("a ticket was sent, and `auth.tickets` is not configured")
+                })?;
+                let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
+                verdict.map_err(|refusal| {
+                    if refusal.is_temporary() {
+                        Rejection::for_now(refusal.to_string())
+                    } else {
+                        Rejection::proof(refusal.to_string())
+                    }
+                })
+            }
+            Credential::Token(text) => {
+                let jwt = self.auth.jwt.as_ref().filter(|_| self.take_tokens());
+                let jwt = jwt.ok_or_else(|| {
+                    Rejection::proof("a token was sent, and `auth.jwt` is not configured")
+                })?;
+                let verdict = jwt.authenticate(text, from, SystemTime::now()).await;
+                verdict.map_err(|error| {
+                    if error.is_temporary() {
+                        Rejection::for_now(error.to_string())
+                    } else {
+                        Rejection::proof(error.to_string())
+                    }
+                })
+            }
+        }
     }
 }
 

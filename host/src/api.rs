@@ -56,6 +56,7 @@ pub(crate) struct Api {
     repeats: Arc<Repeats>,
     /// Each handled request has a permit, which bounds the memory of bodies.
     places: Arc<Semaphore>,
+    max_requests: usize,
     context: Arc<Context>,
     shutdown: Arc<Shutdown>,
     body: usize,
@@ -96,11 +97,22 @@ impl Api {
             tokens: Tokens::new(tokens, outbox)?,
             repeats: Arc::default(),
             places: Arc::new(Semaphore::new(requests)),
+            max_requests: requests,
             context: Arc::new(Context { realms, totals, depth, publisher_delay, batch }),
             shutdown,
             body,
             body_timeout,
         }))
+    }
+
+    /// Takes the place of another API: repeated requests are still known, and the requests of both are
+    /// counted together.
+    pub(crate) fn continuing(mut self, before: &Self) -> Self {
+        self.repeats = Arc::clone(&before.repeats);
+        if self.max_requests == before.max_requests {
+            self.places = Arc::clone(&before.places);
+        }
+        self
     }
 
     /// Returns the names of all tokens.

@@ -32,6 +32,12 @@ impl<T> BearerTokens<T> {
         self.0.iter().map(|(_, value)| value)
     }
 
+    /// Returns the value of the token with this text.
+    pub(crate) fn of_text(&self, text: &str) -> Option<&T> {
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        self.of_digest(digest)
+    }
+
     /// Returns the value of the token of a request.
     ///
     /// Compares digests of the same length, each to its end, and all of them: the time reveals
@@ -49,13 +55,17 @@ impl<T> BearerTokens<T> {
         let credentials = credentials.filter(|it| it.0.eq_ignore_ascii_case(b"bearer "));
         let (_, text) = credentials.ok_or(BearerError::Missing)?;
         let digest: [u8; 32] = Sha256::digest(text.trim_ascii()).into();
+        self.of_digest(digest).ok_or(BearerError::Unknown)
+    }
+
+    fn of_digest(&self, digest: [u8; 32]) -> Option<&T> {
         let mut found = None;
         for (known, value) in &self.0 {
             if bool::from(known.ct_eq(&digest)) {
                 found = Some(value);
             }
         }
-        found.ok_or(BearerError::Unknown)
+        found
     }
 }
 

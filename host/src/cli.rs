@@ -52,6 +52,7 @@ pub(crate) mod routes;
 pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod sessions;
+mod settings;
 pub(crate) mod shadow;
 pub(crate) mod sign;
 pub(crate) mod status;

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The connections of each client, by a key of clients.
 #[derive(Debug)]
 pub(crate) struct ClientCounts<K: Eq + Hash> {
-    limit: usize,
+    /// Changes with the settings. Clients above it keep their connections.
+    limit: AtomicUsize,
     /// Held for one change.
     counts: Mutex<HashMap<K, usize>>,
 }
@@ -25,12 +27,17 @@ pub(crate) struct ClientPermit<K: Eq + Hash> {
 impl<K: Clone + Eq + Hash> ClientCounts<K> {
     /// Creates an empty table with a maximum for each client.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, counts: Mutex::default() })
+        Arc::new(Self { limit: AtomicUsize::new(limit), counts: Mutex::default() })
     }
 
     /// Returns the maximum of one client.
-    pub(crate) const fn limit(&self) -> usize {
-        self.limit
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the maximum of one client.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Counts one more connection of a client; `None` if it has the maximum.
@@ -38,7 +45,7 @@ impl<K: Clone + Eq + Hash> ClientCounts<K> {
         let mut counts = self.lock();
         let count = counts.entry(key.clone()).or_default();
         // An entry is never left at 0: the limit is at least 1.
-        if *count >= self.limit.max(1) {
+        if *count >= self.limit().max(1) {
             return None;
         }
         *count += 1;
@@ -76,6 +83,9 @@ mod tests {
         let [one, two] = [1, 2].map(|_| counts.acquire("ann").unwrap());
         assert!(counts.acquire("ann").is_none());
         let other = counts.acquire("bob").unwrap();
+        counts.set_limit(1);
+        assert!(counts.acquire("bob").is_none());
+        counts.set_limit(2);
         drop(one);
         let three = counts.acquire("ann").unwrap();
         assert!(counts.acquire("ann").is_none());

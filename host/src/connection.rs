@@ -39,6 +39,7 @@ mod context;
 mod expiry;
 mod keepalive;
 mod limits;
+mod live_settings;
 mod member;
 mod message_rate;
 mod reader;
@@ -53,6 +54,8 @@ use expiry::Expiry;
 use keepalive::{Due, Keepalive};
 pub(crate) use limits::NewConnections;
 use limits::UserPlace;
+use live_settings::ConnectionSettings;
+pub(crate) use live_settings::LiveSettings;
 use member::Member;
 use message_rate::MessageRate;
 use reader::{Reader, Received};
@@ -92,6 +95,8 @@ pub(crate) async fn serve(
 struct Connection {
     context: Arc<Context>,
     listener: Arc<ClientListener>,
+    /// Those that it has taken over.
+    settings: Arc<ConnectionSettings>,
     wire: Arc<WebSocketTransport>,
     reader: Reader,
     /// The client's address; behind a proxy, the forwarded one.
@@ -165,6 +170,7 @@ impl Connection {
                 Turn::Message(message) => message,
                 Turn::CloseAction(ending) => return ending,
             };
+            self.follow_settings();
             messages += 1;
             bytes += message.payload_bytes();
             let is_within = self.rate.take(self.reader.wire_bytes())
@@ -212,7 +218,7 @@ impl Connection {
         let own = self.member.as_ref().map(|member| member.session.id);
         let mut others = self.batch.take_crowded();
         others.retain(|session| Some(session.id) != own);
-        let mut others = pin!(wait_for_room(others, self.context.limits.publisher_delay));
+        let mut others = pin!(wait_for_room(others, self.settings.limits.publisher_delay));
         let mut wait_for_others = true;
         while wait_for_others || self.wire.outbox().pressure().waits {
             let done =
@@ -313,12 +319,13 @@ impl Connection {
         self.context.metrics.received(ReceivedKind::of(&input), self.dialogue.dialect());
         match input {
             Input::Request(request) => {
-                let Self { context, wire, member, reader, dialogue, batch, rate, .. } = self;
+                let Self { context, settings, wire, member, reader, dialogue, batch, rate, .. } =
+                    self;
                 if let Some(Member { session, dispatch }) = member {
                     if !is_within && dispatch.refuse_excess(session, &request, batch) {
                         return None;
                     }
-                    let bytes = held_bytes(&request, bytes, session.dialect, &context.limits);
+                    let bytes = held_bytes(&request, bytes, session.dialect, &settings.limits);
                     let counts = Counts { rate, wire, metrics: &context.metrics };
                     let ahead = ReadAhead::during(&request, reader, dialogue, session, counts);
                     let work = dispatch.handle(session, request, ahead, batch);

@@ -1,4 +1,4 @@
-//! Admission control by number: a semaphore of `limits.connections` permits, a maximum for each
+//! Admission control by number: a counter of `limits.connections` permits, a maximum for each
 //! address, and a small reserve.
 //!
 //! A connection with a permit of the reserve gets HTTP answers, and a refusal for a WebSocket: at
@@ -7,10 +7,9 @@
 
 use std::future::pending;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::client_counts::{ClientCounts, ClientPermit};
 use crate::client_network::ClientNetwork;
@@ -25,11 +24,20 @@ const MAX_RESERVED_HEAD_TIME: Duration = Duration::from_secs(1);
 /// The permits of all connections. Cloning shares them.
 #[derive(Clone)]
 pub(crate) struct ConnectionLimit {
-    limit: usize,
-    ordinary: Arc<Semaphore>,
+    ordinary: Arc<OrdinaryPlaces>,
     reserve: Arc<ProvisionalPlaces>,
     addresses: Arc<ClientCounts<ClientNetwork>>,
 }
+
+/// The places within the limit, which changes with the settings.
+struct OrdinaryPlaces {
+    limit: AtomicUsize,
+    /// May exceed the limit after that was lowered: connections stay.
+    used: AtomicUsize,
+}
+
+/// A place within the limit. Dropping it frees it for another.
+struct OrdinaryPlace(Arc<OrdinaryPlaces>);
 
 /// The permit of one connection. Dropping it frees it for another.
 pub(crate) struct ConnectionPermit {
@@ -43,7 +51,7 @@ pub(crate) struct ConnectionPermit {
 /// The place of a connection among all.
 enum Place {
     /// Within the limits.
-    Ordinary { _place: OwnedSemaphorePermit },
+    Ordinary { _place: OrdinaryPlace },
     /// Over a limit.
     Reserved(ProvisionalPlace, ReachedLimit),
     /// The server's own probe, which is not counted.
@@ -63,21 +71,33 @@ impl ConnectionLimit {
     /// Creates the permits of all connections, with a maximum for each address.
     pub(crate) fn new(limit: usize, address_limit: usize) -> Self {
         Self {
-            limit,
-            ordinary: Arc::new(Semaphore::new(limit)),
+            ordinary: Arc::new(OrdinaryPlaces {
+                limit: AtomicUsize::new(limit),
+                used: AtomicUsize::new(0),
+            }),
             reserve: ProvisionalPlaces::new(MAX_RESERVED),
             addresses: ClientCounts::new(address_limit),
         }
     }
 
     /// Returns `limits.connections`, or the number that the limit of open files allows.
-    pub(crate) const fn limit(&self) -> usize {
-        self.limit
+    pub(crate) fn limit(&self) -> usize {
+        self.ordinary.limit.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the limit of all connections. Those beyond it stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.ordinary.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Replaces the limit of each address. Connections beyond it stay.
+    pub(crate) fn set_address_limit(&self, limit: usize) {
+        self.addresses.set_limit(limit);
     }
 
     /// The number of connections, of the reserve too.
     pub(crate) fn used(&self) -> usize {
-        self.limit.saturating_sub(self.ordinary.available_permits()) + self.reserve.used()
+        self.ordinary.used.load(Ordering::Relaxed) + self.reserve.used()
     }
 
     /// Takes a permit, or one of the reserve; `None` if both are used up. `client` is unknown for a
@@ -90,10 +110,10 @@ impl ConnectionLimit {
             Some(taken) => taken,
             None => None,
         };
-        match Arc::clone(&self.ordinary).try_acquire_owned() {
+        match OrdinaryPlace::take(&self.ordinary) {
             Ok(place) => Some(self.permit(Place::Ordinary { _place: place }, address)),
             // The permit of the address is given back.
-            Err(_) => self.reserved(ReachedLimit::Connections(self.limit)),
+            Err(limit) => self.reserved(ReachedLimit::Connections(limit)),
         }
     }
 
@@ -114,6 +134,25 @@ impl ConnectionLimit {
     ) -> ConnectionPermit {
         let addresses = Arc::clone(&self.addresses);
         ConnectionPermit { place, addresses, address: Mutex::new(address) }
+    }
+}
+
+impl OrdinaryPlace {
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// The limit, if it is reached.
+    fn take(places: &Arc<OrdinaryPlaces>) -> Result<Self, usize> {
+        let limit = places.limit.load(Ordering::Relaxed);
+        let next = |used: usize| (used < limit).then_some(used + 1);
+        let taken = places.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        taken.map(|_| Self(Arc::clone(places))).map_err(|_full| limit)
+    }
+}
+
+impl Drop for OrdinaryPlace {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -187,6 +226,26 @@ mod tests {
         assert_eq!(third.reached(), Some(ReachedLimit::Connections(1)));
         drop((probe, client, third));
         assert_eq!(limit.used(), 0);
+        assert_eq!(limit.acquire(Some(address(1))).unwrap().reached(), None);
+    }
+
+    #[tokio::test]
+    async fn a_lowered_limit_refuses_new_connections_alone() {
+        let limit = ConnectionLimit::new(3, 3);
+        let mut open = Vec::from([1, 2, 3].map(|it| limit.acquire(Some(address(it)))));
+        limit.set_limit(2);
+        limit.set_address_limit(1);
+        assert_eq!((limit.used(), limit.limit()), (3, 2));
+        let reached = || limit.acquire(Some(address(4))).unwrap().reached();
+        for _ in 0..2 {
+            assert_eq!(reached(), Some(ReachedLimit::Connections(2)));
+            open.pop();
+        }
+        assert_eq!(reached(), None);
+        let second = limit.acquire(Some(address(1))).unwrap().reached();
+        assert_eq!(second, Some(ReachedLimit::Address(1)));
+        limit.set_limit(9);
+        limit.set_address_limit(9);
         assert_eq!(limit.acquire(Some(address(1))).unwrap().reached(), None);
     }
 

@@ -6,7 +6,7 @@
 //! connection, [`mod@body`] each body, [`router`] finds the endpoint by path and method. Each endpoint
 //! is a file: [`status`], [`reload`], [`mod@versions`], [`candidates`], [`mod@record`], [`mod@shadow`],
 //! [`store`], [`sessions`], [`topics`], [`mod@ended`], [`mod@trace`], [`routes`], [`plugins`],
-//! [`publish`]; [`console`] has the pages for browsers. [`change`] is the common part of changes,
+//! [`publish`]; [`settings`] writes their part of answers, [`console`] has the pages for browsers. [`change`] is the common part of changes,
 //! [`unsaved`] remembers those that could not be saved, [`plugin_lookup`] finds plugins by name.
 //! The router knows its caller and no socket.
 //!
@@ -34,6 +34,7 @@ mod result;
 mod router;
 mod routes;
 mod sessions;
+mod settings;
 mod shadow;
 mod sized_list;
 mod socket;
@@ -47,21 +48,20 @@ mod versions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use jackfield_broker::Bounds;
-use jackfield_config::{
-    Admin, AdminPlace, ControlSocket, Limits, OpenAdminToken, SocketEnvironment,
-};
+use jackfield_config::{Admin, AdminPlace, ControlSocket, OpenAdminToken, SocketEnvironment};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::client_listener::ClientListener;
+use crate::connection::LiveSettings;
 use crate::connection_limit::ConnectionLimit;
 use crate::scrape::Scrape;
 use crate::server_state::ServerState;
 use crate::shutdown::Shutdown;
 
+pub(crate) use access::AdminTokens;
 use admin::AdminListener;
 use listener::Listener;
 use problem::Problem;
@@ -103,7 +103,7 @@ pub(crate) struct Context {
     exports: WorkPlaces,
     imports: WorkPlaces,
     traces: WorkPlaces,
-    publishing: PublishLimits,
+    settings: Arc<LiveSettings>,
 }
 
 /// A bounded number of places for work of one kind.
@@ -130,16 +130,6 @@ impl WorkPlaces {
         let place = Arc::clone(&self.places).try_acquire_owned();
         place.map_err(|_full| Problem::too_many(self.name, self.max))
     }
-}
-
-/// The limits of publications of the operator.
-#[derive(Clone, Copy)]
-struct PublishLimits {
-    /// The maximum nesting of lists and dictionaries in a payload.
-    depth: usize,
-    outbox: Bounds,
-    /// The maximum time for which an answer waits for slow subscribers.
-    publisher_delay: Duration,
 }
 
 /// Facts of the process that do not change while it runs.
@@ -170,9 +160,8 @@ impl Context {
         process: Process,
         listeners: Vec<Arc<ClientListener>>,
         scrape: Arc<Scrape>,
-        limits: &Limits,
+        settings: Arc<LiveSettings>,
     ) -> Self {
-        let Limits { depth, outbox, publisher_delay, .. } = *limits;
         Self {
             state,
             connections,
@@ -185,7 +174,7 @@ impl Context {
             exports: WorkPlaces::new("exports", MAX_EXPORTS),
             imports: WorkPlaces::new("imports", MAX_IMPORTS),
             traces: WorkPlaces::new("traces", MAX_TRACES),
-            publishing: PublishLimits { depth, outbox, publisher_delay },
+            settings,
         }
     }
 }
@@ -237,6 +226,11 @@ impl Listeners {
             listeners.sockets.push(Listener::open(places, context)?);
         }
         Ok(listeners)
+    }
+
+    /// The tokens of the admin listener, if it listens at an address.
+    pub(crate) fn tokens(&self) -> Option<AdminTokens> {
+        self.address.as_ref().map(AdminListener::tokens)
     }
 
     /// Serves, each in a task of its own.

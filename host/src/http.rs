@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE,
@@ -77,15 +78,21 @@ Jackfield's source: browser.md, configuration.md, publishing.md and more.
 pub(crate) struct Http {
     /// Who may ask.
     pub(crate) admission: Arc<Admission>,
-    /// Publishing and calling, if the configuration names tokens.
-    pub(crate) api: Option<Api>,
     /// Whether the demo's page is served.
     pub(crate) demo: Demo,
     pub(crate) health: Health,
-    /// The page of metrics, if the configuration asks for it.
-    pub(crate) metrics_page: Option<MetricsPage>,
     pub(crate) metrics: Arc<HttpMetrics>,
     pub(crate) shutdown: Arc<Shutdown>,
+    /// The parts that change with the settings.
+    pub(crate) live: ArcSwap<LiveHttp>,
+}
+
+/// The parts of HTTP that change while the server runs.
+pub(crate) struct LiveHttp {
+    /// Publishing and calling, if the configuration names tokens.
+    pub(crate) api: Option<Api>,
+    /// The page of metrics, if the configuration asks for it.
+    pub(crate) metrics_page: Option<MetricsPage>,
     /// Between two requests of a connection.
     pub(crate) idle_timeout: Duration,
     /// Bytes of the longest request head.
@@ -120,14 +127,17 @@ impl Http {
                 Ok::<_, Infallible>(answer.response())
             })
         });
-        let idle = self.idle_timeout;
+        let (idle, max_head_bytes) = {
+            let live = self.live.load();
+            (live.idle_timeout, live.max_head_bytes)
+        };
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // An idle connection and one whose head does not end cost the same.
             .header_read_timeout(idle)
             // It would panic before 1970.
             .auto_date_header(wall_clock::is_set())
-            .max_buf_size(self.max_head_bytes.max(MIN_BUFFER))
+            .max_buf_size(max_head_bytes.max(MIN_BUFFER))
             // A client that closes its side after the request still waits for the response.
             .half_close(true)
             .keep_alive(keep_alive)
@@ -170,7 +180,7 @@ impl Http {
         let asked = (request.method().clone(), request.uri().path().to_owned());
         if asked.1 == "/metrics"
             && is_read(&asked.0)
-            && let Some(page) = &self.metrics_page
+            && let Some(page) = &self.live.load_full().metrics_page
         {
             return page.answer(request.headers(), peer).await;
         }
@@ -200,7 +210,7 @@ impl Http {
             // What a load balancer asks that is told no more than the port.
             (Method::OPTIONS, _) => Answer::empty(StatusCode::OK).allowing("GET, HEAD, OPTIONS"),
             (_, "/" | "/health" | "/livez" | "/readyz") => only_read(),
-            (_, "/metrics") if self.metrics_page.is_some() => only_read(),
+            (_, "/metrics") if self.live.load().metrics_page.is_some() => only_read(),
             _ => Answer::text(StatusCode::NOT_FOUND, "there are POST /api/publish and /api/call\n"),
         }
     }
@@ -218,7 +228,7 @@ impl Http {
     }
 
     async fn api(&self, request: Request<Incoming>) -> Answer {
-        match &self.api {
+        match &self.live.load_full().api {
             Some(api) => api.answer(request).await,
             None => api::switched_off(),
         }

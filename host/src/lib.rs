@@ -32,6 +32,7 @@
 //!   [`compiler`]: the compiler process;
 //! - [`bundle`]: folders with the sources of a plugin, and their build; [`dev`]: building them again
 //!   as they change;
+//! - [`settings`]: changes of the settings while the server runs; [`file_stamp`]: versions of files;
 //! - [`control`]: the operator's channel to the running server; [`readiness`]: the server's own
 //!   client, for the health check; [`server_state`]: the state for the channel and the health check;
 //!   [`user_name`]: names of users; [`timestamp`]: times in answers and traces;
@@ -72,6 +73,7 @@ mod dialogue;
 mod dispatch;
 mod ended;
 mod fetch;
+mod file_stamp;
 mod frame;
 mod generation;
 mod handshake;
@@ -95,6 +97,7 @@ mod scrape;
 mod server;
 mod server_state;
 mod service_manager;
+mod settings;
 mod shadow;
 mod shutdown;
 mod signals;

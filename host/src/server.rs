@@ -23,6 +23,7 @@ use crate::inherited_sockets::{InheritedError, InheritedSockets};
 use crate::log::{PluginLog, list};
 use crate::plugin_stores::OpenStoresError;
 use crate::service_manager::ServiceManager;
+use crate::settings::SettingsOrigin;
 use crate::signals::Signals;
 use crate::signatures::NumbersError;
 use crate::site::Site;
@@ -32,13 +33,15 @@ mod background;
 mod drain;
 mod listener;
 mod listening;
+mod live;
 mod parts;
 mod plugins;
 mod supervision;
 
-use background::BackgroundTasks;
+use background::{BackgroundTasks, SETTINGS};
 use drain::drain;
 use listening::OpenListener;
+use live::LiveParts;
 use parts::{Inputs, Parts};
 
 /// The input of a server: its settings, and the parts that they refer to.
@@ -50,10 +53,20 @@ pub(crate) struct Startup {
     pub(crate) opened: Opened,
     /// The state of the files of users and keys before they were opened.
     pub(crate) files: Files,
+    /// The origin of the settings, for their changes.
+    pub(crate) settings: SettingsOrigin,
     /// The listening sockets that the service manager has passed.
     pub(crate) sockets: InheritedSockets,
     /// The last log lines of plugins.
     pub(crate) plugin_log: PluginLog,
+}
+
+impl Startup {
+    /// Serves plugins without signatures, whatever the settings say.
+    pub(crate) fn ignore_signatures(&mut self) {
+        self.config.plugins.verify.clear();
+        self.config.plugins.refuse_downgrades = false;
+    }
 }
 
 /// The reason why a server does not start, or stops.
@@ -148,7 +161,7 @@ pub(crate) async fn serve(
     Signals { hangup, stop }: Signals,
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
-    let Startup { config, config_file, mut opened, files, sockets, plugin_log } = startup;
+    let Startup { config, config_file, mut opened, files, settings, sockets, plugin_log } = startup;
     let manager = Arc::new(ServiceManager::of_environment());
     let process = control::Process::new(site.path(), config_file.as_deref());
     check_site(&site).await?;
@@ -168,10 +181,12 @@ pub(crate) async fn serve(
         process,
         places.clients.clone(),
         scrape,
-        &config.limits,
+        Arc::clone(&context.settings),
     );
     let (place, admin) = (&config.control.socket, &config.admin);
-    let control = Listeners::open(place, admin, admin_tokens, control).await?.start();
+    let control = Listeners::open(place, admin, admin_tokens, control).await?;
+    let live = LiveParts::new(&parts, control.tokens());
+    let control = control.start();
     let mut tasks = BackgroundTasks::default();
     let reloads = state.reloader.reloads();
     let accepting = listener::accept(Arc::clone(context), listeners, limit.clone(), reloads);
@@ -184,6 +199,8 @@ pub(crate) async fn serve(
     let result = match started {
         Some(Ok(())) => {
             background::spawn(&mut tasks, &parts);
+            let follower = settings.follower(Arc::clone(&state.settings), config.clone());
+            tasks.spawn(SETTINGS, live.follow(follower));
             supervision::spawn(&mut tasks, &manager, &parts, hangup, &places);
             info!(name: "server.serving", address, realms = ?list(&config.realms), "serving");
             report(&places, parts.api_tokens.as_deref(), demo, announce);
@@ -195,7 +212,7 @@ pub(crate) async fn serve(
             stopped.unwrap_or(Ok(())).map_err(ServeError::Site)
         }
     };
-    manager.stopping(config.shutdown.total());
+    manager.stopping(state.shutdown.times().total());
     drain(&state.shutdown, &state.realms, connections, &tasks).await;
     control.stop().await;
     result

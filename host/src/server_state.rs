@@ -3,24 +3,30 @@
 //! `server` builds one; [`crate::http`] and [`crate::control`] read it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jackfield_sandbox::{CallObservers, InstanceMemory, PluginStores};
+use tokio::time::timeout;
 
 use crate::ended::EndedSessions;
 use crate::log::PluginLog;
 use crate::rates::Rates;
 use crate::readiness::{Probe, ProbeStatus};
 use crate::realms::Realms;
-use crate::reload::Reloader;
+use crate::reload::{ReloadCause, ReloadRecord, Reloader};
 use crate::rollout::Rollout;
+use crate::settings::{SettingsRecord, SettingsReloader};
 use crate::shutdown::Shutdown;
 use crate::trace::Traces;
 use crate::transport::ConnectionTotals;
 
+/// The time for which a reload of the site waits for that of the settings.
+const MAX_SETTINGS_WAIT: Duration = Duration::from_secs(10);
+
 /// The parts that have a state.
 pub(crate) struct ServerState {
     pub(crate) reloader: Arc<Reloader>,
+    pub(crate) settings: Arc<SettingsReloader>,
     pub(crate) rollout: Rollout,
     pub(crate) realms: Arc<Realms>,
     pub(crate) instance_memory: InstanceMemory,
@@ -62,6 +68,19 @@ impl ServerState {
         } else {
             Phase::Serving
         }
+    }
+
+    /// Reads the settings again, and then the site, as new settings may change how it is served.
+    /// Each is `None` if its result is not there in time, or no longer remembered.
+    pub(crate) async fn reload(
+        &self,
+        cause: ReloadCause,
+    ) -> (Option<Arc<SettingsRecord>>, Option<Arc<ReloadRecord>>) {
+        // A file system that does not answer delays no change of the site for ever.
+        let settings = self.settings.answer(self.settings.trigger(cause));
+        let settings = timeout(MAX_SETTINGS_WAIT, settings).await.ok().flatten();
+        let site = self.reloader.answer(self.reloader.trigger(cause)).await;
+        (settings, site)
     }
 
     /// The state of the probe now, if there is one.

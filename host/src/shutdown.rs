@@ -3,8 +3,10 @@
 //! `server` makes it when [`crate::signals`] or a failed start asks for it. It comes in two steps:
 //! first the shutdown is announced to load balancers, while everything goes on; then it is requested.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jackfield_broker::{CloseCause, CloseReason};
 use jackfield_config::ShutdownTimes;
 use jackfield_wamp::error_uri;
@@ -19,7 +21,8 @@ const MIN_RETRY_WINDOW: Duration = Duration::from_secs(1);
 /// Whether the server has to stop, and how long that may take.
 pub(crate) struct Shutdown {
     stage: watch::Sender<Stage>,
-    times: ShutdownTimes,
+    /// Change with the settings.
+    times: ArcSwap<ShutdownTimes>,
 }
 
 /// The stages of a server's end.
@@ -35,11 +38,16 @@ enum Stage {
 
 impl Shutdown {
     pub(crate) fn new(times: ShutdownTimes) -> Self {
-        Self { stage: watch::Sender::new(Stage::None), times }
+        Self { stage: watch::Sender::new(Stage::None), times: ArcSwap::from_pointee(times) }
     }
 
     pub(crate) fn times(&self) -> ShutdownTimes {
-        self.times
+        **self.times.load()
+    }
+
+    /// Replaces the times of a shutdown that has not begun.
+    pub(crate) fn set_times(&self, times: ShutdownTimes) {
+        self.times.store(Arc::new(times));
     }
 
     /// Lets health checks say that the server stops.
@@ -76,13 +84,13 @@ impl Shutdown {
     /// Returns the time over which this many sessions are ended.
     pub(crate) fn spread(&self, sessions: usize) -> Duration {
         let gaps = u32::try_from(sessions.saturating_sub(1)).unwrap_or(u32::MAX);
-        SPREAD_PER_SESSION.saturating_mul(gaps).min(self.times.spread)
+        SPREAD_PER_SESSION.saturating_mul(gaps).min(self.times().spread)
     }
 
     /// Returns the window over which the clients of this many sessions spread their reconnects after
     /// a lost connection. None if they are not spread.
     pub(crate) fn retry_window(&self, sessions: usize) -> Option<Duration> {
-        let window = self.spread(sessions).max(MIN_RETRY_WINDOW).min(self.times.spread);
+        let window = self.spread(sessions).max(MIN_RETRY_WINDOW).min(self.times().spread);
         (!window.is_zero()).then_some(window)
     }
 }

@@ -60,6 +60,7 @@ mod remote;
 mod rollout;
 mod rooms;
 mod rpc;
+mod settings_reload;
 mod shadow;
 mod shares;
 mod shutdown;

@@ -20,6 +20,8 @@ pub struct Server {
     /// Until the address has been read from it.
     stdout: Option<ChildStdout>,
     log: Arc<Log>,
+    /// The file of its configuration, which it follows.
+    config: Option<tempfile::NamedTempFile>,
     /// Below which its data folder is, unless its configuration names one.
     _state: tempfile::TempDir,
 }
@@ -59,6 +61,12 @@ impl Server {
         Self::launch_with(Self::command(), site, "", any, &["--demo"])
     }
 
+    /// Serves a site with these options.
+    pub fn serving(site: &Path, options: &[&str]) -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        Self::launch_with(Self::command(), site, "", any, options)
+    }
+
     /// Develops a site by a command that becomes `jackfield dev`: it builds the bundles and serves
     /// them. It does not wait until the site is served.
     pub fn develop(mut command: Command, site: &Path) -> Self {
@@ -79,8 +87,10 @@ impl Server {
         command.args(["-c", line]).arg(build::jackfield());
         command.env("RUST_LOG", "info,jackfield=debug").env("XDG_CACHE_HOME", build::cache());
         let elsewhere = "127.0.0.1:1".parse().unwrap();
-        let (command, _file) = Self::prepare(command, site, config, elsewhere, &[]);
-        Self::with_socket(command, socket)
+        let (command, file) = Self::prepare(command, site, config, elsewhere, &[]);
+        let mut server = Self::with_socket(command, socket);
+        server.config = Some(file);
+        server
     }
 
     /// Serves by a complete command, whose standard input is a socket of the test.
@@ -105,8 +115,9 @@ impl Server {
         flags: &[&str],
     ) -> Self {
         command.env("XDG_CACHE_HOME", build::cache());
-        let (mut server, _config) = Self::spawn(command, site, config, addr, flags);
+        let (mut server, file) = Self::spawn(command, site, config, addr, flags);
         server.listens();
+        server.config = Some(file);
         server
     }
 
@@ -167,7 +178,16 @@ impl Server {
             move || log.follow(stderr)
         });
         let stdout = process.stdout.take();
-        Self { addr, process, stdout, log, _state: state }
+        Self { addr, process, stdout, log, config: None, _state: state }
+    }
+
+    /// Replaces the configuration that the server was started with.
+    #[track_caller]
+    pub fn reconfigure(&self, config: &str) {
+        let file = self.config.as_ref().expect("the server was started with a configuration");
+        let next = file.path().with_extension("next");
+        std::fs::write(&next, config).unwrap();
+        std::fs::rename(next, file.path()).unwrap();
     }
 
     /// Waits until the server serves.

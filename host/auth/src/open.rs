@@ -144,6 +144,17 @@ impl AuthSettings {
 }
 
 impl Auth {
+    /// Takes the place of other methods: used tickets stay used.
+    #[must_use]
+    pub fn continuing(self, before: &Self) -> Self {
+        let Self { tickets, jwt } = self;
+        let tickets = tickets.map(|(tickets, users)| match &before.tickets {
+            Some((before, _)) => (tickets.continuing(before), users),
+            None => (tickets, users),
+        });
+        Self { tickets, jwt }
+    }
+
     /// Replaces users or keys by the new content of their file. Returns their number.
     ///
     /// # Errors

@@ -101,7 +101,16 @@ impl Secret {
         }
     }
 
-    /// Returns the path of the file with the secret, if there is one.
+    /// Returns the file with the secret, if there is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Credential(name) => Some(Path::new(&std::env::var_os(FOLDER)?).join(name)),
+            Self::Value(_) | Self::Env(_) => None,
+        }
+    }
+
+    /// Returns the path in the settings, if the secret has one.
     pub const fn path_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),

@@ -107,6 +107,15 @@ impl Tickets {
         }
     }
 
+    /// Remembers the used tickets of another verifier, which this one replaces.
+    pub(crate) fn continuing(mut self, before: &Self) -> Self {
+        self.replays = match (self.replays, &before.replays) {
+            (Some(replays), Some(before)) => Some(replays.continuing(before)),
+            (replays, _) => replays,
+        };
+        self
+    }
+
     /// Authenticates the client at the address `from` by a ticket. `text` is the percent-decoded
     /// value from the query.
     ///

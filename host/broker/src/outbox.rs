@@ -17,9 +17,11 @@ use crate::close_reason::{CloseCause, CloseReason};
 use crate::total::Total;
 
 mod latest;
+mod shared_bounds;
 mod traffic;
 
 use latest::LatestEvents;
+use shared_bounds::SharedBounds;
 pub use traffic::OutboxTraffic;
 
 /// Bounds of an outbox.
@@ -76,7 +78,7 @@ pub enum Drained {
 /// The bounded queue between the broker and one connection.
 #[derive(Debug)]
 pub struct Outbox {
-    bounds: Bounds,
+    bounds: SharedBounds,
     /// Memory of all outboxes.
     total: Arc<Total>,
     /// Held for a push, or for one non-blocking write: two publishers may flush the same
@@ -136,17 +138,22 @@ impl Outbox {
 
     /// Creates an empty outbox whose waiting bytes count towards a total.
     pub fn counted(bounds: Bounds, total: Arc<Total>) -> Self {
-        Self { bounds, total, queue: Mutex::default() }
+        Self { bounds: SharedBounds::new(bounds), total, queue: Mutex::default() }
     }
 
     /// Returns the policy of this outbox.
-    pub(crate) const fn overflow(&self) -> Overflow {
-        self.bounds.overflow
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.bounds.overflow()
+    }
+
+    /// Replaces the bounds. Frames that wait beyond the new ones stay.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.bounds.set(bounds);
     }
 
     /// Queues an event, or applies the overflow policy of this outbox.
     pub fn push(&self, frame: Bytes) -> PushOutcome {
-        self.push_event(frame, self.bounds.overflow)
+        self.push_event(frame, self.overflow())
     }
 
     /// Queues an event, or applies a policy. Without a subscription, [`Overflow::Latest`] drops it.
@@ -155,19 +162,19 @@ impl Outbox {
         if queue.closing.is_some() {
             return PushOutcome::Closed;
         }
-        if !queue.fits(&frame, self.bounds) {
+        if !queue.fits(&frame, self.bounds.get()) {
             return match overflow {
                 Overflow::DropEvent | Overflow::Latest => {
                     queue.dropped += 1;
                     PushOutcome::Dropped
                 }
-                Overflow::Disconnect => queue.overflow(self.bounds),
+                Overflow::Disconnect => queue.overflow(self.bounds.get()),
             };
         }
         queue.events += 1;
         let pushed = queue.append(frame, &self.total);
         // A policy that drops events needs no back-pressure.
-        if overflow == Overflow::Disconnect && queue.is_crowded(self.bounds) {
+        if overflow == Overflow::Disconnect && queue.is_crowded(self.bounds.get()) {
             return PushOutcome::Crowded;
         }
         pushed
@@ -180,11 +187,11 @@ impl Outbox {
         if queue.closing.is_some() {
             return PushOutcome::Closed;
         }
-        if !queue.fits(&frame, self.bounds) {
-            return queue.overflow(self.bounds);
+        if !queue.fits(&frame, self.bounds.get()) {
+            return queue.overflow(self.bounds.get());
         }
         let pushed = queue.append(frame, &self.total);
-        if queue.is_crowded(self.bounds) { PushOutcome::Crowded } else { pushed }
+        if queue.is_crowded(self.bounds.get()) { PushOutcome::Crowded } else { pushed }
     }
 
     /// Queues a reply to the client's own request, past the bounds: the connection stops reading
@@ -196,7 +203,11 @@ impl Outbox {
             return PushOutcome::Closed;
         }
         let pushed = queue.append(frame, &self.total);
-        if queue.blocked && queue.exceeds(self.bounds, 2) { PushOutcome::Crowded } else { pushed }
+        if queue.blocked && queue.exceeds(self.bounds.get(), 2) {
+            PushOutcome::Crowded
+        } else {
+            pushed
+        }
     }
 
     /// Closes the session; the first reason wins. Returns whether this call was the first.
@@ -283,13 +294,13 @@ impl Outbox {
     /// Returns whether more than half of the bounds waits for a blocked transport.
     pub fn is_crowded(&self) -> bool {
         let queue = self.lock();
-        queue.blocked && queue.exceeds(self.bounds, 2)
+        queue.blocked && queue.exceeds(self.bounds.get(), 2)
     }
 
     /// Returns the fill level.
     pub fn pressure(&self) -> Pressure {
         let queue = self.lock();
-        let waits = queue.closing.is_none() && queue.blocked && queue.exceeds(self.bounds, 4);
+        let waits = queue.closing.is_none() && queue.blocked && queue.exceeds(self.bounds.get(), 4);
         Pressure { waits, written: queue.written }
     }
 

@@ -17,6 +17,7 @@
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
 //! | `open` | loads secrets and files, for the start of a server |
+//! | `follow` | changes while a server runs; `secret_digests`: of the contents of secrets |
 //! | `redact` | renders errors without secrets |
 //! | `oro` | OroPlatform's variables |
 
@@ -28,6 +29,7 @@ mod api;
 mod breaker;
 mod control;
 mod data;
+mod follow;
 mod health;
 mod limits;
 mod listeners;
@@ -43,6 +45,7 @@ mod place;
 mod redact;
 mod references;
 mod schema;
+mod secret_digests;
 mod settings;
 mod shutdown;
 mod sources;
@@ -66,6 +69,7 @@ pub use admin::{Admin, AdminPlace, AdminToken};
 pub use api::{Api, ApiToken};
 pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, SocketPlace};
 pub use data::{DataEnvironment, DataFolder};
+pub use follow::{Followed, RestartNeeded};
 pub use health::{HealthChecks, ProbeTimes};
 pub use limits::{ByteRate, Limits, Rate};
 pub use listeners::{ListenerMethod, ListenerPlace, ListenerRules, ListenerSettings, Protocols};
@@ -74,6 +78,7 @@ pub use networks::Networks;
 pub use open::{OpenAdminToken, OpenToken, Opened, Opening};
 pub use origins::Origins;
 pub use overrides::Override;
+pub use secret_digests::SecretDigests;
 pub use settings::Settings;
 pub use shutdown::ShutdownTimes;
 pub use sources::Sources;

@@ -52,8 +52,8 @@ impl Sources {
         let path = self.file.clone().unwrap_or_else(|| site.join(FILE_NAME));
         // The file of a site may be written by others; the operator may name a pipe.
         let read = match self.file {
-            Some(_) => std::fs::read_to_string(&path),
-            None => jackfield_auth::read_text(&path),
+            Some(_) if is_pipe(&path) => std::fs::read_to_string(&path),
+            Some(_) | None => jackfield_auth::read_text(&path),
         };
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         let missing = self.file.is_none() && read.as_ref().is_err_and(is_missing);
@@ -78,6 +78,11 @@ impl Sources {
         settings.missing = missing.then_some(path);
         settings
     }
+}
+
+/// Returns whether the path names a pipe or a device.
+fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir())
 }
 
 impl Settings {

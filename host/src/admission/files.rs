@@ -4,7 +4,6 @@
 //! folders behind a link, which no watcher reports reliably. An error changes nothing and is logged
 //! once. Warnings about the location of users are logged once at the start.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use jackfield_auth::{Auth, AuthSettings, FileOf};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use crate::file_stamp::FileStamp;
 use crate::log;
 
 /// The polling interval.
@@ -26,25 +26,16 @@ struct File {
     of: FileOf,
     path: PathBuf,
     /// The version that was loaded, or failed to load.
-    tried: Option<Stamp>,
+    tried: Option<FileStamp>,
     /// The version at the last poll. A writer has finished only if the version is the same twice.
-    seen: Option<Stamp>,
-}
-
-/// The version of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    changed: (i64, i64),
+    seen: Option<FileStamp>,
 }
 
 impl Files {
     /// Records the files as they are now; called before they are read for the first time.
     pub(crate) fn new(settings: &AuthSettings) -> Self {
         let file = |(of, path): (FileOf, &Path)| {
-            let stamp = Stamp::of(path);
+            let stamp = FileStamp::of(path);
             File { of, path: path.to_owned(), tried: stamp, seen: stamp }
         };
         Self(settings.files().into_iter().map(file).collect())
@@ -74,7 +65,7 @@ impl Files {
 impl File {
     async fn look(&mut self, auth: &Auth) {
         let path = self.path.clone();
-        let stamp = elsewhere(move || Stamp::of(&path)).await.flatten();
+        let stamp = elsewhere(move || FileStamp::of(&path)).await.flatten();
         if stamp == self.tried || stamp != self.seen {
             self.seen = stamp;
             return;
@@ -102,19 +93,6 @@ impl File {
             FileOf::Users => "users",
             FileOf::Keys => "keys",
         }
-    }
-}
-
-impl Stamp {
-    /// Returns the version of a file; `None` if there is no file.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
     }
 }
 

@@ -19,8 +19,13 @@ pub(super) struct SettingsArgs {
 impl SettingsArgs {
     /// Finds the settings of a site, and their problems.
     pub(super) fn find(&self, site: &Path) -> Settings {
+        Config::find(&self.sources(), site)
+    }
+
+    /// The sources of the settings, with the environment as it is now.
+    pub(super) fn sources(&self) -> Sources {
         let Self { config, set } = self;
         let variables = Sources::environment();
-        Config::find(&Sources { file: config.clone(), set: set.clone(), variables }, site)
+        Sources { file: config.clone(), set: set.clone(), variables }
     }
 }

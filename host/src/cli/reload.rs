@@ -1,4 +1,5 @@
-//! `jackfield reload [DIR]`: reloads the site of a running server, and prints the result.
+//! `jackfield reload [DIR]`: reloads the settings and the site of a running server, and prints the
+//! results.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -11,7 +12,7 @@ use jackfield_yaml::NonZeroDuration;
 use serde_json::{Value, json};
 
 use super::control::{self, ANSWER_TIME, Answer, ControlArgs, ControlError, Server};
-use super::say;
+use super::{say, settings};
 
 /// The interval of the lines about plugins that are being compiled.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ pub(crate) struct Args {
     wait: Duration,
 }
 
-/// Reloads. The exit code is 1 if the site has problems, 4 if the time is over.
+/// Reloads. The exit code is 1 if the site or the settings have problems, 4 if the time is over.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     control::run(async {
         let server = args.control.find().await?;
@@ -110,6 +111,9 @@ fn show(answer: &Answer, wait: u64, out: &mut dyn Write) -> std::io::Result<()> 
     let body = &answer.body;
     let number = |key: &str| body.get(key).and_then(Value::as_u64).unwrap_or_default();
     let (generation, count) = (number("generation"), number("problem_count"));
+    for line in settings::reload(body.get("settings").unwrap_or(&Value::Null)) {
+        writeln!(out, "{line}")?;
+    }
     let took = body.get("took_seconds").and_then(Value::as_f64).unwrap_or_default();
     match body.get("result").and_then(Value::as_str).unwrap_or_default() {
         "ok" => writeln!(out, "reloaded in {took:.1} s: generation {generation} is in service"),

@@ -14,6 +14,7 @@ use crate::http::Demo;
 use crate::inherited_sockets::InheritedSockets;
 use crate::log::{self, PluginLog, Reader};
 use crate::server::{self, ServeError, Startup};
+use crate::settings::{SettingsOrigin, SettingsSource, WatchedFile};
 use crate::signals::{Signals, Stop};
 use crate::site::Site;
 
@@ -42,15 +43,13 @@ pub(crate) struct Args {
 /// A site that can be served, once or several times in a row.
 pub(super) struct Service {
     site: PathBuf,
-    listen: Option<SocketAddr>,
     /// The sockets of the service manager, for each server in turn.
     sockets: InheritedSockets,
-    settings: SettingsArgs,
+    source: SettingsSource,
     demo: Demo,
     signals: Signals,
     config: Config,
     plugin_log: PluginLog,
-    accepts_unsigned: bool,
     /// None once it has been used; it is found again then.
     startup: Option<Startup>,
 }
@@ -92,7 +91,8 @@ pub(super) fn run_with(
         Err(error) => return fail(&error),
     };
     let stop = signals.stop.clone();
-    let startup = match runtime.block_on(stop.or(find(settings.clone(), site.clone()))) {
+    let source = SettingsSource::new(settings.sources(), &site, listen);
+    let startup = match runtime.block_on(stop.or(find(source.clone()))) {
         Some(Ok(startup)) => startup,
         Some(Err(code)) => return code,
         None => {
@@ -110,14 +110,12 @@ pub(super) fn run_with(
     let startup = Some(startup);
     let mut service = Service {
         site,
-        listen,
         sockets,
-        settings,
+        source,
         demo,
         signals,
         config,
         plugin_log: log.plugin_log(),
-        accepts_unsigned: false,
         startup,
     };
     let served = runtime.block_on(work(&mut service));
@@ -149,7 +147,10 @@ impl Service {
         if !self.config.plugins.verify.is_empty() {
             warn!(name: "plugin.signatures_ignored", "signatures are not verified by this command: `plugins.verify` is ignored");
         }
-        self.accepts_unsigned = true;
+        self.source.accept_unsigned();
+        if let Some(startup) = &mut self.startup {
+            startup.ignore_signatures();
+        }
     }
 
     /// The signal to stop.
@@ -163,7 +164,7 @@ impl Service {
         if !self.sockets.is_empty() {
             return true;
         }
-        let Some(address) = self.listen.or(self.config.listen) else { return true };
+        let Some(address) = self.config.listen else { return true };
         server::check_address(address).await.map_err(|error| fail(&error)).is_ok()
     }
 
@@ -172,14 +173,9 @@ impl Service {
     pub(super) async fn serve(&mut self) -> Served {
         let found = match self.startup.take() {
             Some(startup) => Ok(startup),
-            None => find(self.settings.clone(), self.site.clone()).await,
+            None => find(self.source.clone()).await,
         };
         let Ok(mut startup) = found else { return Served::Failed };
-        startup.config.listen = self.listen.or(startup.config.listen);
-        if self.accepts_unsigned {
-            startup.config.plugins.verify.clear();
-            startup.config.plugins.refuse_downgrades = false;
-        }
         let signals = match self.signals.try_clone() {
             Ok(signals) => signals,
             Err(error) => {
@@ -214,15 +210,18 @@ impl Service {
 
 /// Finds and opens the settings, on a thread of its own: reading them blocks if their file system
 /// does not respond.
-async fn find(settings: SettingsArgs, site: PathBuf) -> Result<Startup, ExitCode> {
-    let finding = tokio::task::spawn_blocking(move || open(&settings, &site));
+async fn find(source: SettingsSource) -> Result<Startup, ExitCode> {
+    let finding = tokio::task::spawn_blocking(move || open(source));
     finding.await.unwrap_or_else(|error| Err(fail(&error)))
 }
 
 /// Finds and opens the settings, if they are valid. Problems and warnings go to stderr.
-fn open(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
-    let settings = settings.find(site);
+fn open(source: SettingsSource) -> Result<Startup, ExitCode> {
+    let own = source.watched_file();
+    let settings = source.find();
+    let watched = own.into_iter().chain(WatchedFile::of_secrets(&settings.config)).collect();
     let files = Files::new(&settings.config.auth);
+    let digests = settings.config.secret_digests();
     let Opening { opened, problems, absent, .. } = settings.open();
     let config_file = settings.file().map(Path::to_owned);
     for warning in &settings.warnings {
@@ -232,8 +231,9 @@ fn open(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     match opened {
         Some(opened) if problems.is_empty() => {
             let (config, plugin_log) = (settings.config, PluginLog::default());
+            let settings = SettingsOrigin { source, watched, digests };
             let sockets = InheritedSockets::default();
-            Ok(Startup { config, config_file, opened, files, sockets, plugin_log })
+            Ok(Startup { config, config_file, opened, files, settings, sockets, plugin_log })
         }
         Some(_) | None => {
             for problem in problems {

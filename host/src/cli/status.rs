@@ -57,6 +57,7 @@ pub(super) fn page(status: &Value) -> String {
             format!("{problems}, the change is not in service since {}", text(at("/failed_since"))),
         );
     }
+    page.settings(at("/settings"));
     if let Some(reason) = at("/save_error").as_str() {
         page.line(
             "not saved",
@@ -124,6 +125,23 @@ impl Page {
     fn line(&mut self, label: &str, value: impl std::fmt::Display) {
         // Writing to a string cannot fail.
         let _written = writeln!(self.text, "{label:<12} {value}");
+    }
+
+    fn settings(&mut self, settings: &Value) {
+        let problems = settings.get("problem_count").map_or(0, number);
+        if problems > 0 {
+            let since = text(&settings["failed_since"]);
+            let problems = count(problems, "problem");
+            self.line(
+                "settings",
+                format!("refused since {since}: {problems}; the running ones stay"),
+            );
+            let first = settings.pointer("/problems/0/text").map_or("", text);
+            self.line("", first.lines().next().unwrap_or_default());
+        }
+        for line in super::settings::restarts(settings) {
+            self.line("settings", line);
+        }
     }
 
     fn plugins(&mut self, plugins: &[Value], count: u64) {

@@ -40,9 +40,10 @@ pub(super) async fn open(
     let mut read = Vec::new();
     let protocols = listener.rules.protocols;
     loop {
-        let limit = context.limits.handshake_bytes;
-        let opened_by = Instant::now() + context.handshake_timeout;
-        let read_by = Instant::now() + permit.head_time(context.handshake_timeout);
+        let settings = context.settings.current();
+        let limit = settings.limits.handshake_bytes;
+        let opened_by = Instant::now() + settings.handshake_timeout;
+        let read_by = Instant::now() + permit.head_time(settings.handshake_timeout);
         let opening = timeout_at(read_by, handshake::read(&mut stream, read, limit, protocols));
         let stopped = async {
             context.shutdown.requested().await;
@@ -205,7 +206,7 @@ impl Context {
     /// Logs a limit, and returns its answer.
     fn exceeded(&self, exceeded: Exceeded) -> Refused {
         let (outcome, refusal) = (exceeded.outcome(), exceeded.refusal());
-        Refused { outcome, refusal, ended: exceeded.log(&self.limits) }
+        Refused { outcome, refusal, ended: exceeded.log(&self.settings.current().limits) }
     }
 }
 
@@ -246,10 +247,11 @@ async fn greet(
     let Admitted { proven, must_prove } = admitted;
     let peer = peer(&stream)?;
     let client = context.admission.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
-    let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, context.limits.depth);
-    let wire =
-        WebSocketTransport::new(stream, upgrade.dialect, context.limits.outbox, &context.totals);
-    wire.probe_when_silent_for(context.keepalive.interval);
+    let settings = context.settings.current();
+    let (limits, times) = (&settings.limits, settings.keepalive);
+    let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, limits.depth);
+    let wire = WebSocketTransport::new(stream, upgrade.dialect, limits.outbox, &context.totals);
+    wire.probe_when_silent_for(times.interval);
     let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
     if upgrade.dialect == Dialect::V1 {
@@ -267,11 +269,10 @@ async fn greet(
     if let Some(member) = &member {
         member.join(&context.shutdown);
     }
-    let limit = context.limits.message_bytes;
-    let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit);
-    let keepalive = Keepalive::new(context.keepalive.interval, context.keepalive.timeout);
+    let reader = Reader::new(Arc::clone(&wire), upgrade.early, limits.message_bytes);
+    let keepalive = Keepalive::new(times.interval, times.timeout);
     let batch = PendingFlushes::default();
-    let mut rate = MessageRate::new(&context.limits, Instant::now());
+    let mut rate = MessageRate::new(limits, Instant::now());
     if member.as_ref().is_some_and(Member::is_backend) {
         rate.exempt();
     }
@@ -279,6 +280,7 @@ async fn greet(
     let connection = Connection {
         context,
         listener,
+        settings,
         wire,
         reader,
         client,

@@ -4,11 +4,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jackfield_config::{Keepalive, Limits};
-
-use super::NewConnections;
+use super::{LiveSettings, NewConnections};
 use crate::admission::Admission;
 use crate::ended::EndedSessions;
 use crate::generation::CurrentGeneration;
@@ -38,10 +35,8 @@ pub(crate) struct Context {
     pub(crate) shutdown: Arc<Shutdown>,
     /// The limits of new connections.
     pub(crate) new_connections: NewConnections,
-    pub(crate) limits: Limits,
-    pub(crate) keepalive: Keepalive,
-    /// The maximum time from connecting to the end of the handshake.
-    pub(crate) handshake_timeout: Duration,
+    /// The settings that change while connections are open.
+    pub(crate) settings: Arc<LiveSettings>,
     /// The admission of the server's own probe, if there is one.
     pub(crate) probe: Option<ProbeAdmission>,
 }
@@ -66,7 +61,8 @@ impl Context {
 
     /// The context of the probe, with a realm and counters of its own.
     fn probe_context(&self) -> Self {
-        let (generations, limits) = (Arc::clone(&self.generations), self.limits);
+        let generations = Arc::clone(&self.generations);
+        let limits = self.settings.current().limits;
         Self {
             admission: Arc::clone(&self.admission),
             http: Arc::clone(&self.http),
@@ -77,9 +73,7 @@ impl Context {
             ended: Arc::default(),
             shutdown: Arc::clone(&self.shutdown),
             new_connections: NewConnections::new(&limits),
-            limits,
-            keepalive: self.keepalive,
-            handshake_timeout: self.handshake_timeout,
+            settings: Arc::clone(&self.settings),
             probe: None,
         }
     }

@@ -54,6 +54,18 @@ impl Keepalive {
         Self { interval, timeout, timer, awaited: Awaited::Nothing, answered: false, pinged: None }
     }
 
+    /// Replaces the times. The current wait goes on, unless the new interval is over earlier.
+    pub(super) fn set_times(&mut self, interval: Duration, timeout: Duration) {
+        (self.interval, self.timeout) = (interval, timeout);
+        let longest = match self.awaited {
+            Awaited::Nothing => interval,
+            Awaited::Answer | Awaited::Progress { .. } => timeout,
+        };
+        if self.timer.deadline() > Instant::now() + longest {
+            self.set(longest);
+        }
+    }
+
     /// Records a pong. Returns the time since the ping; none if the client answers more often than it
     /// is asked.
     pub(super) fn answered(&mut self) -> Option<Duration> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use jackfield_auth::Authenticated;
 use jackfield_config::{Config, Limits, Rate};
 use tracing::warn;
@@ -19,7 +20,8 @@ use crate::metrics::ConnectionOutcome;
 /// The limits of new connections that are known after their request. [`crate::connection_limit`] has
 /// those that are known before.
 pub(crate) struct NewConnections {
-    rate: ConnectionRate,
+    /// Changes with the settings; new buckets are full.
+    rate: ArcSwap<ConnectionRate>,
     users: Arc<ClientCounts<String>>,
 }
 
@@ -39,13 +41,23 @@ impl NewConnections {
     /// Creates the limits, with no connection counted.
     pub(crate) fn new(limits: &Limits) -> Self {
         let rate = ConnectionRate::new(limits, Instant::now());
-        Self { rate, users: ClientCounts::new(limits.user_connections) }
+        let users = ClientCounts::new(limits.user_connections);
+        Self { rate: ArcSwap::from_pointee(rate), users }
+    }
+
+    /// Follows changed limits.
+    pub(crate) fn follow(&self, before: &Limits, limits: &Limits) {
+        self.users.set_limit(limits.user_connections);
+        let rates = |limits: &Limits| (limits.connection_rate, limits.address_connection_rate);
+        if rates(before) != rates(limits) {
+            self.rate.store(Arc::new(ConnectionRate::new(limits, Instant::now())));
+        }
     }
 
     /// Checks the limits of the client's address, and the rates.
     pub(super) fn check(&self, client: IpAddr, permit: &ConnectionPermit) -> Result<(), Exceeded> {
         permit.count_address(client).map_err(Exceeded::Reached)?;
-        self.rate.take(client, Instant::now()).map_err(Exceeded::Rate)
+        self.rate.load().take(client, Instant::now()).map_err(Exceeded::Rate)
     }
 
     /// Takes a place among the connections of the user, if there is one. The application itself has no

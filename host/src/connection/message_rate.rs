@@ -46,7 +46,7 @@ struct Bucket {
 }
 
 /// The rate of a bucket: tokens a second, and parts of tokens at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BucketRate {
     per_second: i64,
     burst: i64,
@@ -77,6 +77,18 @@ impl MessageRate {
     pub(super) fn exempt(&mut self) {
         (self.messages, self.bytes) = (Bucket::full(None), Bucket::full(None));
         (self.is_exempt, self.is_refusing) = (true, false);
+    }
+
+    /// Follows changed rates: a bucket keeps its missing tokens, and begins full if it had no rate.
+    pub(super) fn follow(&mut self, before: &Limits, limits: &Limits) {
+        if self.is_exempt || rates(before) == rates(limits) {
+            return;
+        }
+        let [messages, bytes] = rates(limits);
+        let [messages_before, bytes_before] = rates(before);
+        self.messages.follow(messages_before, messages);
+        self.bytes.follow(bytes_before, bytes);
+        (self.over_since, self.is_refusing) = (None, false);
     }
 
     /// Takes the tokens of a message. Returns whether it can be handled at once; otherwise
@@ -141,6 +153,16 @@ impl Bucket {
     fn full(rate: Option<BucketRate>) -> Self {
         let tokens = rate.map_or(i64::MAX, |rate| rate.burst);
         Self { tokens, level: tokens }
+    }
+
+    /// Changes the size of the bucket.
+    fn follow(&mut self, before: Option<BucketRate>, rate: Option<BucketRate>) {
+        let full = Self::full(rate);
+        self.tokens = match (before, rate) {
+            (Some(_), Some(rate)) => self.tokens.min(rate.burst),
+            (None, _) | (_, None) => full.tokens,
+        };
+        self.level = self.tokens;
     }
 
     fn refill(&mut self, rate: Option<BucketRate>, time: Duration) {
@@ -311,6 +333,25 @@ mod tests {
         assert!(matches!(excess(20_000), Excess::Delay(_)));
         assert_eq!(excess(21_000), Excess::Close);
         assert_eq!(excess(16 << 20), Excess::Close);
+    }
+
+    #[test]
+    fn a_changed_rate_counts_from_the_next_message_on() {
+        let (wide, narrow) = (limits(1_000, 1_000), limits(10, 5));
+        let (mut rate, mut now) = (MessageRate::new(&wide, Instant::now()), Instant::now());
+        assert!((0..100).all(|_| rate.take(10)));
+        rate.follow(&wide, &narrow);
+        let (handled, _) = flood(&mut rate, &narrow, &mut now, Duration::from_secs(1));
+        assert!((5..=20).contains(&handled), "{handled}");
+        let none = Limits { message_rate: None, ..narrow };
+        rate.follow(&narrow, &none);
+        assert!((0..100_000).all(|_| rate.take(10)));
+        rate.follow(&none, &narrow);
+        assert_eq!((0..100).take_while(|_| rate.take(10)).count(), 5);
+        let mut exempt = MessageRate::new(&wide, now);
+        exempt.exempt();
+        exempt.follow(&wide, &narrow);
+        assert!((0..100_000).all(|_| exempt.take(10)));
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl Reader {
         }
     }
 
+    /// Replaces the maximum size of a message.
+    pub(super) const fn set_max_message_bytes(&mut self, bytes: usize) {
+        self.messages.set_max_message_bytes(bytes);
+    }
+
     /// Waits for the next message. Cancel-safe: it may be dropped and called again.
     pub(super) async fn next(&mut self) -> Received {
         poll_fn(|context| self.poll(context)).await

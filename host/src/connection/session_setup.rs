@@ -75,7 +75,7 @@ impl Connection {
             Ok(proven) => {
                 let place = self.context.new_connections.place(Some(&proven));
                 self.place = place.map_err(|exceeded| {
-                    drop(exceeded.log(&self.context.limits));
+                    drop(exceeded.log(&self.settings.limits));
                     CloseAction::UserLimit { message: exceeded.message() }
                 })?;
                 self.welcome_proven(*asked, &proven)

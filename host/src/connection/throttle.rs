@@ -23,7 +23,7 @@ impl Connection {
     /// Its bytes count as waiting during the pause.
     pub(super) async fn throttle(&mut self, bytes: usize) -> Throttled {
         let now = Instant::now();
-        let (treatment, wait) = match self.rate.excess(&self.context.limits, now) {
+        let (treatment, wait) = match self.rate.excess(&self.settings.limits, now) {
             Excess::None => return Throttled::Handle,
             Excess::Delay(wait) => (Throttled::Handle, Some(wait)),
             Excess::Refuse(wait) => (Throttled::Refuse, wait),

@@ -62,6 +62,12 @@ function warnings(status) {
   if (status.problem_count > 0) {
     add('bad', h('b', {}, `The site has ${count(status.problem_count, 'problem')}. `), `Generation ${status.generation.number} stays in service. `, link('#/reloads', 'See the reload'));
   }
+  if (status.settings.problem_count > 0) {
+    add('bad', h('b', {}, `The settings on disk are refused: ${count(status.settings.problem_count, 'problem')}. `), 'The running settings stay. ', link('#/reloads', 'See the problems'));
+  }
+  if (status.settings.restart_needed.length > 0) {
+    add('warn', h('b', {}, `Settings that wait for a restart: ${status.settings.restart_needed.length}. `), link('#/reloads', 'See which'));
+  }
   for (const { name, circuit_breaker: breaker, store } of status.plugins) {
     const address = `#/plugins/${encodeURIComponent(name)}`;
     if (breaker.state === 'open') add('bad', h('b', {}, `${name}: `), 'its circuit breaker refuses requests. ', link(`${address}/faults`, 'See the faults'));

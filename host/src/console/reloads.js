@@ -17,21 +17,28 @@ export function resultPill(result) {
 }
 
 export function reloads({ signal, shared }) {
-  const reload = shared.changeButton('Reload the site', (button) => change(button, () => post('reload', {}), ({ result, generation }) => (
-    result === 'unchanged' ? 'The site has not changed.' : `Generation ${generation} is in service.`)), { kind: 'primary', sign: 'reloads' });
+  const reload = shared.changeButton('Reload the site', (button) => change(button, () => post('reload', {}), ({ result, generation, settings }) => [
+    result === 'unchanged' ? 'The site has not changed.' : `Generation ${generation} is in service.`,
+    settings?.changed.length > 0 && `Changed settings: ${settings.changed.join(', ')}.`].filter(Boolean).join(' ')), { kind: 'primary', sign: 'reloads' });
   const pending = h('div', { class: 'stack' });
   const list = h('ol', { class: 'timeline' });
+  const notes = h('div', { class: 'stack' });
   let shown;
   shared.onStatus((status) => {
-    const next = JSON.stringify([status.reloads, status.generation.number, status.plugins.map(({ name, shadow, canary, pinned }) => [name, shadow, canary?.share, pinned]), status.loading, status.problem_count]);
+    const next = JSON.stringify([status.reloads, status.settings, status.generation.number, status.plugins.map(({ name, shadow, canary, pinned }) => [name, shadow, canary?.share, pinned]), status.loading, status.problem_count]);
     if (next === shown) return;
     shown = next;
     put(pending, candidates(status), status.loading.length > 0 && h('p', { class: 'note-box' }, `Being loaded: ${status.loading.join(', ')}`));
     pending.hidden = pending.children.length === 0;
-    put(list, status.reloads.map((it) => entry(it, isServing(it, status), shared, signal)));
+    put(notes, settingsNotes(status.settings));
+    notes.hidden = notes.children.length === 0;
+    const ofSite = status.reloads.map((it) => [it.at, entry(it, isServing(it, status), shared, signal)]);
+    const ofSettings = status.settings.reloads.map((it) => [it.at, settingsEntry(it)]);
+    // Times are ISO 8601 in UTC, so texts sort like times.
+    put(list, [...ofSite, ...ofSettings].sort(([a], [b]) => (a < b ? 1 : -1)).map(([, line]) => line));
   }, signal);
-  const title = head('Reloads', 'The last 20, the newest first. Clients stay connected during a reload.', [reload]);
-  return { element: [title, pending, card('Timeline', null, h('div', { class: 'card-body' }, list))] };
+  const title = head('Reloads', 'The last 20 of the site and of the settings, the newest first. Clients stay connected during a reload.', [reload]);
+  return { element: [title, notes, pending, card('Timeline', null, h('div', { class: 'card-body' }, list))] };
 }
 
 /** Shadows and canaries: versions that wait to be promoted or stopped. */
@@ -44,6 +51,30 @@ function candidates({ plugins }) {
     { title: '', kind: 'end', cell: ({ name }) => h('a', { class: 'button small', href: `#/plugins/${encodeURIComponent(name)}/versions` }, 'Results, promote') },
   ];
   return rows.length > 0 && card('Beside the version in service', null, table('Versions beside the one in service', columns, rows));
+}
+
+/** Settings on disk that do not run: refused ones, and those that need a restart. */
+function settingsNotes({ problem_count: problems, problems: shown, restart_needed: restart }) {
+  const refused = problems > 0 && h('div', { class: 'note-box bad' }, h('b', {}, `The settings on disk are refused: ${count(problems, 'problem')}. `), 'The running settings stay.',
+    shown.map(({ text }) => h('pre', { class: 'problem' }, multiline(text))));
+  const needed = restart.length > 0 && h('div', { class: 'note-box warn' }, h('b', {}, 'A restart is needed for '), restartList(restart));
+  return [refused, needed].filter(Boolean);
+}
+
+const restartList = (restart) => restart.map(({ setting, running }, at) => [at > 0 && ', ', h('span', { class: 'mono' }, setting), ` (running: ${running})`]);
+
+const SETTINGS = { applied: ['Settings changed', 'ok'], unchanged: ['Settings read again', 'unchanged'], refused: ['Settings refused', 'failed'] };
+
+/** A reading of the settings in the timeline. */
+function settingsEntry(it) {
+  const [title, style] = SETTINGS[it.result] ?? [it.result, ''];
+  const line = h('div', { class: 'event-head' }, h('b', {}, title), h('span', { class: 'soft' }, it.cause === 'change' ? 'Change of the file' : CAUSES[it.cause] ?? it.cause),
+    h('span', { class: 'when' }, `${clock(it.at)} · took ${duration(it.took_seconds)}`));
+  const more = it.problem_count > it.problems.length && h('p', { class: 'soft small' }, `and ${number(it.problem_count - it.problems.length)} more problems`);
+  return h('li', { class: style }, line,
+    it.changed.length > 0 && h('p', { class: 'small break' }, it.changed.map((name, at) => [at > 0 && ', ', h('span', { class: 'mono' }, name)])),
+    it.restart_needed.length > 0 && h('p', { class: 'small soft break' }, 'needs a restart: ', restartList(it.restart_needed)),
+    it.problems.map(({ text }) => h('pre', { class: 'problem' }, multiline(text))), more);
 }
 
 /** Whether the reload has put the generation in service that serves now. */

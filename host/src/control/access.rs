@@ -6,11 +6,14 @@
 //! `Host`, which a page can choose by its own domain (DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request};
 use jackfield_config::OpenAdminToken;
 use jackfield_text::Untrusted;
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::audit::Caller;
@@ -27,35 +30,84 @@ const MAX_LOGGED_BYTES: usize = 128;
 pub(super) struct TokenAccess {
     /// Whether the address is on the loopback device.
     is_loopback: bool,
-    tokens: BearerTokens<Token>,
+    /// Change with the settings.
+    tokens: ArcSwap<BearerTokens<Arc<Token>>>,
 }
+
+/// The tokens of a listener, for changes of the settings.
+#[derive(Clone)]
+pub(crate) struct AdminTokens(pub(super) Arc<TokenAccess>);
 
 /// The holder of a token, and its rights.
 struct Token {
     name: String,
     read_only: bool,
+    /// Its receivers notice when the token is revoked: the sender is dropped with the token.
+    life: watch::Sender<()>,
+}
+
+/// The end of a token's rights.
+#[derive(Clone, Debug)]
+pub(super) struct Revocation(watch::Receiver<()>);
+
+impl Revocation {
+    /// Waits until the token is revoked.
+    pub(super) async fn revoked(mut self) {
+        // Nothing is ever sent.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+impl AdminTokens {
+    /// Replaces the tokens. Those that stay as they are keep the requests under way; the streams of
+    /// others end.
+    pub(crate) fn replace(&self, tokens: &[OpenAdminToken]) {
+        let before = self.0.tokens.load_full();
+        self.0.tokens.store(Arc::new(bearer_tokens(tokens, Some(&before))));
+    }
+}
+
+/// Makes a set of tokens; one with the text, the name and the rights of one before is the same.
+fn bearer_tokens(
+    tokens: &[OpenAdminToken],
+    before: Option<&BearerTokens<Arc<Token>>>,
+) -> BearerTokens<Arc<Token>> {
+    BearerTokens::new(tokens.iter().map(|OpenAdminToken { name, text, read_only }| {
+        let same = before.and_then(|before| before.of_text(text));
+        let same = same.filter(|it| it.name == *name && it.read_only == *read_only);
+        let token = same.map_or_else(
+            || {
+                let (name, read_only) = (name.clone(), *read_only);
+                Arc::new(Token { name, read_only, life: watch::Sender::new(()) })
+            },
+            Arc::clone,
+        );
+        (text.as_str(), token)
+    }))
 }
 
 impl TokenAccess {
     pub(super) fn new(listen: SocketAddr, tokens: &[OpenAdminToken]) -> Self {
-        let tokens = tokens.iter().map(|OpenAdminToken { name, text, read_only }| {
-            (text.as_str(), Token { name: name.clone(), read_only: *read_only })
-        });
         let is_loopback = listen.ip().to_canonical().is_loopback();
-        Self { is_loopback, tokens: BearerTokens::new(tokens) }
+        Self { is_loopback, tokens: ArcSwap::from_pointee(bearer_tokens(tokens, None)) }
     }
 
-    /// Returns the caller of a request from this address.
+    /// Returns the caller of a request from this address, and the end of its rights.
     ///
     /// # Errors
     /// For a request of a web page, without a known token, or beyond the rights of its token.
-    pub(super) fn check<B>(&self, request: &Request<B>, peer: IpAddr) -> Result<Caller, Problem> {
+    pub(super) fn check<B>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+    ) -> Result<(Caller, Revocation), Problem> {
         self.check_browser(request.headers()).inspect_err(|problem| {
             let origin = shown(request.headers().get(ORIGIN));
             let host = shown(request.headers().get(HOST));
             warn!(name: "admin.denied", %peer, origin, host, "a request to the admin listener is refused: {problem}");
         })?;
-        let token = self.tokens.find(request.headers()).map_err(|error| match error {
+        let tokens = self.tokens.load();
+        let token = tokens.find(request.headers()).map_err(|error| match error {
             BearerError::Missing => Problem::unauthenticated(),
             BearerError::Repeated => Problem::invalid("a request has one `Authorization`"),
             BearerError::Unknown => {
@@ -67,7 +119,8 @@ impl TokenAccess {
         if token.read_only && !is_read {
             return Err(Problem::read_only(&token.name));
         }
-        Ok(Caller::token(&token.name, peer, token.read_only))
+        let caller = Caller::token(&token.name, peer, token.read_only);
+        Ok((caller, Revocation(token.life.subscribe())))
     }
 
     /// Refuses requests to the loopback device by a name that a page can choose; returns the name.

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
-use super::access::TokenAccess;
+use super::access::{AdminTokens, TokenAccess};
 use super::connection::{self, Accepting, Authentication, ConnectionPlaces};
 use super::{Context, RunningListener};
 use crate::log::DIAGNOSIS;
@@ -54,6 +54,10 @@ impl AdminListener {
         }
         let access = Arc::new(TokenAccess::new(address, &tokens));
         Ok(Self { listener, context, access })
+    }
+
+    pub(super) fn tokens(&self) -> AdminTokens {
+        AdminTokens(Arc::clone(&self.access))
     }
 
     /// Serves in a task of its own, until the handle's owner ends it.

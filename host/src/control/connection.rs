@@ -1,6 +1,7 @@
 //! Connection of an operator's client: one request, with limits of time and size for each part of it.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,12 @@ use hyper::service::{HttpService, service_fn};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::Context;
-use super::access::TokenAccess;
+use super::access::{Revocation, TokenAccess};
 use super::audit::Caller;
 use super::console;
 use super::problem::Problem;
@@ -153,11 +154,15 @@ pub(super) enum Authentication {
 }
 
 impl Authentication {
-    fn check<B>(&self, request: &Request<B>) -> Result<Caller, Problem> {
+    /// Returns the caller, and the end of its rights if they can be revoked.
+    fn check<B>(&self, request: &Request<B>) -> Result<(Caller, Option<Revocation>), Problem> {
         match self {
-            Self::Peer(caller) => Ok(caller.clone()),
+            Self::Peer(caller) => Ok((caller.clone(), None)),
             Self::OtherUser => Err(Problem::forbidden()),
-            Self::Token(access, peer) => access.check(request, *peer),
+            Self::Token(access, peer) => {
+                let checked = access.check(request, *peer);
+                checked.map(|(caller, revocation)| (caller, Some(revocation)))
+            }
         }
     }
 
@@ -183,6 +188,8 @@ async fn serve(
     place: &ProvisionalPlace,
 ) {
     let is_whole = Arc::new(Notify::new());
+    // A connection has one request, so one value is sent at most.
+    let (streaming, mut streams) = mpsc::channel(1);
     let service = service_fn(async |request: Request<Incoming>| {
         let checked = match authentication.open(&context, &request) {
             Some(answer) => Err(answer),
@@ -193,7 +200,14 @@ async fn serve(
             let _kept = place.keep();
         }
         let reply = match checked {
-            Ok(caller) => Box::pin(router::answer(&context, &caller, request)).await,
+            Ok((caller, revocation)) => {
+                let reply = Box::pin(router::answer(&context, &caller, request)).await;
+                if let (Reply::Stream(_) | Reply::Lines(_), Some(revocation)) = (&reply, revocation)
+                {
+                    let _first = streaming.try_send(revocation);
+                }
+                reply
+            }
             Err(answer) => answer.into(),
         };
         Ok::<_, Infallible>(match reply {
@@ -205,7 +219,16 @@ async fn serve(
             Reply::Lines(lines) => of_lines(Either::Right(lines)).map(Either::Right),
         })
     });
-    exchange(stream, service, &is_whole, MAX_ANSWER_TIME).await;
+    let revoked = async {
+        match streams.recv().await {
+            Some(revocation) => Revocation::revoked(revocation).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = exchange(stream, service, &is_whole, MAX_ANSWER_TIME) => {}
+        () = revoked => info!(name: "admin.stream_revoked", "a stream of the admin listener ends: its token was revoked"),
+    }
 }
 
 /// Serves the one request of a connection. A complete answer has this time from `is_whole` on;

@@ -46,7 +46,7 @@ pub(super) async fn answer(
     if roles.len() > MAX_ROLES {
         return Err(Problem::invalid(format!("`roles` has at most {MAX_ROLES} roles")));
     }
-    let limits = &context.publishing;
+    let limits = context.settings.current().limits;
     let payload = payload(args.as_deref(), kwargs.as_deref(), limits.depth)?;
     let state = &context.state;
     if state.shutdown.is_requested() {

@@ -13,6 +13,7 @@ use super::Context;
 use super::ended;
 use super::problem::Problem;
 use super::query::Query;
+use super::settings;
 use crate::client_listener::ClientListener;
 use crate::generation::{self, PluginEntry};
 use crate::http::response::Answer;
@@ -64,7 +65,7 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
     let history = reloader.history();
     let (traffic, rates) = state.rates.view();
     let (lanes, stores) = generation.totals();
-    let (settings, in_flight) = (reloader.plugin_settings(), reloader.in_flight());
+    let (limits, in_flight) = (reloader.plugin_settings(), reloader.in_flight());
     let pinned = reloader.versions().pinned();
     let shadows = state.rollout.shadows();
     let shown = plugins.iter().take(MAX_PLUGINS).map(|entry| plugin(entry, &pinned, shadows));
@@ -87,9 +88,9 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
         "loading": names(generation.loading().iter().map(String::as_str)),
         "compiling": compiling(reloader),
         "plugin_totals": {
-            "lanes": { "used": lanes, "limit": settings.lanes },
-            "stores": { "bytes": stores, "limit": settings.stores },
-            "in_flight": { "used": in_flight, "limit": settings.in_flight },
+            "lanes": { "used": lanes, "limit": limits.lanes },
+            "stores": { "bytes": stores, "limit": limits.stores },
+            "in_flight": { "used": in_flight, "limit": limits.in_flight },
         },
         // Whether a plugin can return to an earlier version.
         "keeps_versions": reloader.versions().are_kept(),
@@ -115,6 +116,7 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
         "ended": ended::counts(&state.ended),
         "problem_count": reload_state.problems.len(),
         "failed_since": reload_state.failed_since.map(time),
+        "settings": settings::state(&state.settings),
         "save_error": reloader.versions().unsaved(),
         "reloads": history.iter().map(|record| reload(record)).collect::<Vec<_>>(),
     });

@@ -69,7 +69,7 @@ impl Health {
     }
 
     pub(super) fn answer(&self) -> Answer {
-        let ServerState { reloader, realms, instance_memory, totals, .. } = &*self.0;
+        let ServerState { reloader, settings, realms, instance_memory, totals, .. } = &*self.0;
         let state = reloader.state();
         let phase = self.0.phase();
         let status = match phase {
@@ -86,6 +86,7 @@ impl Health {
             "status": phase.label(),
             "generation": state.generation,
             "reload": if state.problems.is_empty() { "ok" } else { "failed" },
+            "settings": if settings.state().problems.is_empty() { "ok" } else { "refused" },
             "compiling": compiling,
             "sessions": realms.session_count(),
             "instance_memory": {

@@ -16,6 +16,8 @@ use crate::signals::Stop;
 
 /// The task that reloads the site.
 pub(super) const RELOAD: &str = "reload the site";
+/// The task that applies changed settings.
+pub(super) const SETTINGS: &str = "reload the settings";
 /// The tasks of timers.
 pub(super) const TIMERS: &str = "run timers";
 

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{info, warn};
 
-use super::background::{BackgroundTasks, RELOAD, TIMERS};
+use super::background::{BackgroundTasks, RELOAD, SETTINGS, TIMERS};
 use crate::dispatch::InFlight;
 use crate::realms::Realms;
 use crate::shutdown::{self, Shutdown};
@@ -43,6 +43,7 @@ pub(super) async fn drain(
     }
     shutdown.request();
     tasks.abort(RELOAD);
+    tasks.abort(SETTINGS);
     // The accept loop has ended early if there are none; its end has been logged.
     let mut connections = connections.await.unwrap_or_default();
     end_sessions(shutdown, realms).await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use jackfield_config::{Config, Limits, Opened};
 
 use super::ServeError;
@@ -9,12 +10,12 @@ use super::plugins::{OpenedPlugins, open_plugins};
 use crate::admission::{Admission, Files};
 use crate::api::Api;
 use crate::audience::Subscribers;
-use crate::connection::{Context, NewConnections};
+use crate::connection::{Context, LiveSettings, NewConnections};
 use crate::connection_limit::ConnectionLimit;
 use crate::data_folder::DataFolder;
 use crate::ended::EndedSessions;
 use crate::fetch::HttpClient;
-use crate::http::{Demo, Health, Http, MetricsPage};
+use crate::http::{Demo, Health, Http, LiveHttp, MetricsPage};
 use crate::log::PluginLog;
 use crate::metrics::{ConnectionMetrics, HttpMetrics};
 use crate::open_files;
@@ -24,6 +25,7 @@ use crate::realms::Realms;
 use crate::rollout::Rollout;
 use crate::scrape::Scrape;
 use crate::server_state::ServerState;
+use crate::settings::SettingsReloader;
 use crate::shadow::Shadows;
 use crate::shutdown::Shutdown;
 use crate::site::Site;
@@ -82,17 +84,19 @@ impl Parts {
         let counters = Counters::default();
         let (connections, http) = (Arc::clone(&counters.connections), Arc::clone(&counters.http));
         let scrape = Scrape::new(Arc::clone(&state), limit.clone(), connections, http);
-        let page = MetricsPage::new(Arc::clone(&scrape), metrics_token.as_deref());
-        let http = Arc::new(Http {
-            admission: Arc::clone(&admission),
+        let live = LiveHttp {
             api,
-            demo,
-            health: Health(Arc::clone(&state)),
-            metrics_page: config.metrics.enabled.then_some(page),
-            metrics: counters.http,
-            shutdown: Arc::clone(&state.shutdown),
+            metrics_page: metrics_page(config, &scrape, metrics_token.as_deref()),
             idle_timeout: config.api.idle_timeout,
             max_head_bytes: config.limits.handshake_bytes,
+        };
+        let http = Arc::new(Http {
+            admission: Arc::clone(&admission),
+            demo,
+            health: Health(Arc::clone(&state)),
+            metrics: counters.http,
+            shutdown: Arc::clone(&state.shutdown),
+            live: ArcSwap::from_pointee(live),
         });
         let context = context(config, &state, &admission, http, counters.connections);
         Ok(Self { admission, client, shadows, state, limit, scrape, context, api_tokens })
@@ -112,6 +116,7 @@ fn state(
     let traces = Arc::default();
     let realms = Realms::of(config, &reloader.generations(), audience, &traces);
     Ok(Arc::new(ServerState {
+        settings: SettingsReloader::new(),
         rollout: Rollout::new(Arc::clone(&reloader), Arc::clone(shadows)),
         reloader,
         realms: Arc::new(realms.ok_or(ServeError::NoRealm)?),
@@ -136,7 +141,6 @@ fn context(
     http: Arc<Http>,
     metrics: Arc<ConnectionMetrics>,
 ) -> Arc<Context> {
-    let Config { limits, keepalive, handshake_timeout, .. } = *config;
     let mut context = Context {
         admission: Arc::clone(admission),
         http,
@@ -146,10 +150,8 @@ fn context(
         metrics,
         ended: Arc::clone(&state.ended),
         shutdown: Arc::clone(&state.shutdown),
-        new_connections: NewConnections::new(&limits),
-        limits,
-        keepalive,
-        handshake_timeout,
+        new_connections: NewConnections::new(&config.limits),
+        settings: Arc::new(LiveSettings::new(config)),
         probe: None,
     };
     if let Some(probe) = &state.probe {
@@ -160,6 +162,19 @@ fn context(
 
 /// The connection limit: the configured one, or less where the process may open too few files.
 fn connection_limit(limits: &Limits) -> ConnectionLimit {
-    let connections = open_files::connections(limits.connections, open_files::raise_limit());
-    ConnectionLimit::new(connections, limits.address_connections)
+    ConnectionLimit::new(max_connections(limits), limits.address_connections)
+}
+
+/// The configured number of connections, or less where the process may open too few files.
+pub(super) fn max_connections(limits: &Limits) -> usize {
+    open_files::connections(limits.connections, open_files::raise_limit())
+}
+
+/// The page of metrics on the port, if the settings ask for it.
+pub(super) fn metrics_page(
+    config: &Config,
+    scrape: &Arc<Scrape>,
+    token: Option<&String>,
+) -> Option<MetricsPage> {
+    config.metrics.enabled.then(|| MetricsPage::new(Arc::clone(scrape), token))
 }

@@ -1,5 +1,5 @@
 //! Supervision: reports to the service manager about a server that serves: its state, its reloads,
-//! and its liveness.
+//! and its liveness. SIGHUP reloads settings and site.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
 use crate::connection;
 use crate::readiness::ProbeEntrance;
-use crate::reload::{ReloadCause, Reloader};
+use crate::reload::ReloadCause;
+use crate::server_state::ServerState;
 use crate::service_manager::ServiceManager;
 
 /// Starts the tasks of the service manager and of the probe.
@@ -25,9 +26,8 @@ pub(super) fn spawn(
 ) {
     let state = &parts.state;
     let address = places.first.clone();
-    let (reloader, reported) = (Arc::clone(&state.reloader), Arc::clone(&state.reloader));
-    tasks.spawn("report the state", report(Arc::clone(manager), reported, address));
-    tasks.spawn("reload at SIGHUP", reload_at(hangup, reloader, Arc::clone(manager)));
+    tasks.spawn("report the state", report(Arc::clone(manager), Arc::clone(state), address));
+    tasks.spawn("reload at SIGHUP", reload_at(hangup, Arc::clone(state), Arc::clone(manager)));
     if let Some(probe) = &state.probe {
         let entrance = match places.probe {
             Some(address) => ProbeEntrance::Address(address),
@@ -56,13 +56,17 @@ fn inside(parts: &Parts) -> ProbeEntrance {
 
 /// Tells the service manager that the server serves, that the process is alive, and the state after each
 /// reload.
-async fn report(manager: Arc<ServiceManager>, reloader: Arc<Reloader>, address: String) {
+async fn report(manager: Arc<ServiceManager>, state: Arc<ServerState>, address: String) {
     manager.ready();
     tokio::join!(manager.keep_alive(), async {
-        let mut reloads = reloader.reloads();
+        let (mut reloads, mut settings) = (state.reloader.reloads(), state.settings.results());
         loop {
-            manager.status(&state(&reloader, &address));
-            if reloads.changed().await.is_err() {
+            manager.status(&status(&state, &address));
+            let changed = tokio::select! {
+                changed = reloads.changed() => changed,
+                changed = settings.changed() => changed,
+            };
+            if changed.is_err() {
                 return;
             }
         }
@@ -70,25 +74,33 @@ async fn report(manager: Arc<ServiceManager>, reloader: Arc<Reloader>, address: 
 }
 
 /// The state in one line.
-fn state(reloader: &Reloader, address: &str) -> String {
+fn status(state: &ServerState, address: &str) -> String {
+    let ServerState { reloader, settings, .. } = state;
     let (state, generation) = (reloader.state(), reloader.generations().current());
     let routes = generation.routes().routes().len();
     let serving = format!("serving {address}: generation {}, {routes} routes", state.generation);
-    match state.problems.len() {
-        0 => serving,
-        1 => format!("{serving}; the site has a problem, see `jackfield status`"),
-        problems => format!("{serving}; the site has {problems} problems, see `jackfield status`"),
+    let problems = |of: &str, count: usize| match count {
+        0 => None,
+        1 => Some(format!("the {of} a problem")),
+        count => Some(format!("the {of} {count} problems")),
+    };
+    let of_settings = problems("settings have", settings.state().problems.len());
+    let of_site = problems("site has", state.problems.len());
+    let all: Vec<String> = of_settings.into_iter().chain(of_site).collect();
+    if all.is_empty() {
+        serving
+    } else {
+        format!("{serving}; {}, see `jackfield status`", all.join(", "))
     }
 }
 
-/// Reloads the site at each SIGHUP. The stream of a signal ends only with the runtime.
-async fn reload_at(mut hangup: Signal, reloader: Arc<Reloader>, manager: Arc<ServiceManager>) {
+/// Reloads settings and site at each SIGHUP. The stream of a signal ends only with the runtime.
+async fn reload_at(mut hangup: Signal, state: Arc<ServerState>, manager: Arc<ServiceManager>) {
     while hangup.recv().await.is_some() {
         loop {
             manager.reloading();
-            let ticket = reloader.trigger(ReloadCause::Signal);
             tokio::select! {
-                _ended = reloader.answer(ticket) => break,
+                _ended = state.reload(ReloadCause::Signal) => break,
                 // Another one while the site is being read: it is read once more.
                 again = hangup.recv() => if again.is_none() {
                     return;

@@ -68,6 +68,11 @@ impl Protocol {
         Self { dialect, depth: depth.min(MAX_DEPTH), state, prefixes: Prefixes::default() }
     }
 
+    /// Replaces the maximum nesting, as [`Protocol::with_depth`] sets it.
+    pub fn set_max_depth(&mut self, depth: usize) {
+        self.depth = depth.min(MAX_DEPTH);
+    }
+
     /// Protocol version and codec.
     pub const fn dialect(&self) -> Dialect {
         self.dialect

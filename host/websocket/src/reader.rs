@@ -77,6 +77,11 @@ impl MessageReader {
         }
     }
 
+    /// Replaces the maximum size. A message that has begun is checked against it at its next frame.
+    pub const fn set_max_message_bytes(&mut self, max_message_bytes: usize) {
+        self.max_message_bytes = max_message_bytes;
+    }
+
     /// Takes bytes from `input` until a message is complete, or until there are none. Call it
     /// again until it returns `None`: then all input is taken.
     ///

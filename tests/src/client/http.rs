@@ -54,6 +54,25 @@ impl Http {
         self.answer().await
     }
 
+    /// Returns the next line, without its end; `None` at the end of the connection.
+    pub async fn line(&mut self) -> Option<String> {
+        within("a line", async {
+            loop {
+                if let Some(end) = self.ahead.iter().position(|it| *it == b'\n') {
+                    let rest = self.ahead.split_off(end + 1);
+                    let line = std::mem::replace(&mut self.ahead, rest);
+                    return Some(String::from_utf8(line).expect("text").trim_end().to_owned());
+                }
+                // A connection that was cut may be reset.
+                let count = self.tcp.read_buf(&mut self.ahead).await.unwrap_or(0);
+                if count == 0 {
+                    return None;
+                }
+            }
+        })
+        .await
+    }
+
     /// Returns the next complete answer.
     pub async fn answer(&mut self) -> Answer {
         within("an answer", async {

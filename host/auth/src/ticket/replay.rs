@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
@@ -18,7 +18,8 @@ pub(crate) type Mark = [u8; 32];
 pub struct Replays {
     capacity: NonZeroUsize,
     /// A std mutex: nothing is awaited and nothing else is locked while it is held.
-    used: Mutex<Used>,
+    /// Shared with the set before it, if the settings have changed.
+    used: Arc<Mutex<Used>>,
 }
 
 /// Rejection by replay protection.
@@ -48,7 +49,12 @@ struct Used {
 impl Replays {
     /// A set of at most `capacity` tickets, about 150 bytes each.
     pub fn new(capacity: NonZeroUsize) -> Self {
-        Self { capacity, used: Mutex::default() }
+        Self { capacity, used: Arc::default() }
+    }
+
+    /// Shares the used tickets of another set.
+    pub(crate) fn continuing(self, before: &Self) -> Self {
+        Self { used: Arc::clone(&before.used), ..self }
     }
 
     /// Records a verified ticket until `expires`.

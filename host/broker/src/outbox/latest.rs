@@ -56,8 +56,8 @@ impl Outbox {
         }
         let replaced = queue.replace(subscription);
         let frame = if replaced == 0 { frame } else { replacing(replaced).unwrap_or(frame) };
-        if !queue.fits(&frame, self.bounds) {
-            return queue.overflow(self.bounds);
+        if !queue.fits(&frame, self.bounds.get()) {
+            return queue.overflow(self.bounds.get());
         }
         queue.events += 1;
         let number = queue.messages - queue.latest.as_ref().map_or(0, |latest| latest.replaced);

@@ -1,5 +1,5 @@
 //! Generator of the configuration reference for `make docs`: the list of all settings with their
-//! types. A probe acts as a document, follows one path into the schema, and records the type that
+//! types, and whether a running server follows a change. A probe acts as a document, follows one path into the schema, and records the type that
 //! is requested there.
 
 use std::cell::RefCell;
@@ -14,6 +14,9 @@ use serde::de::{
 };
 
 use super::Written;
+use effect::effect;
+
+mod effect;
 
 const LIST: &str = "docs/site/settings.tsv";
 
@@ -48,7 +51,7 @@ fn reference_lists_every_setting() {
     assert_eq!(written, list, "the settings have changed: run this test with ACCEPT=1");
 }
 
-/// Lists the setting at a path, and those below it: `PATH<tab>TYPE`.
+/// Lists the setting at a path, and those below it: `PATH<tab>TYPE<tab>EFFECT`.
 fn describe(path: &mut Vec<String>, list: &mut String) {
     let children: Vec<&str> = match shape(path) {
         Some(Shape::Keys(keys)) => keys.to_vec(),
@@ -81,7 +84,8 @@ fn describe(path: &mut Vec<String>, list: &mut String) {
 }
 
 fn add(list: &mut String, path: &[String], kind: &str) {
-    writeln!(list, "{}\t{kind}", path.join(".").replace(".[]", "[]")).unwrap();
+    let setting = path.join(".").replace(".[]", "[]");
+    writeln!(list, "{setting}\t{kind}\t{}", effect(&setting, kind)).unwrap();
 }
 
 fn choice(values: &[&str]) -> String {

@@ -1,0 +1,355 @@
+//! Changes of settings while a server runs: which of them take effect, and which need a restart.
+//!
+//! [`Config::follow`] compares every field of two configurations. It names all of them without a
+//! wildcard, so that a new setting needs a decision here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Debug, Display};
+
+use jackfield_auth::AuthSettings;
+use jackfield_broker::Bounds;
+use jackfield_routing::Action;
+use jackfield_sandbox::{CompileLimits, PluginPolicy};
+
+use super::{
+    Access, Admin, AdminPlace, Api, Config, Control, ControlSocket, DataFolder, HealthChecks,
+    Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Watch,
+};
+
+/// New settings of a running server.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// The settings from now on: the new ones, and the running values of those that need a restart.
+    pub config: Config,
+    /// The names of the settings that change now.
+    pub changed: Vec<String>,
+    /// The settings that have changed and need a restart.
+    pub restart: Vec<RestartNeeded>,
+}
+
+/// A setting that has changed, and that takes effect at the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartNeeded {
+    /// The name of the setting.
+    pub setting: String,
+    /// Its value until then. No secret needs a restart, so it can be shown.
+    pub running: String,
+}
+
+impl Config {
+    /// Compares new settings with the running ones.
+    pub fn follow(&self, mut next: Self) -> Followed {
+        let mut all = Comparison::default();
+        all.config(self, &mut next);
+        let Comparison { changed, restart } = all;
+        Followed { config: next, changed, restart }
+    }
+}
+
+/// The differences so far.
+#[derive(Default)]
+struct Comparison {
+    changed: Vec<String>,
+    restart: Vec<RestartNeeded>,
+}
+
+impl Comparison {
+    /// A setting that changes while the server runs.
+    fn live<T: PartialEq>(&mut self, setting: &str, running: &T, next: &T) {
+        if running != next {
+            self.changed.push(setting.to_owned());
+        }
+    }
+
+    /// A setting that keeps its value until the next start; `shown` is that value.
+    fn restart<T: Clone + PartialEq, S: Display>(
+        &mut self,
+        setting: &str,
+        running: &T,
+        next: &mut T,
+        shown: impl FnOnce(&T) -> S,
+    ) {
+        if running != next {
+            let running = running.clone();
+            let shown = shown(&running).to_string();
+            self.restart.push(RestartNeeded { setting: setting.to_owned(), running: shown });
+            *next = running;
+        }
+    }
+
+    fn config(&mut self, running: &Config, next: &mut Config) {
+        let Config {
+            listen,
+            listeners,
+            realms,
+            unrouted,
+            access,
+            auth,
+            allow,
+            limits,
+            keepalive,
+            handshake_timeout,
+            shutdown,
+            plugins,
+            watch,
+            log,
+            api,
+            data,
+            control,
+            admin,
+            metrics,
+            health,
+        } = next;
+        self.restart("listen", &running.listen, listen, |it| {
+            it.map_or_else(|| "off".to_owned(), |address| address.to_string())
+        });
+        self.restart("listeners", &running.listeners, listeners, |it| {
+            let places: Vec<String> = it.iter().map(|it| it.place.to_string()).collect();
+            if places.is_empty() { "none".to_owned() } else { places.join(", ") }
+        });
+        self.restart("realms", &running.realms, realms, |it| it.join(", "));
+        self.restart("unrouted", &running.unrouted, unrouted, |it| {
+            format!("{it:?}").to_lowercase()
+        });
+        self.access(&running.access, access);
+        self.auth(&running.auth, auth);
+        for action in Action::ALL {
+            let setting = format!("allow.{}", action.key());
+            let before = running.allow.roles(action).map(<[String]>::to_vec);
+            let mut after = allow.roles(action).map(<[String]>::to_vec);
+            self.restart(&setting, &before, &mut after, |it| list(it.as_deref()));
+        }
+        *allow = running.allow.clone();
+        self.limits(&running.limits, limits);
+        let Keepalive { interval, timeout } = keepalive;
+        self.live("keepalive.interval", &running.keepalive.interval, interval);
+        self.live("keepalive.timeout", &running.keepalive.timeout, timeout);
+        self.live("handshake_timeout", &running.handshake_timeout, handshake_timeout);
+        let ShutdownTimes { wait, spread, grace } = shutdown;
+        self.live("shutdown.wait", &running.shutdown.wait, wait);
+        self.live("shutdown.spread", &running.shutdown.spread, spread);
+        self.live("shutdown.grace", &running.shutdown.grace, grace);
+        self.plugins(&running.plugins, plugins);
+        let Watch { poll, settle } = watch;
+        self.restart("watch.poll", &running.watch.poll, poll, debug);
+        self.restart("watch.settle", &running.watch.settle, settle, debug);
+        let Log { format } = log;
+        self.restart("log.format", &running.log.format, format, |it| {
+            format!("{it:?}").to_lowercase()
+        });
+        self.api(&running.api, api);
+        self.restart("data", &running.data, data, |it| match it {
+            DataFolder::Default => "auto".to_owned(),
+            DataFolder::Off => "off".to_owned(),
+            DataFolder::At(path) => path.display().to_string(),
+        });
+        let Control { socket } = control;
+        self.restart("control.socket", &running.control.socket, socket, |it| match it {
+            ControlSocket::Default => "auto".to_owned(),
+            ControlSocket::Off => "off".to_owned(),
+            ControlSocket::At(path) => path.display().to_string(),
+        });
+        let Admin { listen, tokens } = admin;
+        self.restart("admin.listen", &running.admin.listen, listen, |it| match it {
+            None => "off".to_owned(),
+            Some(AdminPlace::Address(address)) => address.to_string(),
+            Some(AdminPlace::Socket(path)) => path.display().to_string(),
+        });
+        self.live("admin.tokens", &running.admin.tokens, tokens);
+        let Metrics { enabled, token } = metrics;
+        self.live("metrics.enabled", &running.metrics.enabled, enabled);
+        self.live("metrics.token", &running.metrics.token, token);
+        self.health(&running.health, health);
+    }
+
+    fn access(&mut self, running: &Access, next: &Access) {
+        let Access { path, origins, blocked, proxies, https, anonymous } = next;
+        self.live("access.path", &running.path, path);
+        self.live("access.origins", &running.origins, origins);
+        self.live("access.blocked", &running.blocked, blocked);
+        self.live("access.proxies", &running.proxies, proxies);
+        self.live("access.https", &running.https, https);
+        self.live("access.anonymous", &running.anonymous, anonymous);
+    }
+
+    fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {
+        let AuthSettings { tickets, users, jwt } = next;
+        self.live("auth.tickets", &running.tickets, tickets);
+        self.live("auth.users", &running.users, users);
+        self.live("auth.jwt", &running.jwt, jwt);
+    }
+
+    fn limits(&mut self, running: &Limits, next: &mut Limits) {
+        let Limits {
+            message_bytes,
+            depth,
+            handshake_bytes,
+            event_bytes,
+            outbox,
+            outbox_total_bytes,
+            incomplete_bytes,
+            waiting_bytes,
+            publisher_delay,
+            subscriptions,
+            patterns,
+            realm_subscriptions,
+            realm_topics,
+            client_percent,
+            connections,
+            address_connections,
+            user_connections,
+            connection_rate,
+            address_connection_rate,
+            message_rate,
+            byte_rate,
+            rate_grace,
+        } = next;
+        self.live("limits.message", &running.message_bytes, message_bytes);
+        self.live("limits.depth", &running.depth, depth);
+        self.live("limits.handshake", &running.handshake_bytes, handshake_bytes);
+        self.restart("limits.event", &running.event_bytes, event_bytes, debug);
+        let Bounds { bytes, frames, overflow } = outbox;
+        self.live("limits.outbox.bytes", &running.outbox.bytes, bytes);
+        self.live("limits.outbox.messages", &running.outbox.frames, frames);
+        self.live("slow_subscriber", &running.outbox.overflow, overflow);
+        self.restart("limits.outbox.total", &running.outbox_total_bytes, outbox_total_bytes, debug);
+        self.restart("limits.incomplete", &running.incomplete_bytes, incomplete_bytes, debug);
+        self.restart("limits.waiting", &running.waiting_bytes, waiting_bytes, debug);
+        self.live("limits.publisher_delay", &running.publisher_delay, publisher_delay);
+        self.restart("limits.subscriptions", &running.subscriptions, subscriptions, debug);
+        self.restart("limits.patterns", &running.patterns, patterns, debug);
+        self.restart(
+            "limits.realm_subscriptions",
+            &running.realm_subscriptions,
+            realm_subscriptions,
+            debug,
+        );
+        self.restart("limits.realm_topics", &running.realm_topics, realm_topics, debug);
+        self.restart("limits.client_percent", &running.client_percent, client_percent, debug);
+        self.live("limits.connections", &running.connections, connections);
+        self.live("limits.address_connections", &running.address_connections, address_connections);
+        self.live("limits.user_connections", &running.user_connections, user_connections);
+        self.live("limits.connection_rate", &running.connection_rate, connection_rate);
+        self.live(
+            "limits.address_connection_rate",
+            &running.address_connection_rate,
+            address_connection_rate,
+        );
+        self.live("limits.message_rate", &running.message_rate, message_rate);
+        self.live("limits.byte_rate", &running.byte_rate, byte_rate);
+        self.live("limits.rate_grace", &running.rate_grace, rate_grace);
+    }
+
+    fn plugins(&mut self, running: &Plugins, next: &mut Plugins) {
+        let Plugins {
+            cache,
+            compile,
+            compile_in_process,
+            instance_memory,
+            lanes,
+            stores,
+            in_flight,
+            keep_versions,
+            take_back,
+            verify,
+            refuse_downgrades,
+            default,
+            named,
+            default_state,
+            states,
+        } = next;
+        self.restart("plugins.cache", &running.cache, cache, |it| match it {
+            None => "the user's cache folder".to_owned(),
+            Some(path) => path.display().to_string(),
+        });
+        let CompileLimits { memory, cpu, time, at_once } = compile;
+        self.restart("plugins.compile.memory", &running.compile.memory, memory, debug);
+        self.restart("plugins.compile.cpu", &running.compile.cpu, cpu, debug);
+        self.restart("plugins.compile.time", &running.compile.time, time, debug);
+        self.restart("plugins.compile.at_once", &running.compile.at_once, at_once, debug);
+        self.restart(
+            "plugins.compile.in_process",
+            &running.compile_in_process,
+            compile_in_process,
+            debug,
+        );
+        self.restart("plugins.instance_memory", &running.instance_memory, instance_memory, debug);
+        self.restart("plugins.lanes", &running.lanes, lanes, debug);
+        self.restart("plugins.stores", &running.stores, stores, debug);
+        self.restart("plugins.in_flight", &running.in_flight, in_flight, debug);
+        self.restart("plugins.keep_versions", &running.keep_versions, keep_versions, debug);
+        self.restart("plugins.take_back", &running.take_back, take_back, |it| match it {
+            None => "off".to_owned(),
+            Some(within) => format!("within {within:?}"),
+        });
+        self.restart("plugins.verify", &running.verify, verify, |it| {
+            let keys: Vec<String> = it.iter().map(|key| key.number().to_string()).collect();
+            if keys.is_empty() { "no keys".to_owned() } else { keys.join(", ") }
+        });
+        self.restart(
+            "plugins.refuse_downgrades",
+            &running.refuse_downgrades,
+            refuse_downgrades,
+            debug,
+        );
+        self.restart("plugins.default", &running.default, default, |_| UNCHANGED);
+        self.policies((&running.named, &running.default), named);
+        let state = |mode: &Option<_>| mode.map_or("auto", jackfield_sandbox::StateMode::label);
+        self.restart("plugins.default.state", &running.default_state, default_state, state);
+        let names: BTreeSet<String> = running.states.keys().chain(states.keys()).cloned().collect();
+        for name in names {
+            let setting = format!("plugins.named.{name}.state");
+            let mut after = states.get(&name).copied();
+            self.restart(&setting, &running.states.get(&name).copied(), &mut after, state);
+        }
+        *states = running.states.clone();
+    }
+
+    /// Policies by name, each with the default in force with it.
+    fn policies(
+        &mut self,
+        (running, default): (&BTreeMap<String, PluginPolicy>, &PluginPolicy),
+        next: &mut BTreeMap<String, PluginPolicy>,
+    ) {
+        let names: BTreeSet<String> = running.keys().chain(next.keys()).cloned().collect();
+        for name in names {
+            let setting = format!("plugins.named.{name}");
+            let mut after = next.get(&name).unwrap_or(default).clone();
+            let before = running.get(&name).unwrap_or(default);
+            self.restart(&setting, before, &mut after, |_| UNCHANGED);
+        }
+        next.clone_from(running);
+    }
+
+    fn api(&mut self, running: &Api, next: &Api) {
+        let Api { tokens, body, batch, requests, body_timeout, idle_timeout } = next;
+        self.live("api.tokens", &running.tokens, tokens);
+        self.live("api.body", &running.body, body);
+        self.live("api.batch", &running.batch, batch);
+        self.live("api.requests", &running.requests, requests);
+        self.live("api.body_timeout", &running.body_timeout, body_timeout);
+        self.live("api.idle_timeout", &running.idle_timeout, idle_timeout);
+    }
+
+    fn health(&mut self, running: &HealthChecks, next: &mut HealthChecks) {
+        let HealthChecks { probe } = next;
+        self.restart("health.probe", &running.probe, probe, |it| match it {
+            None => "off".to_owned(),
+            Some(times) => format!("every {:?}, within {:?}", times.interval, times.timeout),
+        });
+    }
+}
+
+/// The value of a map, which would be long.
+const UNCHANGED: &str = "as at the start";
+
+fn debug<T: Debug>(value: &T) -> String {
+    format!("{value:?}")
+}
+
+fn list(roles: Option<&[String]>) -> String {
+    roles.map_or_else(|| "all roles".to_owned(), |roles| format!("[{}]", roles.join(", ")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Source of the settings of a running server: where they were found at the start, and the changes that
+//! the command has made to them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use jackfield_config::{Config, FILE_NAME, Opened, Opening, SecretDigests, Settings, Sources};
+use jackfield_yaml::Diagnosis;
+
+use super::files::WatchedFile;
+use crate::admission::Files;
+
+/// Where the settings come from.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingsSource {
+    sources: Sources,
+    site: PathBuf,
+    /// The address of `--listen`.
+    listen: Option<SocketAddr>,
+    /// Whether signatures are ignored, as `jackfield dev` does.
+    accepts_unsigned: bool,
+    /// Whether the running settings come from a file with content. Without it, the defaults would
+    /// apply, and those have no authentication: a removed file is refused.
+    has_content: bool,
+}
+
+/// Settings that can take effect.
+pub(crate) struct OpenedSettings {
+    pub(crate) config: Config,
+    pub(crate) opened: Opened,
+    /// The state of the files of users and keys before they were opened.
+    pub(crate) files: Files,
+    pub(crate) digests: SecretDigests,
+}
+
+/// The settings on disk, or their problems.
+pub(super) struct Reading {
+    pub(super) result: Result<OpenedSettings, Vec<String>>,
+    /// The files to watch, as they were before they were read.
+    pub(super) watched: Vec<WatchedFile>,
+    /// Whether they come from a file with content.
+    pub(super) has_content: bool,
+}
+
+/// The kind of the file of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileKind {
+    Missing,
+    Empty,
+    /// A pipe or a device: its content can be read once.
+    Once,
+    Other,
+}
+
+impl SettingsSource {
+    pub(crate) fn new(sources: Sources, site: &Path, listen: Option<SocketAddr>) -> Self {
+        let site = site.to_owned();
+        let mut source =
+            Self { sources, site, listen, accepts_unsigned: false, has_content: false };
+        source.has_content = matches!(source.kind(), FileKind::Other | FileKind::Once);
+        source
+    }
+
+    /// Ignores signatures.
+    pub(crate) fn accept_unsigned(&mut self) {
+        self.accepts_unsigned = true;
+    }
+
+    /// The file of the settings, which may not exist.
+    fn path(&self) -> PathBuf {
+        self.sources.file.clone().unwrap_or_else(|| self.site.join(FILE_NAME))
+    }
+
+    /// Finds the settings. It blocks.
+    pub(crate) fn find(&self) -> Settings {
+        let mut settings = Config::find(&self.sources, &self.site);
+        let config = &mut settings.config;
+        config.listen = self.listen.or(config.listen);
+        if self.accepts_unsigned {
+            config.plugins.verify.clear();
+            config.plugins.refuse_downgrades = false;
+        }
+        settings
+    }
+
+    /// The file to watch, before it is read; none if its content can be read once. It blocks.
+    pub(crate) fn watched_file(&self) -> Option<WatchedFile> {
+        (self.kind() != FileKind::Once).then(|| WatchedFile::now(self.path()))
+    }
+
+    /// Reads, validates and opens the settings. It blocks, and needs a runtime.
+    pub(super) fn open(&self) -> Reading {
+        let mut watched: Vec<WatchedFile> = self.watched_file().into_iter().collect();
+        if let Some(problem) = self.unusable() {
+            return Reading { result: Err(vec![problem.to_string()]), watched, has_content: true };
+        }
+        let has_content = self.kind() == FileKind::Other;
+        let settings = self.find();
+        watched.extend(WatchedFile::of_secrets(&settings.config));
+        let files = Files::new(&settings.config.auth);
+        let digests = settings.config.secret_digests();
+        let Opening { opened, problems, absent, .. } = settings.open();
+        let Settings { config, problems: wrongs, .. } = settings;
+        let problems = [wrongs, problems, absent].concat();
+        let result = match opened {
+            Some(opened) if problems.is_empty() => {
+                Ok(OpenedSettings { config, opened, files, digests })
+            }
+            Some(_) | None => {
+                // The users or keys may be what is missing.
+                let of_auth = config.auth.files();
+                watched
+                    .extend(of_auth.iter().map(|(_, path)| WatchedFile::now((*path).to_owned())));
+                Err(problems.iter().map(ToString::to_string).collect())
+            }
+        };
+        Reading { result, watched, has_content }
+    }
+
+    /// Records that settings of a file with content run.
+    pub(super) fn accept_content(&mut self) {
+        self.has_content = true;
+    }
+
+    /// The reason for which the file is not read.
+    fn unusable(&self) -> Option<Diagnosis> {
+        let (message, help) = match self.kind() {
+            FileKind::Other => return None,
+            FileKind::Missing | FileKind::Empty if !self.has_content => return None,
+            FileKind::Missing => (
+                "the file of the settings is gone",
+                "put it back; to return to the defaults, write a file with a comment alone",
+            ),
+            FileKind::Empty => (
+                "the file of the settings is empty",
+                "write its settings again; to return to the defaults, write a comment alone",
+            ),
+            FileKind::Once => (
+                "the settings come from a pipe or a device, which cannot be read again",
+                "name a regular file with --config, or restart the server",
+            ),
+        };
+        let problem = Diagnosis::without_place(self.path().display().to_string(), message);
+        Some(problem.with_help(help))
+    }
+
+    fn kind(&self) -> FileKind {
+        match std::fs::metadata(self.path()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => FileKind::Missing,
+            Ok(metadata) if metadata.is_file() && metadata.len() == 0 => FileKind::Empty,
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => FileKind::Once,
+            Ok(_) | Err(_) => FileKind::Other,
+        }
+    }
+}
