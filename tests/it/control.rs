@@ -282,9 +282,10 @@ struct Compiling {
 impl Compiling {
     fn stopped(site: &Site) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let (mut server, _file) =
+        let (mut server, file) =
             Server::begin(site.path(), "watch: { settle: 20ms }\n", cache.path());
         server.listens();
+        server.keep(file);
         site.write(".v/versioned.wasm", slowed(&component(1), 20));
         site.write(".v/websocket_routing.yml", VERSIONED_ROUTES);
         std::fs::rename(site.file(".v"), site.file("v")).unwrap();

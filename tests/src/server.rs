@@ -181,6 +181,11 @@ impl Server {
         Self { addr, process, stdout, log, config: None, _state: state }
     }
 
+    /// Keeps the file of [`Self::begin`] for the server, which follows it.
+    pub fn keep(&mut self, config: tempfile::NamedTempFile) {
+        self.config = Some(config);
+    }
+
     /// Replaces the configuration that the server was started with.
     #[track_caller]
     pub fn reconfigure(&self, config: &str) {

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::{changed, page};
+use crate::control::status;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::socket::Ending;
 use jackfield_tests::client::v1::Reach;
@@ -26,6 +27,8 @@ async fn connections_beyond_a_lowered_limit_stay() {
     }
     open.truncate(1);
     server.until_health("sessions", 1);
+    // The place of a connection is free a moment after its session.
+    while status(&server).await["connections"]["open"] != 1 {}
     page(&server, 6).await.unwrap();
     changed(
         &server,
