@@ -16,6 +16,7 @@ use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use crate::client_certificate::CertificateUser;
 use crate::client_listener::ClientListener;
 use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 
@@ -117,6 +118,7 @@ impl Admission {
         peer: IpAddr,
         may_follow: bool,
         listener: &ClientListener,
+        certificate: Option<&CertificateUser>,
     ) -> Result<Admitted, Rejection> {
         let (rules, auth) = (self.rules.load_full(), self.auth.load_full());
         let methods = Methods { auth: &auth, listener };
@@ -130,6 +132,11 @@ impl Admission {
             Some(proof) if methods.take_proofs() => {
                 let client = self.client(&visitor.forwarded, peer).unwrap_or(peer);
                 let proven = methods.prove(proof, client).await?;
+                Ok(Admitted { proven: Some(proven), must_prove })
+            }
+            // A ticket or a token says more than the certificate of a program or a machine.
+            Some(_) | None if let Some(user) = certificate => {
+                let proven = user.clone().map_err(Rejection::proof)?;
                 Ok(Admitted { proven: Some(proven), must_prove })
             }
             // Without a configured method, a ticket counts as none.
@@ -175,7 +182,7 @@ impl Admission {
         listener: &ClientListener,
     ) -> Result<(), Rejection> {
         self.check_address(&visitor.forwarded, peer)?;
-        self.check_transport(&visitor.forwarded, peer)?;
+        self.check_transport(&visitor.forwarded, peer, listener)?;
         let rules = self.rules.load();
         let path = listener.rules.path.as_ref().unwrap_or(&rules.path);
         if !is_below(&visitor.path, path) {
@@ -219,11 +226,16 @@ impl Admission {
         &self,
         forwarded: &Forwarded,
         peer: IpAddr,
+        listener: &ClientListener,
     ) -> Result<(), Rejection> {
         let rules = self.rules.load();
         let through_proxy = rules.proxies.contain(peer);
-        let is_secure = forwarded.proto.as_deref().is_some_and(is_https);
-        if rules.https && !(through_proxy && is_secure) {
+        // A proxy may speak TLS to the server, and nothing to the client.
+        let is_secure = match forwarded.proto.as_deref().filter(|_| through_proxy) {
+            Some(proto) => is_https(proto),
+            None => listener.is_encrypted() && !through_proxy,
+        };
+        if rules.https && !is_secure {
             let refusal = Refusal::new("403 Forbidden", HTTPS_REQUIRED);
             let reason = format!("{peer} did not come through HTTPS, as `https` demands");
             return Err(Rejection { refusal, reason, rule: Rule::Transport });

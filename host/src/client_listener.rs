@@ -1,6 +1,10 @@
 //! A listener for clients, as its connections see it: its name and its rules.
 
+use std::sync::Arc;
+
 use jackfield_config::ListenerRules;
+
+use crate::listener_tls::ListenerTls;
 
 /// A listener for clients.
 #[derive(Debug)]
@@ -11,12 +15,20 @@ pub(crate) struct ClientListener {
     pub(crate) url: String,
     /// The rules, which go before those of `access`.
     pub(crate) rules: ListenerRules,
+    /// TLS, if it is encrypted.
+    pub(crate) tls: Option<Arc<ListenerTls>>,
 }
 
 impl ClientListener {
     /// The listener of connections that the server makes to itself.
     pub(crate) fn of_probe() -> Self {
-        Self { name: None, url: "inside".to_owned(), rules: ListenerRules::default() }
+        let rules = ListenerRules::default();
+        Self { name: None, url: "inside".to_owned(), rules, tls: None }
+    }
+
+    /// Whether its connections are encrypted.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// The address or the path, as settings name it.

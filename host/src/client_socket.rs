@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, recv};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -95,6 +96,22 @@ impl ClientSocket {
             stream.try_io(Interest::READABLE, || once(&SockRef::from(stream)))
         });
         read
+    }
+
+    /// Waits for the first byte, and leaves it in the socket; `None` at the end.
+    pub(crate) async fn peek(&self) -> io::Result<Option<u8>> {
+        loop {
+            self.readable().await?;
+            let mut byte = [0];
+            let peeked = either!(self, stream => stream.try_io(Interest::READABLE, || {
+                Ok(recv(stream, &mut byte, RecvFlags::PEEK)?.1)
+            }));
+            match peeked {
+                Ok(count) => return Ok((count > 0).then_some(byte[0])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Reads available bytes.

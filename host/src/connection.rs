@@ -45,6 +45,7 @@ mod message_rate;
 mod reader;
 mod session_setup;
 mod throttle;
+mod tls_handshake;
 
 use cancel::{Counts, ReadAhead};
 pub(crate) use close::DisconnectReason;

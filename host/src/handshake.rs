@@ -27,6 +27,9 @@ pub(crate) struct Upgrade {
     pub(crate) early: Vec<u8>,
 }
 
+/// The first byte of a TLS connection: a record of the handshake.
+pub(crate) const HANDSHAKE_RECORD: u8 = 0x16;
+
 /// A request head that was read to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
@@ -34,6 +37,8 @@ pub(crate) enum Opening {
     Upgrade(Upgrade),
     /// Something else, for [`crate::http`]: all that was read.
     Plain(Vec<u8>),
+    /// TLS, within which there is no other.
+    Tls,
 }
 
 /// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
@@ -89,6 +94,9 @@ pub(crate) async fn read(
 
 /// What the bytes ask for, or none while the head is not complete.
 fn parse(bytes: &[u8], protocols: Protocols) -> Option<Result<Opening, Refusal>> {
+    if bytes.first() == Some(&HANDSHAKE_RECORD) {
+        return Some(Ok(Opening::Tls));
+    }
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(bytes) {
@@ -163,6 +171,12 @@ impl Refusal {
     /// A header that has one value was sent with several.
     pub(crate) fn repeated(name: &str) -> Self {
         Self::new("400 Bad Request", format!("the header {name} is there more than once: send one"))
+    }
+
+    /// The client speaks TLS, and the listener does not.
+    pub(crate) fn plain_alone() -> Self {
+        let message = "this port speaks no TLS: connect with http:// or ws://";
+        Self::new("400 Bad Request", message)
     }
 
     /// There is no generation yet that could serve.

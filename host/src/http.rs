@@ -28,7 +28,8 @@ use tracing::warn;
 
 use crate::admission::{Admission, Rejection};
 use crate::api::{self, Api};
-use crate::client_socket::ClientSocket;
+use crate::client_listener::ClientListener;
+use crate::client_stream::ClientStream;
 use crate::handshake::{Forwarded, Refusal, repeated};
 use crate::linger::Linger;
 use crate::metrics::{Endpoint, HttpMetrics};
@@ -107,10 +108,11 @@ impl Http {
     /// When the connection broke, or was not HTTP.
     pub(crate) async fn serve(
         &self,
-        stream: ClientSocket,
+        stream: ClientStream,
         head: Vec<u8>,
         keep_alive: bool,
-    ) -> io::Result<Option<(ClientSocket, Vec<u8>)>> {
+        listener: &ClientListener,
+    ) -> io::Result<Option<(ClientStream, Vec<u8>)>> {
         let (hand_back, mut upgrade) = mpsc::channel(1);
         let peer = stream.peer()?;
         let service = service_fn(|request: Request<Incoming>| {
@@ -122,7 +124,7 @@ impl Http {
                     return std::future::pending().await;
                 }
                 let endpoint = Endpoint::of(request.uri().path());
-                let answer = self.answer(request, peer).await;
+                let answer = self.answer(request, peer, listener).await;
                 self.metrics.answered(endpoint, answer.status());
                 Ok::<_, Infallible>(answer.response())
             })
@@ -166,13 +168,18 @@ impl Http {
         served.map(|()| None).map_err(io::Error::other)
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        listener: &ClientListener,
+    ) -> Answer {
         // Of a connection's first request, the handshake has looked.
         if let Some(name) = repeated(request.headers().iter().map(|(name, _)| name.as_str())) {
             let message = Refusal::repeated(name).message;
             return Answer::text(StatusCode::BAD_REQUEST, message + "\n");
         }
-        if let Err(denial) = self.check(&request, peer) {
+        if let Err(denial) = self.check(&request, peer, listener) {
             let text = format!("{}\n", denial.refusal.message);
             warn!(name: "http.denied", "request refused: {}", denial.reason);
             return Answer::text(StatusCode::FORBIDDEN, text);
@@ -216,13 +223,18 @@ impl Http {
     }
 
     /// Applies the access rules to a request. Only the API receives and returns secrets.
-    fn check(&self, request: &Request<Incoming>, peer: IpAddr) -> Result<(), Rejection> {
+    fn check(
+        &self,
+        request: &Request<Incoming>,
+        peer: IpAddr,
+        listener: &ClientListener,
+    ) -> Result<(), Rejection> {
         let fields =
             request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let forwarded = Forwarded::of(fields);
         self.admission.check_address(&forwarded, peer)?;
         if is_api(request.uri().path()) {
-            self.admission.check_transport(&forwarded, peer)?;
+            self.admission.check_transport(&forwarded, peer, listener)?;
         }
         Ok(())
     }
@@ -242,7 +254,7 @@ impl Http {
 }
 
 /// Answers a request that was refused before it could be served.
-pub(crate) async fn refuse(mut stream: ClientSocket, refusal: &Refusal) {
+pub(crate) async fn refuse(mut stream: ClientStream, refusal: &Refusal) {
     let Refusal { status, message, header } = refusal;
     let length = message.len() + 1;
     let response = format!(

@@ -182,8 +182,8 @@ mod tests {
     use super::*;
 
     fn listener(name: Option<&str>, place: ListenerPlace) -> ListenerSettings {
-        let rules = jackfield_config::ListenerRules::default();
-        ListenerSettings { name: name.map(str::to_owned), place, rules }
+        let simple = ListenerSettings::simple("127.0.0.1:1".parse().unwrap());
+        ListenerSettings { name: name.map(str::to_owned), place, ..simple }
     }
 
     fn at(address: &str) -> ListenerPlace {

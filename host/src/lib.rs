@@ -15,7 +15,9 @@
 //!   upgrades; [`admission`]: access rules;
 //! - [`api`]: the HTTP API; [`bearer`]: tokens of requests;
 //! - [`connection`]: one connection, from accept to close; [`client_socket`]: its socket;
-//!   [`client_listener`]: the listener that has accepted it; [`transport`]: its outbox; [`rates`]:
+//!   [`client_listener`]: the listener that has accepted it; [`listener_tls`]: its certificates;
+//!   [`client_certificate`]: users of clients with one;
+//!   [`client_stream`]: TLS over it; [`transport`]: its outbox; [`rates`]:
 //!   of messages and bytes; [`frame`]: outgoing WebSocket frames; [`close_uri`]: URIs of closes;
 //!   [`linger`]: the close after an answer; [`write_timeout`]: the end of clients that do not read;
 //!   [`connection_end`]: the reasons of ends; [`ended`]: the last sessions that have ended; [`ids`]:
@@ -56,10 +58,12 @@ mod backpressure;
 mod bearer;
 mod bundle;
 pub mod cli;
+mod client_certificate;
 mod client_counts;
 mod client_listener;
 mod client_network;
 mod client_socket;
+mod client_stream;
 mod close_uri;
 mod compiler;
 mod connection;
@@ -81,6 +85,7 @@ mod http;
 mod ids;
 mod inherited_sockets;
 mod linger;
+mod listener_tls;
 mod lock_file;
 mod log;
 mod metrics;

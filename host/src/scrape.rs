@@ -18,6 +18,7 @@ use tokio::task::JoinError;
 
 use crate::connection_end::ConnectionEnd;
 use crate::connection_limit::ConnectionLimit;
+use crate::listener_tls::ListenerTls;
 use crate::metrics::{CodecLabel, ConnectionMetrics, HttpMetrics};
 use crate::server_state::ServerState;
 
@@ -27,6 +28,8 @@ pub(crate) struct Scrape {
     connections: ConnectionLimit,
     connection_metrics: Arc<ConnectionMetrics>,
     http_metrics: Arc<HttpMetrics>,
+    /// TLS of listeners.
+    tls: Vec<Arc<ListenerTls>>,
     started: SystemTime,
     /// One scrape at a time: a page can have a megabyte.
     turn: Semaphore,
@@ -41,9 +44,11 @@ impl Scrape {
         connections: ConnectionLimit,
         connection_metrics: Arc<ConnectionMetrics>,
         http_metrics: Arc<HttpMetrics>,
+        tls: &[Option<Arc<ListenerTls>>],
     ) -> Arc<Self> {
+        let tls = tls.iter().flatten().cloned().collect();
         let (started, turn) = (SystemTime::now(), Semaphore::new(1));
-        Arc::new(Self { state, connections, connection_metrics, http_metrics, started, turn })
+        Arc::new(Self { state, connections, connection_metrics, http_metrics, tls, started, turn })
     }
 
     /// Writes the page, on a thread of its own: it looks at each connection.
@@ -63,6 +68,7 @@ impl Scrape {
         page.sample(&catalogue::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1);
         self.write_site(&mut page);
         self.write_connections(&mut page);
+        self.write_certificates(&mut page);
         self.write_traffic(&mut page);
         self.write_realms(&mut page);
         self.write_requests(&mut page);
@@ -127,6 +133,22 @@ impl Scrape {
         for (endpoint, class, count) in self.http_metrics.requests() {
             let labels = [endpoint.label(), class.label()];
             page.sample(&catalogue::HTTP_REQUESTS, &labels, count);
+        }
+    }
+
+    fn write_certificates(&self, page: &mut Page) {
+        page.begin(&catalogue::CERTIFICATE_EXPIRY);
+        for tls in &self.tls {
+            for (file, certificate) in tls.certificates() {
+                let labels = [tls.listener(), &file.display().to_string()];
+                page.sample(&catalogue::CERTIFICATE_EXPIRY, &labels, certificate.seconds_left());
+            }
+        }
+        page.begin(&catalogue::CERTIFICATE_RELOADS);
+        for tls in &self.tls {
+            for (outcome, count) in ["ok", "failed"].into_iter().zip(tls.reloads()) {
+                page.sample(&catalogue::CERTIFICATE_RELOADS, &[tls.listener(), outcome], count);
+            }
         }
     }
 

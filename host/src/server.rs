@@ -20,6 +20,7 @@ use crate::control::{self, ListenError, Listeners};
 use crate::data_folder::{self, DataFolder, DataFolderError};
 use crate::http::Demo;
 use crate::inherited_sockets::{InheritedError, InheritedSockets};
+use crate::listener_tls::ListenerTls;
 use crate::log::{PluginLog, list};
 use crate::plugin_stores::OpenStoresError;
 use crate::service_manager::ServiceManager;
@@ -168,11 +169,12 @@ pub(crate) async fn serve(
     // Until the end of the server, as it has the lock.
     let data = open_data(&config, site.path()).await?;
     let admin_tokens = std::mem::take(&mut opened.admin_tokens);
-    let inputs = Inputs { site, opened, files, plugin_log, demo, data: data.as_ref() };
+    let tls = ListenerTls::all(&config, std::mem::take(&mut opened.tls));
+    let inputs = Inputs { site, opened, files, plugin_log, demo, data: data.as_ref(), tls: &tls };
     let parts = Parts::build(&config, inputs).await?;
     let Parts { state, limit, scrape, context, .. } = &parts;
 
-    let listeners = listening::open(&config, sockets)?;
+    let listeners = listening::open(&config, &tls, sockets)?;
     let places = Places::of(&listeners);
     let scrape = Arc::clone(scrape);
     let control = control::Context::new(
@@ -201,6 +203,9 @@ pub(crate) async fn serve(
             background::spawn(&mut tasks, &parts);
             let follower = settings.follower(Arc::clone(&state.settings), config.clone());
             tasks.spawn(SETTINGS, live.follow(follower));
+            for tls in tls.into_iter().flatten() {
+                tasks.spawn("follow certificates", async move { tls.follow().await });
+            }
             supervision::spawn(&mut tasks, &manager, &parts, hangup, &places);
             info!(name: "server.serving", address, realms = ?list(&config.realms), "serving");
             report(&places, parts.api_tokens.as_deref(), demo, announce);

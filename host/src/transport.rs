@@ -7,7 +7,7 @@
 //! The reader's answers (pongs, close frames) go to the outbox as well.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,19 +21,24 @@ use jackfield_wamp::dialect::Dialect;
 use tokio::sync::Notify;
 
 use crate::client_socket::ClientSocket;
+use crate::client_stream::ClientStream;
 use crate::close_uri;
 
 mod backlog;
+mod tls_session;
 mod totals;
 mod traffic;
 
 pub(crate) use backlog::{Held, Part};
+use tls_session::{TlsRead, TlsSession, TlsSink};
 pub(crate) use totals::ConnectionTotals;
 use traffic::Traffic;
 
 /// A socket and its outbox.
 pub(crate) struct WebSocketTransport {
-    stream: ClientSocket,
+    socket: ClientSocket,
+    /// Encryption; `None` writes frames to the socket as they are.
+    tls: Option<Box<TlsSession>>,
     outbox: Arc<Outbox>,
     dialect: Dialect,
     /// Bytes read so far. Only the connection's own task writes it.
@@ -64,14 +69,16 @@ struct SessionClient {
 
 impl WebSocketTransport {
     pub(crate) fn new(
-        stream: ClientSocket,
+        stream: ClientStream,
         dialect: Dialect,
         bounds: Bounds,
         totals: &Arc<ConnectionTotals>,
     ) -> Arc<Self> {
+        let (socket, session) = stream.into_parts();
         let number = totals.number();
         let wire = Arc::new(Self {
-            stream,
+            socket,
+            tls: session.map(|session| Box::new(TlsSession::new(session))),
             outbox: Arc::new(Outbox::counted(bounds, Arc::clone(&totals.outboxes))),
             dialect,
             read: AtomicU64::new(0),
@@ -90,7 +97,7 @@ impl WebSocketTransport {
 
     /// Enables TCP keepalive after this idle time, to detect a peer that has vanished.
     pub(crate) fn probe_when_silent_for(&self, time: Duration) {
-        self.stream.probe_when_silent_for(time);
+        self.socket.probe_when_silent_for(time);
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
@@ -100,16 +107,22 @@ impl WebSocketTransport {
     /// Writes the handshake response. One write is enough for a new socket, as a rule.
     pub(crate) async fn greet(&self, response: &[u8]) -> io::Result<()> {
         let mut rest = response;
-        while !rest.is_empty() {
-            self.stream.writable().await?;
-            match self.stream.try_write(rest) {
+        loop {
+            self.socket.writable().await?;
+            let written = match &self.tls {
+                None if rest.is_empty() => return Ok(()),
+                None => self.socket.try_write(rest),
+                Some(tls) if rest.is_empty() => tls.flush(&self.socket).map(|()| 0),
+                Some(tls) => tls.write(&[IoSlice::new(rest)], &self.socket),
+            };
+            match written {
+                Ok(0) if rest.is_empty() => return Ok(()),
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     /// Queues a frame of this connection itself, and writes it.
@@ -216,21 +229,24 @@ impl WebSocketTransport {
         if !self.outbox.is_blocked() {
             return std::future::pending().await;
         }
-        self.stream.writable().await?;
+        self.socket.writable().await?;
         self.write().map(drop)
     }
 
     /// Writes everything in the outbox.
     pub(crate) async fn write_all(&self) -> io::Result<()> {
         while self.write()? == Drained::Blocked {
-            self.stream.writable().await?;
+            self.socket.writable().await?;
         }
         Ok(())
     }
 
     /// Shuts down the write side: the peer reads everything in flight, and then the end.
     pub(crate) fn shut(&self) {
-        self.stream.shut();
+        if let Some(tls) = &self.tls {
+            tls.close(&self.socket);
+        }
+        self.socket.shut();
     }
 
     /// Reads and discards data until the peer closes. Dropping a socket with unread data would
@@ -238,10 +254,10 @@ impl WebSocketTransport {
     pub(crate) async fn read_out(&self) {
         let mut waste = [0; 512];
         loop {
-            if self.stream.readable().await.is_err() {
+            if self.socket.readable().await.is_err() {
                 return;
             }
-            match self.stream.try_read(&mut waste) {
+            match self.socket.try_read(&mut waste) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -251,11 +267,15 @@ impl WebSocketTransport {
     }
 
     fn write(&self) -> io::Result<Drained> {
-        self.outbox.drain(|slices| match slices {
-            // Cheaper than a vectored write.
-            [slice] => self.stream.try_write(slice),
-            slices => self.stream.try_write_vectored(slices),
-        })
+        let Self { outbox, socket, tls, .. } = self;
+        match tls {
+            None => outbox.drain(|slices| match slices {
+                // Cheaper than a vectored write.
+                [slice] => socket.try_write(slice),
+                slices => socket.try_write_vectored(slices),
+            }),
+            Some(session) => outbox.drain_into(TlsSink { session, socket }),
+        }
     }
 
     /// Reads available bytes and passes them to `take`, or registers the task to be woken when there
@@ -266,7 +286,10 @@ impl WebSocketTransport {
         take: impl FnOnce(&[u8]) -> T,
     ) -> Poll<io::Result<Option<T>>> {
         INCOMING.with_borrow_mut(|incoming| {
-            let count = ready!(self.poll_read(context, incoming))?;
+            let count = match &self.tls {
+                None => ready!(self.poll_read(context, incoming))?,
+                Some(tls) => ready!(self.poll_decrypted(tls, context, incoming))?,
+            };
             let bytes = incoming.get(..count).unwrap_or_default();
             Poll::Ready(Ok((count > 0).then(|| take(bytes))))
         })
@@ -275,18 +298,52 @@ impl WebSocketTransport {
     /// Reads available bytes, or registers the task to be woken when there are some.
     fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_readable(context))?;
-            match self.stream.try_read_all(buffer) {
-                Ok(count) => {
-                    self.received.store(true, Ordering::Relaxed);
-                    add(&self.read, count as u64);
-                    return Poll::Ready(Ok(count));
-                }
+            ready!(self.socket.poll_readable(context))?;
+            match self.socket.try_read_all(buffer) {
+                Ok(count) => return Poll::Ready(Ok(self.count_read(count))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+}
+
+impl WebSocketTransport {
+    /// As [`poll_read`](Self::poll_read), through TLS.
+    fn poll_decrypted(
+        &self,
+        tls: &TlsSession,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let (read, wants_write) = tls.read(&self.socket, buffer);
+            if wants_write {
+                // Answers of TLS itself, or an alert.
+                self.flush();
+            }
+            match read? {
+                TlsRead::Bytes(count) => return Poll::Ready(Ok(self.count_read(count))),
+                TlsRead::Blocked(has_come) => {
+                    if has_come {
+                        self.received.store(true, Ordering::Relaxed);
+                    }
+                    ready!(self.socket.poll_readable(context))?;
+                }
+                TlsRead::Yield => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Counts bytes that were read, and returns their number.
+    fn count_read(&self, count: usize) -> usize {
+        self.received.store(true, Ordering::Relaxed);
+        add(&self.read, count as u64);
+        count
     }
 }
 

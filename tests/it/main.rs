@@ -71,6 +71,7 @@ mod store_commands;
 mod systemd;
 mod tidy;
 mod timers;
+mod tls;
 mod v1;
 mod v2;
 mod values;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::remote::tls::certificate_for;
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::http::{Answer, Http};
@@ -38,10 +39,13 @@ impl Loaded {
     async fn start() -> Self {
         let (site, data) = (Site::open(), tempfile::tempdir().unwrap());
         site.bundle("hostile", ROUTES, &[build::guest("hostile")]);
+        let [certificate, key] = certificate_for(data.path(), "server", false, 60).await;
         let config = format!(
             "data: '{}'\nmetrics: {{ enabled: true }}\nkeepalive: {{ interval: 100ms }}\n\
-             api: {{ tokens: [{{ name: deploy, token: {TOKEN} }}] }}\n",
-            data.path().join("data").display()
+             api: {{ tokens: [{{ name: deploy, token: {TOKEN} }}] }}\n\
+             listeners: [{{ socket: '{}', tls: {{ certificate: {certificate}, key: {key} }} }}]\n",
+            data.path().join("data").display(),
+            data.path().join("tls.sock").display()
         );
         let server = Server::configured(site.path(), &config);
         let mut clients = Vec::new();

@@ -34,6 +34,8 @@ pub enum Method {
     Ticket,
     /// A JSON Web Token.
     Jwt,
+    /// A certificate of the client.
+    Certificate,
 }
 
 impl Authenticated {
@@ -74,6 +76,7 @@ impl Method {
         match self {
             Self::Ticket => "ticket",
             Self::Jwt => "jwt",
+            Self::Certificate => "certificate",
         }
     }
 }

@@ -18,10 +18,13 @@ use crate::total::Total;
 
 mod latest;
 mod shared_bounds;
+mod sink;
 mod traffic;
 
 use latest::LatestEvents;
 use shared_bounds::SharedBounds;
+use sink::Direct;
+pub use sink::{Drained, Sink};
 pub use traffic::OutboxTraffic;
 
 /// Bounds of an outbox.
@@ -66,15 +69,6 @@ pub enum PushOutcome {
     Closed,
 }
 
-/// Result of a drain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Everything is written.
-    Empty,
-    /// The transport is blocked; drain again when it is writable.
-    Blocked,
-}
-
 /// The bounded queue between the broker and one connection.
 #[derive(Debug)]
 pub struct Outbox {
@@ -107,6 +101,8 @@ struct Queue {
     /// `written` when a source stopped waiting for this transport: no source waits again until it
     /// writes more.
     stalled: Option<u64>,
+    /// Bytes that the blocked transport keeps.
+    kept: usize,
     /// Bytes of this queue in the total.
     counted: usize,
     /// Events of [`Overflow::Latest`]; boxed, as few outboxes have any.
@@ -259,8 +255,17 @@ impl Outbox {
     /// Errors of `write` other than `WouldBlock`, which is [`Drained::Blocked`].
     pub fn drain(
         &self,
-        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Drained> {
+        self.drain_into(Direct(write))
+    }
+
+    /// Writes waiting frames until the transport blocks. Bytes that the transport keeps leave it
+    /// blocked as well.
+    ///
+    /// # Errors
+    /// Errors of the transport other than `WouldBlock`, which is [`Drained::Blocked`].
+    pub fn drain_into(&self, mut sink: impl Sink) -> io::Result<Drained> {
         let mut queue = self.lock();
         while !queue.frames.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -269,20 +274,25 @@ impl Outbox {
                 *slice = IoSlice::new(frame);
                 count += 1;
             }
-            match write(slices.get(..count).unwrap_or_default()) {
+            match sink.write(slices.get(..count).unwrap_or_default()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => queue.consume(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    queue.blocked = true;
-                    queue.count(&self.total);
-                    return Ok(Drained::Blocked);
+                    return Ok(queue.block(sink.kept(), &self.total));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        match sink.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(queue.block(sink.kept(), &self.total));
+            }
+            flushed => flushed?,
+        }
         queue.scheduled = false;
         queue.blocked = false;
+        queue.kept = 0;
         if let Some(latest) = &mut queue.latest {
             latest.clear();
         }
@@ -382,12 +392,19 @@ impl Queue {
     /// Updates the total. Only a queue with a blocked transport is counted, so that frames about to
     /// be written cost no access to memory shared by all threads.
     fn count(&mut self, total: &Total) {
-        let held =
-            if self.blocked { self.bytes + self.frames.len() * FRAME_OVERHEAD_BYTES } else { 0 };
+        let overhead = self.frames.len() * FRAME_OVERHEAD_BYTES;
+        let held = if self.blocked { self.bytes + self.kept + overhead } else { 0 };
         if held != self.counted {
             total.replace(self.counted, held);
             self.counted = held;
         }
+    }
+
+    /// Notes that the transport is blocked, and keeps bytes.
+    fn block(&mut self, kept: usize, total: &Total) -> Drained {
+        (self.blocked, self.kept) = (true, kept);
+        self.count(total);
+        Drained::Blocked
     }
 
     fn overflow(&mut self, bounds: Bounds) -> PushOutcome {

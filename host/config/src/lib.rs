@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `admin`, `api`, `control`, `health`, `listeners`, `metrics`, `shutdown`, `state`, `verify`, `versions` | parts of the schema |
+//! | `access`, `admin`, `api`, `control`, `health`, `listeners`, `listener_tls`, `metrics`, `shutdown`, `state`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -32,6 +32,7 @@ mod data;
 mod follow;
 mod health;
 mod limits;
+mod listener_tls;
 mod listeners;
 mod merge;
 mod metrics;
@@ -72,6 +73,7 @@ pub use data::{DataEnvironment, DataFolder};
 pub use follow::{Followed, RestartNeeded};
 pub use health::{HealthChecks, ProbeTimes};
 pub use limits::{ByteRate, Limits, Rate};
+pub use listener_tls::{CertificateUsers, UserName};
 pub use listeners::{ListenerMethod, ListenerPlace, ListenerRules, ListenerSettings, Protocols};
 pub use metrics::Metrics;
 pub use networks::Networks;
@@ -268,9 +270,7 @@ impl Config {
             *path = base.join(&*path);
         }
         for listener in &mut self.listeners {
-            if let ListenerPlace::Socket { path, .. } = &mut listener.place {
-                *path = base.join(&*path);
-            }
+            listener.resolve(base);
         }
     }
 }

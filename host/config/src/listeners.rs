@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jackfield_text::Untrusted;
+use jackfield_tls::{CertificateFiles, ClientAuthorities, TlsFiles};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_yaml::ValueError;
 use serde::Deserialize;
@@ -17,6 +18,7 @@ use serde::de::{Deserializer, Error};
 use super::access::Path;
 use super::admin::{AdminPlace, overlap};
 use super::control::{ControlSocket, socket_error};
+use super::listener_tls::{CertificateUsers, RawTls};
 use super::origins::Origins;
 use super::{Config, listen_address};
 
@@ -29,6 +31,10 @@ pub struct ListenerSettings {
     pub place: ListenerPlace,
     /// The rules.
     pub rules: ListenerRules,
+    /// The files of TLS; `None` does not encrypt.
+    pub tls: Option<TlsFiles>,
+    /// The users of clients with a certificate; `None` asks clients for no certificate.
+    pub users: Option<CertificateUsers>,
 }
 
 /// The place of a listener.
@@ -81,7 +87,7 @@ impl ListenerSettings {
     /// The listener of the setting `listen`, without rules of its own.
     pub fn simple(address: SocketAddr) -> Self {
         let (place, rules) = (ListenerPlace::Address(address), ListenerRules::default());
-        Self { name: None, place, rules }
+        Self { name: None, place, rules, tls: None, users: None }
     }
 }
 
@@ -137,6 +143,7 @@ pub(super) struct RawListener {
     address: Option<Listen>,
     socket: Option<PathBuf>,
     mode: Option<Mode>,
+    tls: Option<RawTls>,
     path: Option<Path>,
     origins: Option<Origins>,
     protocols: Option<Protocols>,
@@ -220,7 +227,8 @@ impl RawListener {
             anonymous: self.auth.anonymous,
             methods: self.auth.methods,
         };
-        Ok(ListenerSettings { name: self.name, place, rules })
+        let (tls, users) = self.tls.map(RawTls::read).unzip();
+        Ok(ListenerSettings { name: self.name, place, rules, tls, users: users.flatten() })
     }
 }
 
@@ -263,6 +271,24 @@ impl<'de> Deserialize<'de> for Protocols {
     }
 }
 
+impl ListenerSettings {
+    /// Resolves relative paths against `base`.
+    pub(super) fn resolve(&mut self, base: &std::path::Path) {
+        if let ListenerPlace::Socket { path, .. } = &mut self.place {
+            *path = base.join(&*path);
+        }
+        let pairs = self.tls.iter_mut().flat_map(|tls| &mut tls.pairs);
+        for CertificateFiles { certificate, key } in pairs {
+            *certificate = base.join(&*certificate);
+            *key = base.join(&*key);
+        }
+        let clients = self.tls.as_mut().and_then(|tls| tls.clients.as_mut());
+        if let Some(ClientAuthorities { file, .. }) = clients {
+            *file = base.join(&*file);
+        }
+    }
+}
+
 impl Config {
     /// Returns all listeners: that of `listen` first, if it is opened.
     pub fn all_listeners(&self) -> impl Iterator<Item = ListenerSettings> {
@@ -291,7 +317,7 @@ pub(super) fn mistakes(config: &Config, has: impl Fn(&str) -> bool) -> Vec<Value
         let has_method = [ListenerMethod::Tickets, ListenerMethod::Jwt]
             .into_iter()
             .any(|method| rules.allows(method) && has(method.key()));
-        if rules.anonymous == Some(false) && !has_method {
+        if rules.anonymous == Some(false) && !has_method && listener.users.is_none() {
             let message = "no client could connect: `anonymous: false` requires authentication, and there \
                            is no method for it";
             let help = "configure a method in `auth`, or remove the key";
@@ -357,7 +383,7 @@ fn collision(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Settings;
+    use crate::{Settings, UserName};
     use jackfield_wamp::dialect::Codec;
 
     fn read(text: &str) -> Result<Config, String> {
@@ -428,6 +454,41 @@ listeners:
             "listeners: [{ name: a, socket: /a }, { name: a, socket: /b }]",
             "`a` is not a name that tells",
         );
+    }
+
+    #[test]
+    fn reads_every_key_of_tls() {
+        let config = read(
+            "
+listeners:
+  - address: 127.0.0.1:1
+    tls:
+      certificate: a.crt
+      key: /a.key
+      certificates: [{ certificate: b.crt, key: b.key }]
+      client_certificates: { authorities: ca.crt, required: false, user: email, roles: [m] }
+  - { socket: /a, tls: { certificate: a, key: b, client_certificates: { authorities: c } } }
+",
+        )
+        .unwrap();
+        let [all, few] = config.listeners.as_slice() else { panic!("two") };
+        let tls = all.tls.as_ref().unwrap();
+        let paths: Vec<_> = tls.paths().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(paths, ["a.crt", "/a.key", "b.crt", "b.key", "ca.crt"]);
+        assert!(!tls.clients.as_ref().unwrap().required);
+        let users = CertificateUsers { name: UserName::Email, roles: vec!["m".to_owned()] };
+        assert_eq!(all.users, Some(users));
+        assert!(few.tls.as_ref().unwrap().clients.as_ref().unwrap().required);
+        assert_eq!(few.users.as_ref().unwrap().name, UserName::CommonName);
+        let alone = "listeners: [{ address: 127.0.0.1:1, tls: { certificate: a } }]";
+        refused(alone, "`key`");
+        let pasted = "listeners: [{ address: 127.0.0.1:1, tls: { certificate: a, key: '-----BEGIN hunter2' } }]";
+        refused(pasted, "looks like the content of a file");
+        assert!(!read(pasted).unwrap_err().contains("hunter2"));
+        read(
+            "access: { https: true }\nlisteners: [{ socket: /a, tls: { certificate: a, key: b } }]",
+        )
+        .unwrap();
     }
 
     #[test]

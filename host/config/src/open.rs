@@ -5,11 +5,14 @@
 //! may run where secrets are missing, and reports those as warnings.
 
 use jackfield_auth::{Auth, OpenError, Secret, SecretError, SetupError};
+use jackfield_text::Untrusted;
+use jackfield_tls::ServerTls;
 use jackfield_yaml::{Diagnosis, ValueError};
 use zeroize::Zeroizing;
 
 use super::admin::AdminToken;
 use super::api::{ApiToken, HELP, acceptable};
+use super::listener_tls;
 use super::settings::Settings;
 
 /// Help for an unresolved reference to a variable.
@@ -37,6 +40,8 @@ pub struct Opened {
     pub admin_tokens: Vec<OpenAdminToken>,
     /// The token of the page of metrics.
     pub metrics_token: Option<Zeroizing<String>>,
+    /// TLS of `listeners`, in their order.
+    pub tls: Vec<Option<ServerTls>>,
 }
 
 /// Loaded token of the HTTP API.
@@ -83,11 +88,39 @@ impl Settings {
         let tokens = settings.tokens(&mut absent);
         let admin_tokens = settings.admin_tokens(&mut absent);
         let metrics_token = settings.metrics_token(&mut absent);
+        let mut warnings = opening.warnings;
+        let tls = settings.tls(&mut warnings);
         problems.append(&mut settings.problems);
         let is_whole = problems.is_empty() && absent.is_empty();
         let opened = auth.filter(|_| is_whole);
-        let opened = opened.map(|auth| Opened { auth, tokens, admin_tokens, metrics_token });
-        Opening { opened, problems, absent, warnings: opening.warnings }
+        let opened = opened.map(|auth| Opened { auth, tokens, admin_tokens, metrics_token, tls });
+        Opening { opened, problems, absent, warnings }
+    }
+
+    /// Loads the certificates and keys of listeners.
+    fn tls(&mut self, warnings: &mut Vec<String>) -> Vec<Option<ServerTls>> {
+        let listeners = self.config.listeners.clone().into_iter().enumerate();
+        let loaded = listeners.map(|(at, listener)| match listener.tls?.load() {
+            Ok(loaded) => {
+                for certificate in &loaded.certificates {
+                    if certificate.seconds_left() <= 0 {
+                        let hosts = Untrusted::new(certificate.hosts().join(", "));
+                        let message = format!("the certificate for {hosts} has expired");
+                        let key = format!("listeners.{at}.tls.certificate");
+                        let error = ValueError::at(&key, message, "renew it");
+                        warnings.push(self.diagnosis(error).warning().to_string());
+                    }
+                }
+                Some(loaded)
+            }
+            Err(error) => {
+                let key = format!("listeners.{at}.{}", listener_tls::key_of(error.part));
+                let help = error.problem().help();
+                self.report(ValueError::at(&key, format!("`{key}`: {error}"), help));
+                None
+            }
+        });
+        loaded.collect()
     }
 
     fn refuse(&mut self, key: &'static str, error: SetupError) {

@@ -77,10 +77,11 @@ impl Settings {
             let help = "configure an authentication method in `auth`, or remove the key";
             wrong("access.anonymous", message, help);
         }
-        if access.https && !self.names_proxies() {
+        let has_tls = self.config.listeners.iter().any(|it| it.tls.is_some());
+        if access.https && !self.names_proxies() && !has_tls {
             let message = "no client could connect: `https: true` relies on the headers of \
                            `access.proxies`, which is empty";
-            let help = "list the proxy's addresses in `access.proxies`";
+            let help = "list the proxy's addresses in `access.proxies`, or add `tls` to a listener";
             wrong("access.https", message, help);
         }
         if self.config.plugins.refuse_downgrades && !has("plugins.verify") {
@@ -164,7 +165,15 @@ impl Settings {
             let all = 0..self.written_tokens(section);
             all.map(move |at| format!("{section}.tokens.{at}.token.file"))
         });
-        let paths = PATHS.map(str::to_owned).into_iter().chain(tokens);
+        let listeners = 0..self.tree.at("listeners").map_or(0, Value::count);
+        let pairs = listeners.flat_map(|at| {
+            let more = self.tree.at(&format!("listeners.{at}.tls.certificates"));
+            let more = 0..more.map_or(0, Value::count);
+            let more = more.map(move |pair| format!("listeners.{at}.tls.certificates.{pair}"));
+            std::iter::once(format!("listeners.{at}.tls")).chain(more)
+        });
+        let files = pairs.flat_map(|pair| [format!("{pair}.certificate"), format!("{pair}.key")]);
+        let paths = PATHS.map(str::to_owned).into_iter().chain(tokens).chain(files);
         paths.filter(|path| self.tree.at(path).is_some_and(is_content)).collect()
     }
 }

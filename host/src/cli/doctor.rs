@@ -107,6 +107,7 @@ async fn examine(args: &Args, url: Option<&PublicUrl>) -> Vec<Finding> {
         machine::open_files(&config, &process),
         machine::queue(),
     ]);
+    findings.extend(exposure::certificates(&config));
     findings.extend(machine::ports(&config, running.as_ref(), is_denied).await);
     // As another user, the port may be that of the running server.
     findings.extend(machine::admin_port(&config, running.as_ref()).filter(|_| !is_denied));

@@ -7,10 +7,14 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use jackfield_config::ListenerPlace;
+use jackfield_config::{ListenerPlace, ListenerSettings};
 use jackfield_text::Untrusted;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::config_args::SettingsArgs;
 use super::control::{self, ControlError};
@@ -55,17 +59,19 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             let problems = settings.problems.iter().map(ToString::to_string).collect();
             return Err(ControlError::Settings(problems));
         }
-        let given = args.listen.map(ListenerPlace::Address);
-        let mut listeners = settings.config.all_listeners();
-        let Some(place) = given.or_else(|| listeners.next().map(|it| it.place)) else {
+        let given = args.listen.map(ListenerSettings::simple);
+        let listeners = || settings.config.all_listeners();
+        let own = listeners().find(|it| it.tls.is_none()).or_else(|| listeners().next());
+        let Some(listener) = given.or(own) else {
             say("error: the settings name no listener\n  = help: name an address with --listen");
             return Ok(ExitCode::from(USAGE));
         };
-        let answer = match ask(&place).await {
+        let place = &listener.place;
+        let answer = match ask(&listener).await {
             Ok(answer) => answer,
             Err(error) => {
                 let help = "is the server running, and is this its address?";
-                let place = Untrusted::new(&place);
+                let place = Untrusted::new(place);
                 say(format_args!("error: no health from {place}: {error}\n  = help: {help}"));
                 return Ok(ExitCode::from(UNREACHABLE));
             }
@@ -76,25 +82,39 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             return Ok(ExitCode::SUCCESS);
         }
         let status = answer.status;
-        let place = Untrusted::new(&place);
+        let place = Untrusted::new(place);
         say(format_args!("error: the server at {place} is not well: status {status}"));
         Ok(ExitCode::FAILURE)
     })
 }
 
-/// Asks the listener at this place.
-async fn ask(place: &ListenerPlace) -> io::Result<HttpAnswer> {
-    let request =
-        |host: &str| format!("GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    match place {
+/// Asks a listener.
+async fn ask(listener: &ListenerSettings) -> io::Result<HttpAnswer> {
+    match &listener.place {
         ListenerPlace::Address(listen) => {
             let address = reachable(*listen);
-            exchange(TcpStream::connect(address).await?, &request(&address.to_string())).await
+            let stream = TcpStream::connect(address).await?;
+            ask_over(stream, &address.to_string(), listener).await
         }
         ListenerPlace::Socket { path, .. } => {
-            exchange(UnixStream::connect(path).await?, &request("localhost")).await
+            ask_over(UnixStream::connect(path).await?, "localhost", listener).await
         }
     }
+}
+
+/// Asks over a connection. With TLS, the certificate of the settings is trusted, and no other.
+async fn ask_over<S>(stream: S, host: &str, listener: &ListenerSettings) -> io::Result<HttpAnswer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = format!("GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let pair = listener.tls.as_ref().and_then(|tls| tls.pairs.first());
+    let Some(pair) = pair else { return exchange(stream, &request).await };
+    let config = jackfield_tls::trust_in(&pair.certificate).map_err(io::Error::other)?;
+    // A server with several certificates sends the first one to clients that name no host.
+    let name = ServerName::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    exchange(stream, &request).await
 }
 
 /// The address at which a server of this machine can be reached that listens on another, or on all.

@@ -68,6 +68,14 @@ pub(super) fn page(status: &Value) -> String {
         let seconds = number(&compiling["seconds"]);
         page.line("compiling", format!("{}, {seconds} s", text(&compiling["file"])));
     }
+    for listener in list(at("/listeners")) {
+        for certificate in list(&listener["certificates"]) {
+            let hosts: Vec<&str> = list(&certificate["hosts"]).iter().map(text).collect();
+            let days = certificate["seconds_left"].as_i64().unwrap_or_default() / 86_400;
+            let (url, hosts) = (text(&listener["url"]), hosts.join(", "));
+            page.line("certificate", format!("{url}: {hosts}; expires in {days} days"));
+        }
+    }
     page.line("connections", of_limit(at("/connections/open"), at("/connections/limit")));
     let protocols = at("/sessions/by_protocol").as_object().into_iter().flatten();
     let protocols: Vec<String> = protocols

@@ -16,76 +16,124 @@ use super::limits::{Exceeded, UserPlace};
 use super::member::Member;
 use super::message_rate::MessageRate;
 use super::reader::Reader;
+use super::tls_handshake::{FailedHandshake, secure};
 use super::{Connection, Context, DisconnectReason, Expiry};
 use crate::admission::{Admitted, Rejection, Rule};
+use crate::client_certificate::CertificateUser;
 use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
+use crate::client_stream::ClientStream;
 use crate::connection_limit::ConnectionPermit;
 use crate::handshake::{self, Opening, Refusal, Upgrade};
 use crate::metrics::ConnectionOutcome;
 use crate::transport::WebSocketTransport;
-use crate::{frame, http};
+use crate::{client_certificate, frame, http};
 
 /// The time for a request that is on its way when the server stops.
 const MAX_HEAD_DELAY: Duration = Duration::from_secs(1);
 
-/// Reads the request of a socket and answers it. None where it asked for something else than a
-/// connection, and got it.
+/// Makes the handshake of TLS where the listener has it, reads the request of a socket and answers it.
+/// None where it asked for something else than a connection, and got it.
 pub(super) async fn open(
     context: Arc<Context>,
-    mut stream: ClientSocket,
+    socket: ClientSocket,
     listener: Arc<ClientListener>,
     permit: &ConnectionPermit,
 ) -> Result<Option<Box<Connection>>, DisconnectReason> {
+    let mut began = Instant::now();
+    let times = Times { context: &context, permit };
+    let mut stream = match &listener.tls {
+        None => ClientStream::Plain(socket),
+        Some(tls) => match times.limit(began, secure(socket, tls)).await? {
+            Some(Ok(Some(stream))) => stream,
+            Some(Ok(None)) => {
+                context.metrics.began(ConnectionOutcome::Lost);
+                return Ok(None);
+            }
+            None => return Ok(None),
+            Some(Err(FailedHandshake { outcome, ended })) => {
+                context.metrics.began(outcome);
+                return Err(ended);
+            }
+        },
+    };
     let mut read = Vec::new();
     let protocols = listener.rules.protocols;
     loop {
         let settings = context.settings.current();
         let limit = settings.limits.handshake_bytes;
-        let opened_by = Instant::now() + settings.handshake_timeout;
-        let read_by = Instant::now() + permit.head_time(settings.handshake_timeout);
-        let opening = timeout_at(read_by, handshake::read(&mut stream, read, limit, protocols));
-        let stopped = async {
-            context.shutdown.requested().await;
-            sleep(MAX_HEAD_DELAY).await;
-        };
-        let opening = tokio::select! {
-            () = stopped => return Ok(None),
-            () = permit.evicted() => return Err(evicted(&context)),
-            opening = opening => opening,
-        };
+        let reading = handshake::read(&mut stream, read, limit, protocols);
+        let Some(opening) = times.limit(began, reading).await? else { return Ok(None) };
         if !permit.keep() {
             return Err(evicted(&context));
         }
         let opening = match opening {
-            Err(_elapsed) => {
-                context.metrics.began(ConnectionOutcome::Timeout);
-                return Err(DisconnectReason::Handshake("it took too long".to_owned()));
-            }
-            Ok(Err(error)) => {
+            Err(error) => {
                 context.metrics.began(ConnectionOutcome::Lost);
                 return Err(DisconnectReason::Lost(error.to_string()));
             }
-            Ok(Ok(None)) => {
+            Ok(None) => {
                 context.metrics.began(ConnectionOutcome::Lost);
                 return Ok(None);
             }
-            Ok(Ok(Some(opening))) => opening,
+            Ok(Some(opening)) => opening,
         };
         match opening {
             Ok(Opening::Upgrade(upgrade)) => {
-                let asked = UpgradeRequest { upgrade, listener, permit, opened_by };
-                return upgraded(context, stream, asked).await.map(Some);
+                let opened_by = began + settings.handshake_timeout;
+                let certificate = user_of(&stream, &listener);
+                let asked = UpgradeRequest { upgrade, listener, certificate, permit, opened_by };
+                return upgraded(Arc::clone(&context), stream, asked).await.map(Some);
             }
-            Ok(Opening::Plain(head)) => match plain(&context, stream, head, permit).await? {
-                Some(upgrade) => (stream, read) = upgrade,
-                None => return Ok(None),
-            },
+            Ok(Opening::Plain(head)) => {
+                match plain(&context, stream, head, &listener, permit).await? {
+                    Some(upgrade) => (stream, read) = upgrade,
+                    None => return Ok(None),
+                }
+            }
+            Ok(Opening::Tls) => {
+                context.metrics.began(ConnectionOutcome::Tls);
+                http::refuse(stream, &Refusal::plain_alone()).await;
+                let why = "the client speaks TLS, and the listener does not";
+                return Err(DisconnectReason::TlsMismatch(why));
+            }
             Err(refusal) => {
                 context.metrics.began(ConnectionOutcome::Handshake);
                 http::refuse(stream, &refusal).await;
                 return Err(DisconnectReason::Handshake(refusal.message));
             }
+        }
+        began = Instant::now();
+    }
+}
+
+/// The limits of the time of an opening connection.
+struct Times<'a> {
+    context: &'a Context,
+    permit: &'a ConnectionPermit,
+}
+
+impl Times<'_> {
+    /// Does a part of the opening, which began at this time. `None` if the server stops.
+    async fn limit<T>(
+        &self,
+        began: Instant,
+        part: impl Future<Output = T>,
+    ) -> Result<Option<T>, DisconnectReason> {
+        let Self { context, permit } = self;
+        let stopped = async {
+            context.shutdown.requested().await;
+            sleep(MAX_HEAD_DELAY).await;
+        };
+        let time = context.settings.current().handshake_timeout;
+        let done_by = began + permit.head_time(time);
+        tokio::select! {
+            () = stopped => Ok(None),
+            () = permit.evicted() => Err(evicted(context)),
+            done = timeout_at(done_by, part) => done.map(Some).map_err(|_elapsed| {
+                context.metrics.began(ConnectionOutcome::Timeout);
+                DisconnectReason::Handshake("it took too long".to_owned())
+            }),
         }
     }
 }
@@ -119,10 +167,18 @@ impl From<Rejection> for Refused {
     }
 }
 
+/// Returns the user of the client's certificate.
+fn user_of(stream: &ClientStream, listener: &ClientListener) -> Option<CertificateUser> {
+    let users = listener.tls.as_ref()?.users()?;
+    stream.certificate().map(|certificate| client_certificate::user(users, certificate))
+}
+
 /// A request for a WebSocket.
 struct UpgradeRequest<'a> {
     upgrade: Upgrade,
     listener: Arc<ClientListener>,
+    /// The user of the client's certificate, if it has one.
+    certificate: Option<CertificateUser>,
     permit: &'a ConnectionPermit,
     opened_by: Instant,
 }
@@ -130,7 +186,7 @@ struct UpgradeRequest<'a> {
 /// Answers a request for a WebSocket.
 async fn upgraded(
     context: Arc<Context>,
-    stream: ClientSocket,
+    stream: ClientStream,
     asked: UpgradeRequest<'_>,
 ) -> Result<Box<Connection>, DisconnectReason> {
     if let Some(context) = context.for_probe(&asked.upgrade.visitor.path) {
@@ -155,10 +211,10 @@ async fn upgraded(
 /// its path, takes nothing of the rates of others.
 async fn examine(
     context: &Context,
-    stream: &ClientSocket,
+    stream: &ClientStream,
     asked: &UpgradeRequest<'_>,
 ) -> Result<Result<(Admitted, UserPlace), Refused>, DisconnectReason> {
-    let UpgradeRequest { upgrade, listener, permit, opened_by } = asked;
+    let UpgradeRequest { upgrade, listener, certificate, permit, opened_by } = asked;
     if context.shutdown.is_requested() {
         let refusal = Refusal::stopping();
         let why = "the server is stopping";
@@ -188,7 +244,8 @@ async fn examine(
     }
     // Version 2 may prove it in the dialogue; version 1 has no words for it.
     let may_follow = upgrade.dialect != Dialect::V1;
-    let admission = context.admission.admit(visitor, peer, may_follow, listener);
+    let admission =
+        context.admission.admit(visitor, peer, may_follow, listener, certificate.as_ref());
     let admitted = match timeout_at(*opened_by, admission).await {
         Ok(Ok(admitted)) => admitted,
         Ok(Err(rejection)) => return Ok(Err(rejection.into())),
@@ -225,20 +282,21 @@ fn outcome(rejection: &Rejection) -> ConnectionOutcome {
 /// Serves plain HTTP, until a request asks for a WebSocket after all: then its stream and its head.
 async fn plain(
     context: &Context,
-    stream: ClientSocket,
+    stream: ClientStream,
     head: Vec<u8>,
+    listener: &ClientListener,
     permit: &ConnectionPermit,
-) -> Result<Option<(ClientSocket, Vec<u8>)>, DisconnectReason> {
+) -> Result<Option<(ClientStream, Vec<u8>)>, DisconnectReason> {
     context.metrics.began(ConnectionOutcome::Http);
     let keep_alive = permit.reached().is_none();
-    let served = context.http.serve(stream, head, keep_alive).await;
+    let served = context.http.serve(stream, head, keep_alive, listener).await;
     served.map_err(|error| DisconnectReason::Lost(error.to_string()))
 }
 
 /// Answers the handshake; a WAMP v1 client is greeted in the same write.
 async fn greet(
     context: Arc<Context>,
-    stream: ClientSocket,
+    stream: ClientStream,
     asked: UpgradeRequest<'_>,
     admitted: Admitted,
     place: UserPlace,
@@ -299,6 +357,6 @@ async fn greet(
     Ok(Box::new(connection))
 }
 
-fn peer(stream: &ClientSocket) -> Result<IpAddr, DisconnectReason> {
+fn peer(stream: &ClientStream) -> Result<IpAddr, DisconnectReason> {
     stream.peer().map_err(|error| DisconnectReason::Lost(error.to_string()))
 }

@@ -65,6 +65,9 @@ pub(crate) enum DisconnectReason {
     /// The HTTP request was refused.
     #[error("the handshake failed: {0}")]
     Handshake(String),
+    /// One side speaks TLS, and the other does not.
+    #[error("the handshake failed: {0}")]
+    TlsMismatch(&'static str),
     /// The client violated the rules of WebSocket or WAMP.
     #[error("protocol violation: {0}")]
     Violation(String),
@@ -89,7 +92,9 @@ impl DisconnectReason {
     /// The reason in metrics and lists.
     const fn end(&self) -> ConnectionEnd {
         match self {
-            Self::Handshake(_) | Self::Violation(_) => ConnectionEnd::Violation,
+            Self::Handshake(_) | Self::TlsMismatch(_) | Self::Violation(_) => {
+                ConnectionEnd::Violation
+            }
             Self::Denied(_) | Self::Refused(_) => ConnectionEnd::Refused,
             Self::UserLimit(_) => ConnectionEnd::UserLimit,
             Self::Closed(closing) => ConnectionEnd::of_cause(closing.cause),
@@ -107,6 +112,8 @@ impl DisconnectReason {
             Self::Closed(closing) if closing.cause == CloseCause::Rate => {
                 warn!(name: "connection.closed_rate", "{self}");
             }
+            // The address of a client or of a proxy is wrong, as a rule.
+            Self::TlsMismatch(_) => warn!(name: "connection.tls_mismatch", "{self}"),
             // Clients do not learn the reason; the operator can tell them.
             Self::Denied(_) => warn!(name: "connection.denied", "{self}"),
             Self::Handshake(_)
@@ -128,6 +135,7 @@ pub(super) fn session_end(is_goodbye: bool, ended: &Result<(), DisconnectReason>
             let reason = disconnected.end();
             match disconnected {
                 DisconnectReason::Closed(closing) => SessionEnd::closed(reason, closing),
+                DisconnectReason::TlsMismatch(message) => SessionEnd::with_message(reason, message),
                 DisconnectReason::Lost(message)
                 | DisconnectReason::Violation(message)
                 | DisconnectReason::Handshake(message)

@@ -1,11 +1,13 @@
 //! `GET /v1/status`: the state of the server in one bounded answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::StatusCode;
 use jackfield_sandbox::{CircuitState, CircuitStatus, Compiling, OutgoingCount, OutgoingKind};
 use jackfield_text::Untrusted;
+use jackfield_tls::CertificateInfo;
 use jackfield_wamp::dialect::Dialect;
 use serde_json::{Value, json};
 
@@ -125,7 +127,20 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
 
 /// A listener for clients.
 fn listener(listener: &ClientListener) -> Value {
-    json!({ "name": listener.name, "url": listener.url })
+    let certificate = |(file, info): (PathBuf, CertificateInfo)| {
+        json!({
+            "file": file.display().to_string(),
+            "hosts": info.hosts(),
+            "expires": time(info.end()),
+            "seconds_left": info.seconds_left(),
+        })
+    };
+    let certificates = listener.tls.iter().flat_map(|tls| tls.certificates());
+    json!({
+        "name": listener.name,
+        "url": listener.url,
+        "certificates": certificates.map(certificate).collect::<Vec<_>>(),
+    })
 }
 
 fn counts(traffic: TrafficCounts) -> Value {

@@ -9,23 +9,23 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::client_socket::ClientSocket;
+use crate::client_stream::ClientStream;
 use crate::write_timeout::WriteTimeout;
 
 /// A socket, behind bytes that come first.
 pub(super) struct Rewind {
-    stream: WriteTimeout<ClientSocket>,
+    stream: WriteTimeout<ClientStream>,
     ahead: Bytes,
 }
 
 impl Rewind {
     /// Puts `ahead` before the bytes of a socket whose writes may pause for `max_pause`.
-    pub(super) fn new(stream: ClientSocket, ahead: Vec<u8>, max_pause: Duration) -> Self {
+    pub(super) fn new(stream: ClientStream, ahead: Vec<u8>, max_pause: Duration) -> Self {
         Self { stream: WriteTimeout::new(stream, max_pause), ahead: ahead.into() }
     }
 
     /// The socket, and the bytes that were not read.
-    pub(super) fn into_parts(self) -> (ClientSocket, Bytes) {
+    pub(super) fn into_parts(self) -> (ClientStream, Bytes) {
         (self.stream.into_inner(), self.ahead)
     }
 }

@@ -45,6 +45,10 @@ label! {
         Unavailable = "unavailable",
         /// The request was malformed.
         Handshake = "handshake",
+        /// The TLS handshake failed, or the client does not speak TLS.
+        Tls = "tls",
+        /// The certificate of the client is missing or not accepted.
+        ClientCertificate = "client_certificate",
         /// The request took longer than `handshake_timeout`.
         Timeout = "timeout",
         /// It ended before its request.

@@ -58,6 +58,16 @@ pub(super) const CONNECTIONS_TOTAL: Metric = counter(
     &["outcome"],
     "Connections by the outcome of their first request: accepted (a WebSocket), http, or the reason of a refusal.",
 );
+pub(super) const CERTIFICATE_EXPIRY: Metric = gauge(
+    "jackfield_certificate_expiry_seconds",
+    &["listener", "certificate"],
+    "Seconds until a certificate of a listener expires; negative afterwards.",
+);
+pub(super) const CERTIFICATE_RELOADS: Metric = counter(
+    "jackfield_certificate_reloads_total",
+    &["listener", "outcome"],
+    "Changes of a listener's certificates: ok, or failed (the earlier certificates stay).",
+);
 pub(super) const CLOSES: Metric =
     counter("jackfield_closes_total", &["reason"], "WebSockets that have ended, by reason.");
 pub(super) const SLOW_SUBSCRIBERS: Metric = counter(

@@ -19,6 +19,7 @@ use super::ServeError;
 use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
 use crate::inherited_sockets::{InheritedSockets, ListeningSocket};
+use crate::listener_tls::ListenerTls;
 use crate::readiness::PROBE_DIALECT;
 
 /// The connections that the system may complete before they are accepted. The system lowers it to
@@ -54,14 +55,17 @@ struct SocketFile {
 /// When one of them cannot be opened, or when a socket of the service manager is not used.
 pub(super) fn open(
     config: &Config,
+    tls: &[Option<Arc<ListenerTls>>],
     mut inherited: InheritedSockets,
 ) -> Result<Vec<OpenListener>, ServeError> {
     let settings: Vec<ListenerSettings> = config.all_listeners().collect();
     let is_single = settings.len() == 1;
+    // That of `listen`, which is the first one, has none.
+    let mut tls = config.listen.map(|_| None).into_iter().chain(tls.iter().cloned());
     let mut listeners = Vec::new();
     for settings in settings {
         let socket = inherited.take(&settings, is_single);
-        listeners.push(OpenListener::open(settings, socket)?);
+        listeners.push(OpenListener::open(settings, tls.next().flatten(), socket)?);
     }
     inherited.finish()?;
     Ok(listeners)
@@ -70,9 +74,10 @@ pub(super) fn open(
 impl OpenListener {
     fn open(
         settings: ListenerSettings,
+        tls: Option<Arc<ListenerTls>>,
         inherited: Option<ListeningSocket>,
     ) -> Result<Self, ServeError> {
-        let ListenerSettings { name, place, rules } = settings;
+        let ListenerSettings { name, place, rules, .. } = settings;
         let is_inherited = inherited.is_some();
         let socket = match (inherited, place) {
             (Some(ListeningSocket::Tcp(socket)), _) => {
@@ -92,19 +97,20 @@ impl OpenListener {
                 Listening::Unix(socket, Some(file))
             }
         };
-        let url = socket.url()?;
+        let url = socket.url(tls.is_some())?;
         if is_inherited {
             info!(name: "manager.socket", %url, "listening on a socket of the service manager");
         }
-        let listener = Arc::new(ClientListener { name, url, rules });
+        let listener = Arc::new(ClientListener { name, url, rules, tls });
         Ok(Self { socket, listener, is_inherited })
     }
 
-    /// The address at which the server's own probe can connect; `None` for a Unix socket, and where its
-    /// subprotocol is not spoken.
+    /// The address at which the server's own probe can connect; `None` for a Unix socket, with TLS, and
+    /// where its subprotocol is not spoken.
     pub(super) fn address_of_probe(&self) -> Option<SocketAddr> {
+        let speaks = self.listener.rules.protocols.contain(PROBE_DIALECT);
         match &self.socket {
-            Listening::Tcp(socket) if self.listener.rules.protocols.contain(PROBE_DIALECT) => {
+            Listening::Tcp(socket) if !self.listener.is_encrypted() && speaks => {
                 socket.local_addr().ok()
             }
             Listening::Tcp(_) | Listening::Unix(..) => None,
@@ -144,9 +150,10 @@ impl OpenListener {
 }
 
 impl Listening {
-    fn url(&self) -> io::Result<String> {
+    fn url(&self, is_encrypted: bool) -> io::Result<String> {
+        let scheme = if is_encrypted { "wss" } else { "ws" };
         Ok(match self {
-            Self::Tcp(socket) => format!("ws://{}/", socket.local_addr()?),
+            Self::Tcp(socket) => format!("{scheme}://{}/", socket.local_addr()?),
             Self::Unix(socket, _) => {
                 let address = socket.local_addr()?;
                 format!("unix:{}", address.as_pathname().unwrap_or(Path::new("")).display())

@@ -16,6 +16,7 @@ use crate::data_folder::DataFolder;
 use crate::ended::EndedSessions;
 use crate::fetch::HttpClient;
 use crate::http::{Demo, Health, Http, LiveHttp, MetricsPage};
+use crate::listener_tls::ListenerTls;
 use crate::log::PluginLog;
 use crate::metrics::{ConnectionMetrics, HttpMetrics};
 use crate::open_files;
@@ -39,6 +40,8 @@ pub(super) struct Inputs<'a> {
     pub(super) plugin_log: PluginLog,
     pub(super) demo: Demo,
     pub(super) data: Option<&'a DataFolder>,
+    /// TLS of listeners.
+    pub(super) tls: &'a [Option<Arc<ListenerTls>>],
 }
 
 /// The parts of a server that tasks and listeners reach.
@@ -69,7 +72,7 @@ impl Parts {
     /// # Errors
     /// When a part cannot be opened.
     pub(super) async fn build(config: &Config, inputs: Inputs<'_>) -> Result<Self, ServeError> {
-        let Inputs { site, opened, files, plugin_log, demo, data } = inputs;
+        let Inputs { site, opened, files, plugin_log, demo, data, tls } = inputs;
         let Opened { auth, tokens, metrics_token, .. } = opened;
         let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
         let audience = Arc::new(Subscribers::default());
@@ -83,7 +86,7 @@ impl Parts {
         let limit = connection_limit(&config.limits);
         let counters = Counters::default();
         let (connections, http) = (Arc::clone(&counters.connections), Arc::clone(&counters.http));
-        let scrape = Scrape::new(Arc::clone(&state), limit.clone(), connections, http);
+        let scrape = Scrape::new(Arc::clone(&state), limit.clone(), connections, http, tls);
         let live = LiveHttp {
             api,
             metrics_page: metrics_page(config, &scrape, metrics_token.as_deref()),

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 /// Names and validity of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateInfo {
+    /// The number that its authority has given to it.
+    pub serial: Vec<u8>,
     /// The begin of its validity, in seconds since 1970.
     pub not_before: i64,
     /// The end of its validity, in seconds since 1970.
@@ -86,11 +88,13 @@ impl CertificateInfo {
         let mut certificate = Der(Der(der).take(tag::SEQUENCE)?);
         let mut body = Der(certificate.take(tag::SEQUENCE)?);
         let _version = body.take(tag::VERSION);
-        let (_serial, _algorithm, _issuer) = (body.next()?, body.next()?, body.next()?);
+        let serial = body.next()?.1.to_owned();
+        let (_algorithm, _issuer) = (body.next()?, body.next()?);
         let mut validity = Der(body.take(tag::SEQUENCE)?);
         let mut subject = Der(body.take(tag::SEQUENCE)?);
         let _key = body.next()?;
         let mut info = Self {
+            serial,
             not_before: time(validity.next()?)?,
             not_after: time(validity.next()?)?,
             ..Self::default()

@@ -215,7 +215,7 @@ impl CertificateFiles {
 }
 
 /// Reads the certificates of a file: at least one.
-fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileProblem> {
+pub(super) fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileProblem> {
     let text = read(path)?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates = read.map_err(|_| TlsFileProblem::Damaged)?;

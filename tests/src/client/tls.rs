@@ -1,7 +1,7 @@
 //! TLS tunnel for any of these clients: a local address whose connections are encrypted and
 //! forwarded to a server. The clients use it like a server without TLS.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +27,15 @@ impl Tunnel {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).unwrap();
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Self::accept(addr, name, config, from).await
+    }
+
+    /// Opens a tunnel with a configuration, which may have a certificate of the client.
+    pub async fn with(addr: SocketAddr, name: &str, config: ClientConfig) -> Self {
+        Self::accept(addr, name, config, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    async fn accept(addr: SocketAddr, name: &str, config: ClientConfig, from: IpAddr) -> Self {
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from(name.to_owned()).expect("the name of a host");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

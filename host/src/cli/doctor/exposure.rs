@@ -19,6 +19,10 @@ const OTHERS_WRITE: u32 = 0o002;
 /// The bit of a folder's mode that lets all users reach the files in it.
 const OTHERS_SEARCH: u32 = 0o001;
 
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// The time before the end of a certificate that is worth a warning.
+const WARNED_SECONDS: i64 = 14 * DAY_SECONDS;
+
 /// The files with secrets: those that the settings name, the users with their hashes, and the
 /// configuration file if it has a secret itself.
 pub(super) fn secrets(settings: &Settings) -> Finding {
@@ -33,6 +37,8 @@ pub(super) fn secrets(settings: &Settings) -> Finding {
             Secret::Env(_) | Secret::Credential(_) => {}
         }
     }
+    let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    files.extend(tls.flat_map(|tls| &tls.pairs).map(|pair| pair.key.clone()));
     let users = config.auth.files().into_iter().filter(|(file, _)| *file == FileOf::Users);
     files.extend(users.map(|(_, path)| path.to_path_buf()));
     match files.iter().find_map(|file| open_to_others(file, OTHERS_READ)) {
@@ -92,6 +98,35 @@ pub(super) fn clients(config: &Config) -> Finding {
         (true, None) => Finding::good(CHECK, "clients of this machine need no authentication"),
         (true, Some(_)) => Finding::good(CHECK, "pages of `access.origins` need no authentication"),
     }
+}
+
+/// The certificates of listeners: their ends. Damaged files are errors of the settings.
+pub(super) fn certificates(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "tls";
+    let mut findings = Vec::new();
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        let Ok(loaded) = tls.load() else { continue };
+        for (pair, certificate) in tls.pairs.iter().zip(&loaded.certificates) {
+            let file = Untrusted::new(pair.certificate.display());
+            let hosts = certificate.hosts().join(", ");
+            let hosts = Untrusted::new(&hosts);
+            let days = certificate.seconds_left() / DAY_SECONDS;
+            findings.push(match certificate.seconds_left() {
+                ..=0 => Finding::problem(
+                    CHECK,
+                    format!("the certificate in {file}, for {hosts}, has expired"),
+                    "renew it; the server loads it without a restart",
+                ),
+                1..WARNED_SECONDS => Finding::warning(
+                    CHECK,
+                    format!("the certificate in {file}, for {hosts}, expires in {days} days"),
+                    "renew it; the server loads it without a restart",
+                ),
+                _ => Finding::good(CHECK, format!("{file}, for {hosts}, is valid for {days} days")),
+            });
+        }
+    }
+    findings
 }
 
 /// The machines that reach the admin listener.
