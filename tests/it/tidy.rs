@@ -48,6 +48,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-sandbox",
             "jackfield-signing",
             "jackfield-text",
+            "jackfield-tls",
             "jackfield-wamp",
             "jackfield-yaml",
         ],
