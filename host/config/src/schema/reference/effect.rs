@@ -53,12 +53,34 @@ pub(super) fn effect(setting: &str, kind: &str) -> &'static str {
     found.unwrap_or_else(|| panic!("{setting} ({kind}) makes no difference"))
 }
 
+/// The keys of TLS with this value among them.
+fn element_of_tls(field: &str, value: &str) -> String {
+    let pair = |field: &str, value: &str| match field {
+        "certificate" => format!("certificate: {value}, key: /x/k"),
+        _ => format!("certificate: /x/c, {field}: {value}"),
+    };
+    let own = pair("key", "/x/k");
+    if let Some(field) = field.strip_prefix("certificates[].") {
+        return format!("{own}, certificates: [{{ {} }}]", pair(field, value));
+    }
+    match field.strip_prefix("client_certificates.") {
+        Some("authorities") => format!("{own}, client_certificates: {{ authorities: {value} }}"),
+        Some(field) => {
+            format!("{own}, client_certificates: {{ authorities: /x/a, {field}: {value} }}")
+        }
+        None => pair(field, value),
+    }
+}
+
 /// Configurations that differ in this setting alone.
 fn pairs(setting: &str, kind: &str) -> Vec<(Option<Config>, Option<Config>)> {
     let base = BASES.iter().find(|(prefix, _)| setting.starts_with(prefix)).map_or("", |it| it.1);
     let key = setting.replace("NAME", "acme");
     if let Some(field) = key.strip_prefix("listeners[].") {
         let element = |value: &str| match field.split_once('.') {
+            Some(("tls", field)) => {
+                format!("address: '[::]:9', tls: {{ {} }}", element_of_tls(field, value))
+            }
             Some((section, field)) => {
                 format!("address: '[::]:9', {section}: {{ {field}: {value} }}")
             }
