@@ -6,12 +6,13 @@
 //! verifies the credentials.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use jackfield_auth::{Auth, Authenticated};
-use jackfield_config::{Access, ListenerMethod, Origins};
+use jackfield_auth::{Auth, Authenticated, Basis};
+use jackfield_broker::Session;
+use jackfield_config::{Access, Origins};
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -20,9 +21,13 @@ use crate::client_certificate::CertificateUser;
 use crate::client_listener::ClientListener;
 use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 
+mod credentials;
 mod files;
+mod methods;
 
+pub(crate) use credentials::{Admittance, Registered, SessionCredentials};
 pub(crate) use files::Files;
+use methods::Methods;
 
 /// The maximum size of a client's text in a log line.
 const MAX_LOGGED_BYTES: usize = 100;
@@ -36,6 +41,11 @@ pub(crate) struct Admission {
     files: Mutex<Files>,
     /// Notified when `auth` and `files` are others.
     replaced: Notify,
+    /// Counts the changes of rules, methods, users and keys.
+    number: AtomicU64,
+    /// Notified when sessions have to be judged again.
+    changed: Notify,
+    sessions: SessionCredentials,
 }
 
 /// The result of an accepted upgrade.
@@ -79,12 +89,16 @@ impl Admission {
             auth: ArcSwap::from_pointee(auth),
             files: Mutex::new(files),
             replaced: Notify::new(),
+            number: AtomicU64::new(0),
+            changed: Notify::new(),
+            sessions: SessionCredentials::default(),
         }
     }
 
     /// Replaces the access rules.
     pub(crate) fn set_rules(&self, rules: Access) {
         self.rules.store(Arc::new(rules));
+        self.judge_again();
     }
 
     /// Replaces the authentication methods. Used tickets stay used.
@@ -93,14 +107,89 @@ impl Admission {
         *self.files() = files;
         self.auth.store(Arc::new(auth));
         self.replaced.notify_one();
+        self.judge_again();
+    }
+
+    /// Requests that open sessions are judged again.
+    fn judge_again(&self) {
+        self.number.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_one();
+    }
+
+    /// Ends open sessions whose clients could not connect any more, after each change.
+    pub(crate) async fn follow_sessions(&self) {
+        loop {
+            self.changed.notified().await;
+            self.sessions.judge(self).await;
+        }
+    }
+
+    /// Keeps a session that has joined, so that it is judged again after changes.
+    pub(crate) fn keep(
+        &self,
+        session: &Arc<Session>,
+        admittance: Admittance,
+        basis: Option<Basis>,
+    ) -> Registered {
+        let number = admittance.number;
+        let registered = self.sessions.add(session, admittance, basis);
+        if self.number() != number {
+            // A change since the client was judged has not found the session.
+            self.changed.notify_one();
+        }
+        registered
+    }
+
+    /// Returns the number of changes so far.
+    fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    fn auth(&self) -> Arc<Auth> {
+        self.auth.load_full()
+    }
+
+    /// Returns what the admission of a client rests on, before it is judged.
+    pub(crate) fn admittance(
+        &self,
+        visitor: &ClientInfo,
+        peer: IpAddr,
+        listener: &Arc<ClientListener>,
+    ) -> Admittance {
+        let rules = self.rules.load();
+        Admittance {
+            client: rules.proxies.client(peer, &visitor.forwarded.addresses).unwrap_or(peer),
+            origin: visitor.origin.as_deref().map(Into::into),
+            is_secure: is_secure(&rules, &visitor.forwarded, peer, listener),
+            number: self.number(),
+            listener: Arc::clone(listener),
+        }
+    }
+
+    /// Returns whether the rules would still admit a client, as far as they can be judged later: its
+    /// path, and the word of its proxy, are not asked again.
+    fn admits_still(&self, client: &Admittance, is_proven: bool) -> bool {
+        let (rules, auth) = (self.rules.load(), self.auth.load());
+        let methods = Methods { auth: &auth, listener: &client.listener };
+        let is_page = match (origins(&rules, &client.listener), &client.origin) {
+            (Some(origins), Some(origin)) => origins.check(origin).is_ok(),
+            // Programs have to prove who they are.
+            (Some(_), None) => is_proven,
+            (None, _) => true,
+        };
+        !rules.blocked.contain(client.client)
+            && is_page
+            && (client.is_secure || !rules.https)
+            && (is_proven || methods.admit_anybody(&rules))
     }
 
     /// Loads users and keys again when their files change, as long as it is polled.
     pub(crate) async fn follow(&self) {
         loop {
             let (auth, files) = (self.auth.load_full(), self.files().clone());
+            let changed = || self.judge_again();
             tokio::select! {
-                () = files.follow(&auth) => self.replaced.notified().await,
+                () = files.follow(&auth, &changed) => self.replaced.notified().await,
                 () = self.replaced.notified() => {}
             }
         }
@@ -229,13 +318,7 @@ impl Admission {
         listener: &ClientListener,
     ) -> Result<(), Rejection> {
         let rules = self.rules.load();
-        let through_proxy = rules.proxies.contain(peer);
-        // A proxy may speak TLS to the server, and nothing to the client.
-        let is_secure = match forwarded.proto.as_deref().filter(|_| through_proxy) {
-            Some(proto) => is_https(proto),
-            None => listener.is_encrypted() && !through_proxy,
-        };
-        if rules.https && !is_secure {
+        if rules.https && !is_secure(&rules, forwarded, peer, listener) {
             let refusal = Refusal::new("403 Forbidden", HTTPS_REQUIRED);
             let reason = format!("{peer} did not come through HTTPS, as `https` demands");
             return Err(Rejection { refusal, reason, rule: Rule::Transport });
@@ -244,76 +327,24 @@ impl Admission {
     }
 }
 
+/// Returns whether the client uses HTTPS: as a trusted proxy says, or at an encrypted listener.
+fn is_secure(
+    rules: &Access,
+    forwarded: &Forwarded,
+    peer: IpAddr,
+    listener: &ClientListener,
+) -> bool {
+    let through_proxy = rules.proxies.contain(peer);
+    // A proxy may speak TLS to the server, and nothing to the client.
+    match forwarded.proto.as_deref().filter(|_| through_proxy) {
+        Some(proto) => is_https(proto),
+        None => listener.is_encrypted() && !through_proxy,
+    }
+}
+
 /// Returns the origins from which browsers may connect.
 fn origins<'a>(rules: &'a Access, listener: &'a ClientListener) -> Option<&'a Origins> {
     listener.rules.origins.as_ref().or(rules.origins.as_ref())
-}
-
-/// The authentication methods of a listener.
-#[derive(Clone, Copy)]
-struct Methods<'a> {
-    auth: &'a Auth,
-    listener: &'a ClientListener,
-}
-
-impl Methods<'_> {
-    fn take(&self, proof: &Credential) -> bool {
-        match proof {
-            Credential::Ticket(_) => self.take_tickets(),
-            Credential::Token(_) => self.take_tokens(),
-        }
-    }
-
-    fn take_tickets(&self) -> bool {
-        self.auth.tickets.is_some() && self.listener.rules.allows(ListenerMethod::Tickets)
-    }
-
-    fn take_tokens(&self) -> bool {
-        self.auth.jwt.is_some() && self.listener.rules.allows(ListenerMethod::Jwt)
-    }
-
-    fn take_proofs(&self) -> bool {
-        self.take_tickets() || self.take_tokens()
-    }
-
-    /// Returns whether sessions may be opened without authentication.
-    fn admit_anybody(&self, rules: &Access) -> bool {
-        let anonymous = self.listener.rules.anonymous.or(rules.anonymous);
-        anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
-    }
-
-    async fn prove(&self, proof: &Credential, from: IpAddr) -> Result<Authenticated, Rejection> {
-        match proof {
-            Credential::Ticket(text) => {
-                let tickets = self.auth.tickets.as_ref().filter(|_| self.take_tickets());
-                let (tickets, users) = tickets.ok_or_else(|| {
-                    Rejection::proof("a ticket was sent, and `auth.tickets` is not configured")
-                })?;
-                let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
-                verdict.map_err(|refusal| {
-                    if refusal.is_temporary() {
-                        Rejection::for_now(refusal.to_string())
-                    } else {
-                        Rejection::proof(refusal.to_string())
-                    }
-                })
-            }
-            Credential::Token(text) => {
-                let jwt = self.auth.jwt.as_ref().filter(|_| self.take_tokens());
-                let jwt = jwt.ok_or_else(|| {
-                    Rejection::proof("a token was sent, and `auth.jwt` is not configured")
-                })?;
-                let verdict = jwt.authenticate(text, from, SystemTime::now()).await;
-                verdict.map_err(|error| {
-                    if error.is_temporary() {
-                        Rejection::for_now(error.to_string())
-                    } else {
-                        Rejection::proof(error.to_string())
-                    }
-                })
-            }
-        }
-    }
 }
 
 /// The answer to a client that `access.https` rejects.

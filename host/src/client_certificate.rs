@@ -1,6 +1,6 @@
 //! Users of clients with a certificate. TLS has verified the certificate; this reads the user from it.
 
-use jackfield_auth::{Authenticated, Method};
+use jackfield_auth::{Authenticated, Basis, Method};
 use jackfield_config::{CertificateUsers, UserName};
 use jackfield_tls::CertificateInfo;
 use serde_json::Map;
@@ -32,5 +32,6 @@ pub(crate) fn user(users: &CertificateUsers, der: &[u8]) -> CertificateUser {
         method: Method::Certificate,
         claims: Map::new(),
         expires: Some(info.end()),
+        basis: Basis::Certificate,
     })
 }

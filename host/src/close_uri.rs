@@ -15,6 +15,9 @@ pub(crate) const RATE: &str = "jackfield.close.rate_limit_exceeded";
 /// The close reason of a session whose credential has expired.
 pub(crate) const EXPIRED: &str = "jackfield.close.authentication_expired";
 
+/// The close reason of a session whose client may no longer connect.
+pub(crate) const REVOKED: &str = "jackfield.close.credentials_revoked";
+
 /// The close reason of a connection that has ended, or cannot be written to.
 pub(crate) fn lost(message: String) -> CloseReason {
     CloseReason { cause: CloseCause::Lost, reason: LOST.to_owned(), message }

@@ -22,6 +22,7 @@ use jackfield_websocket::Message;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
+use crate::admission::Admittance;
 use crate::backpressure::wait_for_room;
 use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
@@ -108,6 +109,8 @@ struct Connection {
     proven: Option<Box<Authenticated>>,
     /// Whether a session requires authentication.
     must_prove: bool,
+    /// What the admission rests on, until a session is opened; none for the server's own probe.
+    admittance: Option<Box<Admittance>>,
     /// The requested session, which is opened after authentication.
     asked: Option<Box<Asked>>,
     /// The expiry of the session's credential, if it has one.
@@ -298,7 +301,7 @@ impl Connection {
     /// nothing after WELCOME, and their later publications must not be lost: while such a session
     /// has never answered and has no subscriptions, only TCP detects a lost client.
     fn may_be_silent(&self) -> bool {
-        let Some(Member { session, dispatch }) = &self.member else { return false };
+        let Some(Member { session, dispatch, .. }) = &self.member else { return false };
         self.dialogue.dialect() == Dialect::V1
             && !self.keepalive.has_answered()
             && !dispatch.realm().is_subscribed(session.id)
@@ -322,7 +325,7 @@ impl Connection {
             Input::Request(request) => {
                 let Self { context, settings, wire, member, reader, dialogue, batch, rate, .. } =
                     self;
-                if let Some(Member { session, dispatch }) = member {
+                if let Some(Member { session, dispatch, .. }) = member {
                     if !is_within && dispatch.refuse_excess(session, &request, batch) {
                         return None;
                     }

@@ -28,6 +28,8 @@ label! {
         Rate = "rate",
         /// The credential has expired.
         Expired = "expired",
+        /// The client may no longer connect.
+        Revoked = "revoked",
         /// The operator has ended the session.
         Kicked = "kicked",
         /// A handler has ended the session.
@@ -45,6 +47,7 @@ impl ConnectionEnd {
             CloseCause::IncompleteMessage => Self::IncompleteMessage,
             CloseCause::Rate => Self::Rate,
             CloseCause::Expired => Self::Expired,
+            CloseCause::Revoked => Self::Revoked,
             CloseCause::Violation => Self::Violation,
             CloseCause::Timeout => Self::Timeout,
             CloseCause::Operator => Self::Kicked,

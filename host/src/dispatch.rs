@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jackfield_broker::{Dealer, PendingFlushes, Publication, Realm, Session};
-use jackfield_config::Unrouted;
-use jackfield_routing::{Action, Allow};
+use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, PublishVerdict};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::PublicationId;
@@ -50,7 +49,7 @@ mod trace;
 mod unsubscribe;
 mod uris;
 
-use authorize::overflow;
+use authorize::{check_allowed, overflow, pattern_audience, route};
 use hooks::{flush_before_wait, reply};
 use outgoing::Outgoing;
 use probe_handler::ProbeHandler;
@@ -67,9 +66,6 @@ pub(crate) struct Dispatch {
     /// The id of the realm in the sandbox.
     token: jackfield_sandbox::RealmId,
     generations: Arc<CurrentGeneration>,
-    unrouted: Unrouted,
-    /// The roles for topics without a route, and for routes that list no roles.
-    allow: Allow,
     timers: Timers,
     /// Faults of timers, by handler and kind: a failing timer fails repeatedly.
     faults: Backoff<(String, String)>,
@@ -106,8 +102,6 @@ impl Dispatch {
         realm: Arc<Realm>,
         token: jackfield_sandbox::RealmId,
         generations: Arc<CurrentGeneration>,
-        unrouted: Unrouted,
-        allow: Allow,
         traces: Arc<Traces>,
     ) -> Self {
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits());
@@ -117,8 +111,6 @@ impl Dispatch {
             realm,
             token,
             generations,
-            unrouted,
-            allow,
             timers: Timers::default(),
             faults: Backoff::default(),
             dealer,
@@ -132,16 +124,6 @@ impl Dispatch {
 
     pub(crate) fn realm(&self) -> &Realm {
         &self.realm
-    }
-
-    /// The roles for topics without a route, and for actions that a route does not list.
-    pub(crate) const fn allow(&self) -> &Allow {
-        &self.allow
-    }
-
-    /// The treatment of topics without a route.
-    pub(crate) const fn unrouted(&self) -> Unrouted {
-        self.unrouted
     }
 
     pub(crate) fn metrics(&self) -> &RequestMetrics {
@@ -254,7 +236,7 @@ impl Dispatch {
     ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         let generation = self.generations.current();
-        let routed = self.check_publish(&generation, from, topic)?;
+        let routed = Self::check_publish(&generation, from, topic)?;
         let mut publication = Publication {
             topic,
             id,
@@ -262,7 +244,7 @@ impl Dispatch {
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
             narrowed: None,
-            patterns: self.pattern_audience(routed.as_ref()),
+            patterns: pattern_audience(&generation, routed.as_ref()),
             overflow: overflow(routed.as_ref()),
             payload,
         };
@@ -299,15 +281,14 @@ impl Dispatch {
     }
 
     fn check_publish<'g, 't>(
-        &self,
         generation: &'g Generation,
         from: &Session,
         topic: &'t str,
     ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
         uris::check(from, topic, MatchPolicy::Exact)?;
         uris::check_reserved(topic)?;
-        let routed = self.route(generation, topic)?.map(RouteMatch::for_events);
-        self.check_allowed(routed.as_ref(), Action::Publish, from)?;
+        let routed = route(generation, topic)?.map(RouteMatch::for_events);
+        check_allowed(generation, routed.as_ref(), Action::Publish, from)?;
         Ok(routed)
     }
 }

@@ -6,12 +6,14 @@
 
 mod build_context;
 mod canary;
+mod current_generation;
 mod handler_registry;
 mod held;
 mod imports;
 mod loads;
 mod prepare;
 mod problem;
+mod route_access;
 mod route_counts;
 mod shadows;
 mod share;
@@ -23,12 +25,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
 use jackfield_broker::PublicationCounts;
+use jackfield_config::Plugins;
 use jackfield_routing::{Route, RouteTable, TimerFrom};
 use jackfield_sandbox::{
     CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, OutgoingCount, OutgoingKind,
-    Plugin, PluginStore, RouteConfig,
+    Plugin, PluginPolicy, PluginStore, RouteConfig,
 };
 
 use crate::signatures::Signed;
@@ -37,9 +39,11 @@ use crate::site::{ContentHash, PluginFile};
 pub(crate) use build_context::BuildContext;
 use canary::BoundCanary;
 pub(crate) use canary::{ActiveCanary, Canary, CanaryError, LoadedCanary};
+pub(crate) use current_generation::CurrentGeneration;
 pub(crate) use loads::{Loads, load, load_apart, signed};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
+pub(crate) use route_access::RouteAccess;
 pub(crate) use route_counts::RouteCounts;
 pub(crate) use share::Share;
 pub(crate) use warnings::{no_uri, route_warnings};
@@ -50,6 +54,7 @@ pub(crate) struct Generation {
     number: u64,
     hash: ContentHash,
     routes: Arc<RouteTable>,
+    access: Arc<RouteAccess>,
     /// The handler of each route, in the order of the routes.
     handlers: Vec<BoundHandler>,
     counts: RouteCounts,
@@ -112,16 +117,19 @@ pub(crate) struct PluginEntry {
 struct Running {
     hash: ContentHash,
     plugin: Plugin,
+    /// The policy of the plugin when it was loaded.
+    policy: PluginPolicy,
     /// The routes with which the instances were configured.
     routes: Vec<RouteConfig>,
     /// `None` if no route uses the plugin.
     lanes: Option<Lanes>,
 }
 
-/// The served generation; before the first one, an empty generation with the number 0. Readers
-/// never block, not even during a reload.
-pub(crate) struct CurrentGeneration {
-    current: ArcSwap<Generation>,
+impl Running {
+    /// Returns whether its policy is that of the settings.
+    fn has_policy_of(&self, settings: &Plugins) -> bool {
+        *settings.policy(&self.plugin.manifest().name) == self.policy
+    }
 }
 
 impl Generation {
@@ -131,6 +139,7 @@ impl Generation {
             number: 0,
             hash: ContentHash::default(),
             routes: Arc::default(),
+            access: Arc::default(),
             handlers: Vec::new(),
             counts: RouteCounts::default(),
             plugins: Vec::new(),
@@ -179,10 +188,11 @@ impl Generation {
         running.find(|running| running.hash == hash)
     }
 
-    /// Returns whether it serves the same routes with the same instances.
+    /// Returns whether it serves the same routes with the same instances and the same access.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let pairs = || self.plugins.iter().zip(&other.plugins);
         self.routes.routes() == other.routes.routes()
+            && self.access == other.access
             && self.plugins.len() == other.plugins.len()
             && pairs().all(|(one, other)| {
                 one.is_same_instance(other)
@@ -416,30 +426,6 @@ impl fmt::Debug for Generation {
             .field("number", number)
             .field("hash", hash)
             .finish_non_exhaustive()
-    }
-}
-
-impl Default for CurrentGeneration {
-    fn default() -> Self {
-        Self { current: ArcSwap::from_pointee(Generation::none()) }
-    }
-}
-
-impl CurrentGeneration {
-    /// Returns the generation for a message that arrives now. Hold the guard briefly: a thread has
-    /// a few fast guards, and each further one costs a reference count.
-    pub(crate) fn current(&self) -> Guard<Arc<Generation>> {
-        self.current.load()
-    }
-
-    /// Returns whether there is no generation yet that could serve.
-    pub(crate) fn is_none(&self) -> bool {
-        self.current.load().number == 0
-    }
-
-    /// Puts `next` into service, and returns the previous generation.
-    pub(crate) fn commit(&self, next: Arc<Generation>) -> Arc<Generation> {
-        self.current.swap(next)
     }
 }
 

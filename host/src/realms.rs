@@ -35,9 +35,8 @@ impl Realms {
             config.realms.iter().map(|name| realm(name, config.limits)).collect();
         audience.set(realms.clone());
         let dispatch = |(id, realm): (u64, Arc<Realm>)| {
-            let (generations, allow) = (Arc::clone(generations), config.allow.clone());
-            let (unrouted, traces) = (config.unrouted, Arc::clone(traces));
-            Arc::new(Dispatch::new(realm, RealmId(id), generations, unrouted, allow, traces))
+            let (generations, traces) = (Arc::clone(generations), Arc::clone(traces));
+            Arc::new(Dispatch::new(realm, RealmId(id), generations, traces))
         };
         Self::new((0..).zip(realms).map(dispatch).collect())
     }
@@ -81,6 +80,15 @@ impl Realms {
         self.iter().map(|dispatch| dispatch.realm()).flat_map(Realm::sessions).collect()
     }
 
+    /// Follows changed limits. Subscriptions and registrations beyond them stay.
+    pub(crate) fn follow(&self, limits: &Limits) {
+        for dispatch in self.iter() {
+            let (own, max_bytes) = (realm_limits(limits), limits.event_bytes);
+            dispatch.realm().set_limits(own, max_bytes);
+            dispatch.dealer().set_limits(own, max_bytes);
+        }
+    }
+
     /// Updates every realm for a new generation.
     pub(crate) fn reloaded(&self, old: &Arc<Generation>, new: &Generation) {
         for dispatch in self.iter() {
@@ -90,16 +98,17 @@ impl Realms {
 }
 
 fn realm(name: &str, limits: Limits) -> Arc<Realm> {
+    Arc::new(Realm::new(name.to_owned(), framing(limits.event_bytes), realm_limits(&limits)))
+}
+
+fn realm_limits(limits: &Limits) -> RealmLimits {
     let Limits {
         subscriptions,
         patterns,
         realm_subscriptions,
         realm_topics: topics,
         client_percent,
-        event_bytes,
         ..
-    } = limits;
-    let limits =
-        RealmLimits { subscriptions, patterns, realm_subscriptions, topics, client_percent };
-    Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
+    } = *limits;
+    RealmLimits { subscriptions, patterns, realm_subscriptions, topics, client_percent }
 }

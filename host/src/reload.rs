@@ -11,6 +11,7 @@ mod history;
 mod outcome;
 mod reading;
 mod report;
+mod settings_changes;
 mod state;
 
 use std::collections::VecDeque;
@@ -24,7 +25,8 @@ use tokio::sync::{Mutex, Notify, watch};
 use tracing::debug;
 
 use crate::generation::{
-    BuildContext, CurrentGeneration, Generation, Loads, PluginEntry, Problem, build, routes_alone,
+    BuildContext, CurrentGeneration, Generation, Loads, PluginEntry, Problem, RouteAccess, build,
+    routes_alone,
 };
 use crate::signatures::HighestNumbers;
 use crate::site::{ContentHash, Site, Snapshot};
@@ -39,6 +41,7 @@ use canaries::Canaries;
 use history::{History, Outcome, Requested};
 use reading::read;
 use report::report;
+use settings_changes::SettingsChanges;
 
 /// The time for which a reload waits for plugins before it serves the changes that do not need
 /// them.
@@ -53,6 +56,7 @@ pub(crate) struct Reloader {
     /// A tokio mutex: the reload task holds it while it waits for changes.
     watch: Arc<Mutex<Watch>>,
     forced: Notify,
+    changes: SettingsChanges,
     history: History,
     versions: Arc<Versions>,
     canaries: Canaries,
@@ -101,10 +105,17 @@ impl Reloader {
         Self {
             watch: Arc::new(Mutex::new(Watch::new(site.clone(), config.watch))),
             site,
-            context: Arc::new(BuildContext { sandbox, plugins: config.plugins, audience, highest }),
+            context: Arc::new(BuildContext {
+                sandbox,
+                access: ArcSwap::from_pointee(RouteAccess::of(&config)),
+                plugins: ArcSwap::from_pointee(config.plugins),
+                audience,
+                highest,
+            }),
             state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
             generations,
             forced: Notify::new(),
+            changes: SettingsChanges::default(),
             history: History::new(),
             versions,
             canaries: Canaries::default(),
@@ -161,8 +172,8 @@ impl Reloader {
     }
 
     /// The settings of plugins.
-    pub(crate) fn plugin_settings(&self) -> &Plugins {
-        &self.context.plugins
+    pub(crate) fn plugin_settings(&self) -> Arc<Plugins> {
+        self.context.plugins.load_full()
     }
 
     /// Requests and calls of all plugins that wait for their answers.
@@ -247,11 +258,15 @@ impl Reloader {
         let mut requested: Option<Requested> = None;
         loop {
             let partial_at = under_way.as_ref().and_then(|it| it.partial_at);
-            let mut is_changed = false;
+            let (mut is_changed, mut has_policies) = (false, false);
             tokio::select! {
                 () = self.forced.notified() => {
                     requested = self.history.take_up(requested);
                     is_changed = true;
+                }
+                () = self.changes.noticed() => {
+                    has_policies = self.commit_settings(&committed);
+                    is_changed = has_policies;
                 }
                 () = self.settled() => is_changed = true,
                 () = loads.next() => {}
@@ -261,7 +276,12 @@ impl Reloader {
                 if requested.is_some() {
                     loads.forget_failures();
                 }
-                match self.read_again(requested, &mut tried).await {
+                if has_policies {
+                    loads.forget();
+                    // The same files make another generation.
+                    tried = None;
+                }
+                match self.read_again(requested, has_policies, &mut tried).await {
                     Reading::Changed(snapshot) => {
                         let partial_at =
                             partial_at.or_else(|| Some(Instant::now() + MAX_PLUGIN_WAIT));
@@ -335,6 +355,7 @@ impl Reloader {
     async fn read_again(
         &self,
         requested: Option<Requested>,
+        has_policies: bool,
         tried: &mut Option<ContentHash>,
     ) -> Reading {
         let began = Instant::now();
@@ -351,7 +372,7 @@ impl Reloader {
         };
         let hash = snapshot.hash();
         let before = tried.replace(hash);
-        if requested.is_some() {
+        if requested.is_some() || has_policies {
             return Reading::Changed(snapshot);
         }
         if before == Some(hash) {

@@ -37,7 +37,7 @@ inbox: { channel: 'inbox/{user_id}', handler: { callback: 'secured' } }
 
 /// A server that requires tickets, with its settings and users in its site.
 pub(crate) struct Guarded {
-    site: Site,
+    pub(crate) site: Site,
     pub(crate) server: Server,
 }
 
@@ -250,7 +250,8 @@ async fn follows_changes_of_the_users_file() {
     guarded.server.logged_after(logged, "the users have changed");
     assert_eq!(guarded.page(&in_query(&old)).await.err().unwrap().0, Some(403));
     guarded.page_of("ann").await;
-    assert!(owns(&mut before, 7).await, "open sessions stay open");
+    before.hangup().await;
+    guarded.server.logged_after(logged, "sessions ended: their clients may no longer connect");
     let logged = guarded.server.log().len();
     guarded.site.write("users.yml", "users: { ann: { id: } }");
     let said = guarded.server.logged_after(logged, "the users stay as they were");

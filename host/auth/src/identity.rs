@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use crate::basis::{Basis, Fingerprint};
 use crate::user::User;
 
 /// An authenticated client.
@@ -25,6 +26,8 @@ pub struct Authenticated {
     pub claims: Map<String, Value>,
     /// The end of the credential and of the session; `None` if it never expires.
     pub expires: Option<SystemTime>,
+    /// What the authentication rests on.
+    pub basis: Basis,
 }
 
 /// Authentication method.
@@ -40,8 +43,9 @@ pub enum Method {
 
 impl Authenticated {
     /// Creates the identity of a client without a user.
-    pub(crate) fn anonymous(roles: Vec<String>, method: Method) -> Self {
+    pub(crate) fn anonymous(roles: Vec<String>, method: Method, secret: Fingerprint) -> Self {
         Self {
+            basis: Basis::Ticket { secret, user: None, roles: roles.clone() },
             id: None,
             username: "anonymous".to_owned(),
             roles,
@@ -52,8 +56,10 @@ impl Authenticated {
         }
     }
 
-    pub(crate) fn user(user: &User, method: Method) -> Self {
+    pub(crate) fn user(user: &User, method: Method, secret: Fingerprint) -> Self {
+        let fingerprint = (user.username.clone(), Fingerprint::of_user(user));
         Self {
+            basis: Basis::Ticket { secret, user: Some(fingerprint), roles: user.roles.clone() },
             id: Some(user.id.clone()),
             username: user.username.clone(),
             roles: user.roles.clone(),

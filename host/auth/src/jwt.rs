@@ -20,6 +20,7 @@ use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::basis::{Basis, Fingerprint, TokenRules};
 use crate::identity::Authenticated;
 use crate::verifiers::{Verifiers, VerifiersError};
 
@@ -44,6 +45,8 @@ pub struct Jwt {
 struct TokenVerifier {
     keys: ArcSwap<Keys>,
     rules: JwtRules,
+    /// The part of the rules that sessions rest on.
+    basis: Arc<TokenRules>,
 }
 
 /// Rules for claims of tokens.
@@ -147,8 +150,17 @@ impl Jwt {
     /// Creates a verifier from keys and rules. `verifiers` verify the signatures: one takes a
     /// fraction of a millisecond, but a token without a key id is tried with each key.
     pub fn new(keys: Keys, rules: JwtRules, verifiers: Verifiers) -> Self {
-        let verifier = TokenVerifier { keys: ArcSwap::from_pointee(keys), rules };
+        let (keys, basis) = (ArcSwap::from_pointee(keys), Arc::new(rules.basis()));
+        let verifier = TokenVerifier { keys, rules, basis };
         Self { verifier: Arc::new(verifier), verifiers }
+    }
+
+    pub(crate) fn has_key(&self, key: Fingerprint) -> bool {
+        self.verifier.keys.load().has(key)
+    }
+
+    pub(crate) fn rules(&self) -> &TokenRules {
+        &self.verifier.basis
     }
 
     /// Replaces the keys, for key rotation, by those of a file of the same format: a JWKS for a
@@ -182,19 +194,29 @@ impl Jwt {
     }
 }
 
+impl JwtRules {
+    fn basis(&self) -> TokenRules {
+        let ClaimNames { id, username, roles, organization } = &self.names;
+        let names = [id, username, roles, organization].map(String::as_bytes);
+        let (issuers, audiences) = (self.issuers.clone(), self.audiences.clone());
+        TokenRules { issuers, audiences, names: Fingerprint::of(names) }
+    }
+}
+
 impl TokenVerifier {
     /// Verifies a token and returns its identity. CPU-bound.
     fn authenticate(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
-        let claims = self.verify(token)?;
+        let (claims, key) = self.verify(token)?;
         let until = self.check_time(&claims, now)?;
-        let who = self.rules.names.identity(claims)?;
+        let basis = Basis::Token { key, rules: Arc::clone(&self.basis) };
+        let who = self.rules.names.identity(claims, basis)?;
         // An expiry beyond the clock's range never comes.
         let expires = SystemTime::UNIX_EPOCH.checked_add(until);
         Ok(Authenticated { expires: expires.filter(|_| self.rules.expiry == Expiry::Close), ..who })
     }
 
-    /// Returns the claims of a token with a valid signature, issuer and audience.
-    fn verify(&self, token: &str) -> Result<Map<String, Value>, JwtError> {
+    /// Returns the claims of a token with a valid signature, issuer and audience, and its key.
+    fn verify(&self, token: &str) -> Result<(Map<String, Value>, Fingerprint), JwtError> {
         let header = header(token)?;
         let keys = self.keys.load();
         let candidates = keys.candidates(header.alg, header.kid.as_deref())?;
@@ -205,7 +227,9 @@ impl TokenVerifier {
                 &key.material,
                 &self.validation(key.algorithm),
             ) {
-                Ok(data) => return check_issuer(&data.claims).map(|()| data.claims),
+                Ok(data) => {
+                    return check_issuer(&data.claims).map(|()| (data.claims, key.fingerprint));
+                }
                 Err(error) => match explain(error.kind()) {
                     JwtError::Signature => {}
                     other => refusal = other,

@@ -9,7 +9,8 @@
 //!
 //! The modules, in reading order:
 //!
-//! - [`identity`]: the result of authentication, for each method
+//! - [`identity`]: the result of authentication, for each method; [`basis`]: what it rests on;
+//!   `still_admits`: the second judgement
 //! - [`mod@user`]: a user of the application
 //! - [`mod@ticket`]: parsing, verification and minting of tickets
 //! - [`tickets`]: authentication by ticket
@@ -20,6 +21,7 @@
 //! - [`secret`]: secrets in settings; [`mod@reference`]: unresolved references to variables
 //! - [`reading`]: bounded reading of configured files
 
+pub mod basis;
 pub mod config;
 pub mod error;
 pub mod identity;
@@ -29,12 +31,14 @@ pub mod php;
 mod reading;
 pub mod reference;
 mod secret;
+mod still_admits;
 pub mod ticket;
 pub mod tickets;
 pub mod user;
 pub mod users;
 pub mod verifiers;
 
+pub use basis::{Basis, Fingerprint, TokenRules};
 pub use config::AuthSettings;
 pub use error::SetupError;
 pub use identity::{Authenticated, Method};

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::basis::Fingerprint;
 use crate::identity::{Authenticated, Method};
 use crate::ticket::{AppSecret, Replays, ReplaysError, Ticket, TicketError, Validity};
 use crate::user::PasswordHash;
@@ -107,6 +108,16 @@ impl Tickets {
         }
     }
 
+    /// Returns the fingerprint of the application's secret.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.secret.fingerprint()
+    }
+
+    /// Returns the roles of anonymous tickets; `None` if they are refused.
+    pub(crate) fn anonymous_roles(&self) -> Option<&Vec<String>> {
+        self.anonymous.as_ref()
+    }
+
     /// Remembers the used tickets of another verifier, which this one replaces.
     pub(crate) fn continuing(mut self, before: &Self) -> Self {
         self.replays = match (self.replays, &before.replays) {
@@ -155,7 +166,7 @@ impl Tickets {
     ) -> Result<Authenticated, TicketRefusal> {
         let roles = self.anonymous.as_ref().ok_or(TicketRefusal::Anonymous)?;
         self.verify(ticket, from, None).await?;
-        Ok(Authenticated::anonymous(roles.clone(), Method::Ticket))
+        Ok(Authenticated::anonymous(roles.clone(), Method::Ticket, self.fingerprint()))
     }
 
     async fn user(
@@ -190,7 +201,7 @@ impl Tickets {
             }
         }
         if user.enabled {
-            Ok(Authenticated::user(&user, Method::Ticket))
+            Ok(Authenticated::user(&user, Method::Ticket, self.fingerprint()))
         } else {
             Err(TicketRefusal::Disabled { username: username() })
         }

@@ -116,6 +116,17 @@ impl Users {
         }
     }
 
+    /// Looks up a user without a cache.
+    ///
+    /// # Errors
+    /// As [`Users::find`].
+    pub(crate) async fn find_now(&self, username: &str) -> Result<Option<Arc<User>>, UsersError> {
+        match self.refresh(username).await? {
+            Refresh::Now(user) => Ok(user),
+            Refresh::Same => self.find(username).await,
+        }
+    }
+
     /// Checks that users can be looked up, if the check leaves no trace in the application: only in
     /// its database.
     ///

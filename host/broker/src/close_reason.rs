@@ -12,6 +12,8 @@ pub enum CloseCause {
     Rate,
     /// The credential has expired.
     Expired,
+    /// The client may no longer connect, since the settings, the users or the keys have changed.
+    Revoked,
     /// The client has violated the protocol.
     Violation,
     /// No session was opened in time.

@@ -8,6 +8,7 @@
 #![expect(clippy::similar_names, reason = "callers and callees are the specification's words")]
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -43,14 +44,13 @@ pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
 pub struct Dealer {
     encode: Encode,
     /// Longest call or answer in bytes, in the receiver's encoding.
-    max_bytes: usize,
-    limits: RealmLimits,
+    max_bytes: AtomicUsize,
     /// Only outbox locks are taken under it.
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    limits: RealmLimits,
     registrations: Registrations,
     sessions: HashMap<SessionId, SessionCalls>,
     /// Registrations of all sessions together.
@@ -62,7 +62,20 @@ struct State {
 impl Dealer {
     /// Creates a dealer without procedures.
     pub fn new(encode: Encode, max_bytes: usize, limits: RealmLimits) -> Self {
-        Self { encode, max_bytes, limits, state: Mutex::default() }
+        let state = State {
+            limits,
+            registrations: Registrations::default(),
+            sessions: HashMap::new(),
+            registered: Usage::default(),
+            calls: Usage::default(),
+        };
+        Self { encode, max_bytes: AtomicUsize::new(max_bytes), state: Mutex::new(state) }
+    }
+
+    /// Replaces the limits, and the size of the longest call. Registrations beyond them stay.
+    pub fn set_limits(&self, limits: RealmLimits, max_bytes: usize) {
+        self.lock().limits = limits;
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
     }
 
     /// Registers a procedure. REGISTERED is queued before any INVOCATION.
@@ -76,18 +89,18 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) -> Result<(), RegisterError> {
         let mut state = self.lock();
-        let State { registrations, sessions, registered, .. } = &mut *state;
+        let State { limits, registrations, sessions, registered, .. } = &mut *state;
         let session_calls = sessions.entry(callee.id).or_insert_with(|| SessionCalls::new(callee));
-        if session_calls.registered.len() >= self.limits.subscriptions {
-            return Err(RegisterError::TooMany(self.limits.subscriptions));
+        if session_calls.registered.len() >= limits.subscriptions {
+            return Err(RegisterError::TooMany(limits.subscriptions));
         }
         let Register { request, options, procedure } = register;
         let by_pattern = options.policy != MatchPolicy::Exact;
-        if by_pattern && session_calls.patterns >= self.limits.patterns {
-            return Err(RegisterError::TooManyPatterns(self.limits.patterns));
+        if by_pattern && session_calls.patterns >= limits.patterns {
+            return Err(RegisterError::TooManyPatterns(limits.patterns));
         }
-        registered.check(callee.client, self.limits.quota("registrations of the realm"))?;
-        let wildcards = self.limits.wildcards("registered wildcards of the realm");
+        registered.check(callee.client, limits.quota("registrations of the realm"))?;
+        let wildcards = limits.wildcards("registered wildcards of the realm");
         let registration = registrations.add(callee, procedure, options, wildcards)?;
         registered.add(callee.client);
         session_calls.patterns += usize::from(by_pattern);
@@ -130,7 +143,7 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) -> Result<(), CallError> {
         let mut state = self.lock();
-        let State { registrations, sessions, calls, .. } = &mut *state;
+        let State { limits, registrations, sessions, calls, .. } = &mut *state;
         let chosen = registrations.choose(&call.procedure, may_offer, chance);
         let ChosenCallee { registration, pattern, callee } =
             chosen.ok_or(CallError::NoSuchProcedure)?;
@@ -145,12 +158,12 @@ impl Dealer {
         if waiting.len() >= MAX_CALLS {
             return Err(CallError::TooMany);
         }
-        calls.check(caller.client, open_calls(self.limits.client_percent))?;
+        calls.check(caller.client, open_calls(limits.client_percent))?;
         // Not every callee with progressive results announces them: Wampy announces nothing.
         let progress = call.options.receive_progress;
         let of_callee = sessions.entry(callee.session.id);
         let handling = of_callee.or_insert_with(|| SessionCalls::new(&callee.session));
-        handling.callers.check(caller.client, callee_calls(self.limits.client_percent))?;
+        handling.callers.check(caller.client, callee_calls(limits.client_percent))?;
         let request = handling.next_invocation();
         let pending =
             InboundCall { caller: Arc::clone(caller), call: call.request.clone(), progress };
@@ -243,7 +256,7 @@ impl Dealer {
     /// callees of its own calls are interrupted.
     pub fn leave(&self, session: SessionId, batch: &mut PendingFlushes) {
         let mut state = self.lock();
-        let State { registrations, sessions, registered, calls } = &mut *state;
+        let State { limits: _, registrations, sessions, registered, calls } = &mut *state;
         let Some(session_calls) = sessions.remove(&session) else { return };
         let client = session_calls.client;
         registered.remove(client, session_calls.registered.len());
@@ -343,7 +356,7 @@ impl Dealer {
     ) -> Result<(), DeliveryError> {
         payload.check_translatable(session.dialect.codec())?;
         let Some(frame) = (self.encode)(session, reply) else { return Ok(()) };
-        let (bytes, limit) = (frame.len(), self.max_bytes);
+        let (bytes, limit) = (frame.len(), self.max_bytes.load(Ordering::Relaxed));
         if bytes > limit {
             return Err(TooLarge { bytes, limit }.into());
         }

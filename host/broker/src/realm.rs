@@ -6,6 +6,7 @@
 
 mod inspect;
 mod limits;
+mod revoke;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -30,15 +31,14 @@ pub use limits::RealmLimits;
 /// A realm: sessions that can communicate.
 pub struct Realm {
     name: String,
-    framing: Framing,
-    limits: RealmLimits,
     /// Reads are deliveries and lookups; writes are joins, leaves and changes of subscriptions.
     /// Only outbox locks are taken under it.
     state: RwLock<State>,
 }
 
-#[derive(Default)]
 struct State {
+    framing: Framing,
+    limits: RealmLimits,
     members: HashMap<SessionId, Member>,
     subscriptions: Subscriptions,
     /// Subscriptions of all members together, by client.
@@ -91,7 +91,15 @@ pub struct Revoked {
 impl Realm {
     /// Creates an empty realm.
     pub fn new(name: String, framing: Framing, limits: RealmLimits) -> Self {
-        Self { name, framing, limits, state: RwLock::default() }
+        let state = State {
+            framing,
+            limits,
+            members: HashMap::new(),
+            subscriptions: Subscriptions::default(),
+            subscribed: Usage::default(),
+            dialects: [0; Dialect::COUNT],
+        };
+        Self { name, state: RwLock::new(state) }
     }
 
     /// Returns the realm's name, a URI.
@@ -101,12 +109,19 @@ impl Realm {
 
     /// Returns the size of the longest event in bytes, in a receiver's encoding.
     pub fn max_event_bytes(&self) -> usize {
-        self.framing.max_bytes
+        self.read().framing.max_bytes
     }
 
     /// Returns the realm's limits.
     pub fn limits(&self) -> RealmLimits {
-        self.limits
+        self.read().limits
+    }
+
+    /// Replaces the limits, and the size of the longest event. Subscriptions beyond them stay.
+    pub fn set_limits(&self, limits: RealmLimits, max_event_bytes: usize) {
+        let mut state = self.write();
+        state.limits = limits;
+        state.framing.max_bytes = max_event_bytes;
     }
 
     /// Makes the session a member.
@@ -149,7 +164,7 @@ impl Realm {
         uri: &str,
         policy: MatchPolicy,
     ) -> Result<(), SubscribeError> {
-        self.read().check_subscribe(&self.limits, session, uri, policy).map(drop)
+        self.read().check_subscribe(session, uri, policy).map(drop)
     }
 
     /// Subscribes a member. The frame of `acknowledge` is queued before any event of the
@@ -163,10 +178,10 @@ impl Realm {
         acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
     ) -> Result<Subscribed, SubscribeError> {
         let mut state = self.write();
-        let known = state.check_subscribe(&self.limits, session, uri, policy)?;
+        let known = state.check_subscribe(session, uri, policy)?;
+        let quotas = state.limits.topics();
         let State { members, subscriptions, subscribed: all, .. } = &mut *state;
         let member = members.get_mut(&session).ok_or(SubscribeError::Gone)?;
-        let quotas = self.limits.topics();
         let subscribed = subscriptions.add(&member.session, uri, policy, quotas)?;
         if !known {
             all.add(member.session.client);
@@ -247,17 +262,17 @@ impl Realm {
         let audiences = || exact.into_iter().chain(patterns.iter().copied());
         let mut report = DeliveryReport::default();
         let Some(first) = audiences().next() else { return Ok(report) };
-        let mut frames = Frames::new(publication, first, self.framing);
+        let mut frames = Frames::new(publication, first, state.framing);
         if frames.may_be_refused() {
             check(publication, first, &mut frames)?;
             // The EVENT of a pattern has its topic, too, and may be too long where another is not.
             audiences().skip(1).try_for_each(|further| {
-                check(publication, further, &mut Frames::new(publication, further, self.framing))
+                check(publication, further, &mut Frames::new(publication, further, state.framing))
             })?;
         }
         fan_out(publication, first, frames, batch, &mut report);
         for further in audiences().skip(1) {
-            let frames = Frames::new(publication, further, self.framing);
+            let frames = Frames::new(publication, further, state.framing);
             fan_out(publication, further, frames, batch, &mut report);
         }
         Ok(report)
@@ -278,7 +293,7 @@ impl Realm {
             return Ok(false);
         };
         let Some(session) = subscription.get(to) else { return Ok(false) };
-        let mut frames = Frames::new(publication, subscription, self.framing);
+        let mut frames = Frames::new(publication, subscription, state.framing);
         frames.check(session.dialect)?;
         Ok(frames.deliver(session, batch))
     }
@@ -335,34 +350,6 @@ impl Realm {
         self.read().members.values().map(|member| Arc::clone(&member.session)).collect()
     }
 
-    /// Revokes exact subscriptions whose topic `keep` rejects. The frame of `notice` is queued
-    /// after the last event of each.
-    ///
-    /// `keep` is called without the lock, once per topic; a session that subscribes in the meantime
-    /// was authorized by the routes now in force.
-    pub fn revoke(
-        &self,
-        keep: impl Fn(&str) -> bool,
-        batch: &mut PendingFlushes,
-        notice: impl Fn(&Session, SubscriptionId) -> Option<Bytes>,
-    ) -> Vec<Revoked> {
-        let mut revoked = Vec::new();
-        for topic in self.topics().into_iter().filter(|topic| !keep(topic)) {
-            let mut state = self.write();
-            let Some(subscription) = state.subscriptions.exact(&topic) else { continue };
-            let id = subscription.id;
-            let sessions: Vec<_> = subscription.subscribers().map(Arc::clone).collect();
-            for session in sessions {
-                state.remove(session.id, id);
-                if let Some(frame) = notice(&session, id) {
-                    session.reply(frame, batch);
-                }
-                revoked.push(Revoked { session, subscription: id, topic: Arc::clone(&topic) });
-            }
-        }
-        revoked
-    }
-
     fn read(&self) -> RwLockReadGuard<'_, State> {
         // A panic under the lock is a bug for tests to find. The tables stay consistent, and it is
         // better to continue than to refuse every request.
@@ -407,11 +394,11 @@ impl State {
     /// Checks whether a member may subscribe. Returns whether it is a subscriber already.
     fn check_subscribe(
         &self,
-        limits: &RealmLimits,
         session: SessionId,
         uri: &str,
         policy: MatchPolicy,
     ) -> Result<bool, SubscribeError> {
+        let limits = &self.limits;
         let member = self.members.get(&session).ok_or(SubscribeError::Gone)?;
         let id = self.subscriptions.id(uri, policy);
         if id.is_some_and(|id| member.subscribed.contains(&id)) {

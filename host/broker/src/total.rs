@@ -8,19 +8,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The sum of the bytes of several holders, and its limit.
 #[derive(Debug)]
 pub struct Total {
-    limit: usize,
+    limit: AtomicUsize,
     bytes: AtomicUsize,
 }
 
 impl Total {
     /// Creates a counter with a limit in bytes.
     pub const fn new(limit: usize) -> Self {
-        Self { limit, bytes: AtomicUsize::new(0) }
+        Self { limit: AtomicUsize::new(limit), bytes: AtomicUsize::new(0) }
     }
 
     /// Returns the limit in bytes.
-    pub const fn limit(&self) -> usize {
-        self.limit
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the limit.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Returns the current sum in bytes.
@@ -30,7 +35,7 @@ impl Total {
 
     /// Returns whether the sum exceeds the limit.
     pub fn is_exceeded(&self) -> bool {
-        self.bytes() > self.limit
+        self.bytes() > self.limit()
     }
 
     /// Replaces a holder's `before` bytes by `after` bytes.

@@ -108,18 +108,13 @@ impl Comparison {
             if places.is_empty() { "none".to_owned() } else { places.join(", ") }
         });
         self.restart("realms", &running.realms, realms, |it| it.join(", "));
-        self.restart("unrouted", &running.unrouted, unrouted, |it| {
-            format!("{it:?}").to_lowercase()
-        });
+        self.live("unrouted", &running.unrouted, unrouted);
         self.access(&running.access, access);
         self.auth(&running.auth, auth);
         for action in Action::ALL {
             let setting = format!("allow.{}", action.key());
-            let before = running.allow.roles(action).map(<[String]>::to_vec);
-            let mut after = allow.roles(action).map(<[String]>::to_vec);
-            self.restart(&setting, &before, &mut after, |it| list(it.as_deref()));
+            self.live(&setting, &running.allow.roles(action), &allow.roles(action));
         }
-        *allow = running.allow.clone();
         self.limits(&running.limits, limits);
         let Keepalive { interval, timeout } = keepalive;
         self.live("keepalive.interval", &running.keepalive.interval, interval);
@@ -179,7 +174,7 @@ impl Comparison {
         self.live("auth.jwt", &running.jwt, jwt);
     }
 
-    fn limits(&mut self, running: &Limits, next: &mut Limits) {
+    fn limits(&mut self, running: &Limits, next: &Limits) {
         let Limits {
             message_bytes,
             depth,
@@ -207,25 +202,20 @@ impl Comparison {
         self.live("limits.message", &running.message_bytes, message_bytes);
         self.live("limits.depth", &running.depth, depth);
         self.live("limits.handshake", &running.handshake_bytes, handshake_bytes);
-        self.restart("limits.event", &running.event_bytes, event_bytes, debug);
+        self.live("limits.event", &running.event_bytes, event_bytes);
         let Bounds { bytes, frames, overflow } = outbox;
         self.live("limits.outbox.bytes", &running.outbox.bytes, bytes);
         self.live("limits.outbox.messages", &running.outbox.frames, frames);
         self.live("slow_subscriber", &running.outbox.overflow, overflow);
-        self.restart("limits.outbox.total", &running.outbox_total_bytes, outbox_total_bytes, debug);
-        self.restart("limits.incomplete", &running.incomplete_bytes, incomplete_bytes, debug);
-        self.restart("limits.waiting", &running.waiting_bytes, waiting_bytes, debug);
+        self.live("limits.outbox.total", &running.outbox_total_bytes, outbox_total_bytes);
+        self.live("limits.incomplete", &running.incomplete_bytes, incomplete_bytes);
+        self.live("limits.waiting", &running.waiting_bytes, waiting_bytes);
         self.live("limits.publisher_delay", &running.publisher_delay, publisher_delay);
-        self.restart("limits.subscriptions", &running.subscriptions, subscriptions, debug);
-        self.restart("limits.patterns", &running.patterns, patterns, debug);
-        self.restart(
-            "limits.realm_subscriptions",
-            &running.realm_subscriptions,
-            realm_subscriptions,
-            debug,
-        );
-        self.restart("limits.realm_topics", &running.realm_topics, realm_topics, debug);
-        self.restart("limits.client_percent", &running.client_percent, client_percent, debug);
+        self.live("limits.subscriptions", &running.subscriptions, subscriptions);
+        self.live("limits.patterns", &running.patterns, patterns);
+        self.live("limits.realm_subscriptions", &running.realm_subscriptions, realm_subscriptions);
+        self.live("limits.realm_topics", &running.realm_topics, realm_topics);
+        self.live("limits.client_percent", &running.client_percent, client_percent);
         self.live("limits.connections", &running.connections, connections);
         self.live("limits.address_connections", &running.address_connections, address_connections);
         self.live("limits.user_connections", &running.user_connections, user_connections);
@@ -274,26 +264,23 @@ impl Comparison {
             debug,
         );
         self.restart("plugins.instance_memory", &running.instance_memory, instance_memory, debug);
-        self.restart("plugins.lanes", &running.lanes, lanes, debug);
-        self.restart("plugins.stores", &running.stores, stores, debug);
+        self.live("plugins.lanes", &running.lanes, lanes);
+        self.live("plugins.stores", &running.stores, stores);
         self.restart("plugins.in_flight", &running.in_flight, in_flight, debug);
         self.restart("plugins.keep_versions", &running.keep_versions, keep_versions, debug);
         self.restart("plugins.take_back", &running.take_back, take_back, |it| match it {
             None => "off".to_owned(),
             Some(within) => format!("within {within:?}"),
         });
-        self.restart("plugins.verify", &running.verify, verify, |it| {
-            let keys: Vec<String> = it.iter().map(|key| key.number().to_string()).collect();
-            if keys.is_empty() { "no keys".to_owned() } else { keys.join(", ") }
-        });
+        self.live("plugins.verify", &running.verify, verify);
         self.restart(
             "plugins.refuse_downgrades",
             &running.refuse_downgrades,
             refuse_downgrades,
             debug,
         );
-        self.restart("plugins.default", &running.default, default, |_| UNCHANGED);
-        self.policies((&running.named, &running.default), named);
+        self.live("plugins.default", &running.default, default);
+        self.policies((&running.named, &running.default), (named, default));
         let state = |mode: &Option<_>| mode.map_or("auto", jackfield_sandbox::StateMode::label);
         self.restart("plugins.default.state", &running.default_state, default_state, state);
         let names: BTreeSet<String> = running.states.keys().chain(states.keys()).cloned().collect();
@@ -308,17 +295,15 @@ impl Comparison {
     /// Policies by name, each with the default in force with it.
     fn policies(
         &mut self,
-        (running, default): (&BTreeMap<String, PluginPolicy>, &PluginPolicy),
-        next: &mut BTreeMap<String, PluginPolicy>,
+        (running, running_default): (&BTreeMap<String, PluginPolicy>, &PluginPolicy),
+        (next, next_default): (&BTreeMap<String, PluginPolicy>, &PluginPolicy),
     ) {
-        let names: BTreeSet<String> = running.keys().chain(next.keys()).cloned().collect();
+        let names: BTreeSet<&String> = running.keys().chain(next.keys()).collect();
         for name in names {
-            let setting = format!("plugins.named.{name}");
-            let mut after = next.get(&name).unwrap_or(default).clone();
-            let before = running.get(&name).unwrap_or(default);
-            self.restart(&setting, before, &mut after, |_| UNCHANGED);
+            let before = running.get(name).unwrap_or(running_default);
+            let after = next.get(name).unwrap_or(next_default);
+            self.live(&format!("plugins.named.{name}"), before, after);
         }
-        next.clone_from(running);
     }
 
     fn api(&mut self, running: &Api, next: &Api) {
@@ -340,15 +325,8 @@ impl Comparison {
     }
 }
 
-/// The value of a map, which would be long.
-const UNCHANGED: &str = "as at the start";
-
 fn debug<T: Debug>(value: &T) -> String {
     format!("{value:?}")
-}
-
-fn list(roles: Option<&[String]>) -> String {
-    roles.map_or_else(|| "all roles".to_owned(), |roles| format!("[{}]", roles.join(", ")))
 }
 
 #[cfg(test)]

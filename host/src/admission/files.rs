@@ -42,12 +42,13 @@ impl Files {
     }
 
     /// Logs warnings, and loads changed files again, as long as it is polled.
-    pub(super) async fn follow(self, auth: &Auth) {
+    /// Calls `changed` after each.
+    pub(super) async fn follow(self, auth: &Auth, changed: &impl Fn()) {
         log_warnings(auth);
-        tokio::join!(probe(auth), self.take_in(auth));
+        tokio::join!(probe(auth), self.take_in(auth, changed));
     }
 
-    async fn take_in(mut self, auth: &Auth) {
+    async fn take_in(mut self, auth: &Auth, changed: &impl Fn()) {
         if self.0.is_empty() {
             return;
         }
@@ -56,14 +57,14 @@ impl Files {
         loop {
             looks.tick().await;
             for file in &mut self.0 {
-                file.look(auth).await;
+                file.look(auth, changed).await;
             }
         }
     }
 }
 
 impl File {
-    async fn look(&mut self, auth: &Auth) {
+    async fn look(&mut self, auth: &Auth, changed: &impl Fn()) {
         let path = self.path.clone();
         let stamp = elsewhere(move || FileStamp::of(&path)).await.flatten();
         if stamp == self.tried || stamp != self.seen {
@@ -77,6 +78,7 @@ impl File {
         let taken = text.and_then(|text| Ok(auth.replace(self.of, &file.to_string(), &text)?));
         match taken {
             Ok(count) => {
+                changed();
                 info!(name: "auth.files_reloaded", %file, count, "the {what} have changed");
                 if self.of == FileOf::Users {
                     log_warnings(auth);

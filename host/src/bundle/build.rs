@@ -54,7 +54,15 @@ impl Builder {
             policy.grant = Grant::ALL;
         }
         let audience = Arc::new(NoSubscribers);
-        Ok(Self { context: BuildContext { sandbox, plugins, audience, highest: None } })
+        Ok(Self {
+            context: BuildContext {
+                sandbox,
+                access: arc_swap::ArcSwap::default(),
+                plugins: arc_swap::ArcSwap::from_pointee(plugins),
+                audience,
+                highest: None,
+            },
+        })
     }
 
     /// Reads the package of a bundle.

@@ -127,8 +127,9 @@ fn dry_run(
     let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))
         .map_err(|error| format!("error: failed to {error}"))?;
     let context = BuildContext {
+        access: arc_swap::ArcSwap::default(),
         sandbox,
-        plugins: config.plugins,
+        plugins: arc_swap::ArcSwap::from_pointee(config.plugins),
         audience: Arc::new(NoSubscribers),
         highest: None,
     };

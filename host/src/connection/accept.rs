@@ -18,7 +18,7 @@ use super::message_rate::MessageRate;
 use super::reader::Reader;
 use super::tls_handshake::{FailedHandshake, secure};
 use super::{Connection, Context, DisconnectReason, Expiry};
-use crate::admission::{Admitted, Rejection, Rule};
+use crate::admission::{Admittance, Admitted, Rejection, Rule};
 use crate::client_certificate::CertificateUser;
 use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
@@ -191,12 +191,16 @@ async fn upgraded(
 ) -> Result<Box<Connection>, DisconnectReason> {
     if let Some(context) = context.for_probe(&asked.upgrade.visitor.path) {
         let admitted = Admitted { proven: None, must_prove: false };
-        return greet(context, stream, asked, admitted, None).await;
+        return greet(context, stream, asked, admitted, None, None).await;
     }
+    // Before the client is judged: a change meanwhile is noticed.
+    let (visitor, listener) = (&asked.upgrade.visitor, &asked.listener);
+    let admittance = context.admission.admittance(visitor, peer(&stream)?, listener);
     match examine(&context, &stream, &asked).await? {
         Ok((admitted, place)) => {
             context.metrics.began(ConnectionOutcome::Accepted);
-            greet(context, stream, asked, admitted, place).await
+            let admittance = Some(Box::new(admittance));
+            greet(context, stream, asked, admitted, place, admittance).await
         }
         Err(refused) => {
             context.metrics.began(refused.outcome);
@@ -300,6 +304,7 @@ async fn greet(
     asked: UpgradeRequest<'_>,
     admitted: Admitted,
     place: UserPlace,
+    mut admittance: Option<Box<Admittance>>,
 ) -> Result<Box<Connection>, DisconnectReason> {
     let UpgradeRequest { upgrade, listener, opened_by, .. } = asked;
     let Admitted { proven, must_prove } = admitted;
@@ -324,8 +329,9 @@ async fn greet(
     }
     let response = upgrade.response(&greeting);
     wire.greet(&response).await.map_err(|error| DisconnectReason::Lost(error.to_string()))?;
-    if let Some(member) = &member {
+    if let Some(member) = &mut member {
         member.join(&context.shutdown);
+        member.keep(&context.admission, admittance.take(), proven.as_ref());
     }
     let reader = Reader::new(Arc::clone(&wire), upgrade.early, limits.message_bytes);
     let keepalive = Keepalive::new(times.interval, times.timeout);
@@ -345,6 +351,7 @@ async fn greet(
         dialogue,
         proven,
         must_prove,
+        admittance,
         asked: None,
         expiry,
         member,

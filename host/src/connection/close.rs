@@ -3,8 +3,8 @@
 //! A client of WAMP v2 gets the reason (ABORT or GOODBYE) and a WebSocket close. WAMP v1 has no
 //! message for reasons. After a protocol violation, a v1 client gets a close frame, after which
 //! AutobahnJS 0.8 does not reconnect. If the router ends the session and the client
-//! should reconnect, there is no close frame. At a shutdown, clients of both versions should
-//! reconnect.
+//! should reconnect, there is no close frame. At a shutdown, and when credentials are revoked,
+//! clients of both versions should reconnect: the new handshake decides.
 
 use std::time::Duration;
 
@@ -184,7 +184,8 @@ impl Connection {
         if closing.cause == CloseCause::Lost {
             return Err(DisconnectReason::Lost(closing.message));
         }
-        if closing.cause == CloseCause::Shutdown || self.dialogue.dialect() == Dialect::V1 {
+        let is_bare = matches!(closing.cause, CloseCause::Shutdown | CloseCause::Revoked);
+        if is_bare || self.dialogue.dialect() == Dialect::V1 {
             // After a bare end of the transport, clients reconnect. After a complete WebSocket
             // close, AutobahnJS 0.8 never reconnects; after GOODBYE or ABORT, later autobahn-js and
             // Wampy never do, for any reason.
@@ -281,7 +282,7 @@ impl Connection {
         self.batch.flush();
         let closing = close_uri::lost("the session ended".to_owned());
         let _first = self.wire.outbox().close(closing);
-        if let Some(Member { session, dispatch }) = self.member.take() {
+        if let Some(Member { session, dispatch, .. }) = self.member.take() {
             dispatch.leave(&session).await;
         }
     }

@@ -12,6 +12,7 @@ use jackfield_wamp::id::SessionId;
 use jackfield_wamp::protocol::Welcome;
 
 use super::DisconnectReason;
+use crate::admission::{Admission, Admittance, Registered};
 use crate::dispatch::Dispatch;
 use crate::shutdown::{self, Shutdown};
 use crate::transport::WebSocketTransport;
@@ -21,6 +22,8 @@ use crate::{admission, ids};
 pub(super) struct Member {
     pub(super) session: Arc<Session>,
     pub(super) dispatch: Arc<Dispatch>,
+    /// Its place among the sessions that are judged again; none for the server's own probe.
+    kept: Option<Registered>,
 }
 
 impl Member {
@@ -50,7 +53,7 @@ impl Member {
         let link = Arc::clone(wire) as Arc<_>;
         let session = Session::new(id, identity, dialect, features, outbox, link);
         wire.set_client(session.client, client);
-        Ok(Self { session: Arc::new(session), dispatch })
+        Ok(Self { session: Arc::new(session), dispatch, kept: None })
     }
 
     pub(super) fn join(&self, shutdown: &Shutdown) {
@@ -59,6 +62,17 @@ impl Member {
         if shutdown.is_requested() {
             let _first = self.session.close(shutdown::close_reason());
         }
+    }
+
+    /// Keeps the session among those that are judged again when the settings change.
+    pub(super) fn keep(
+        &mut self,
+        admission: &Admission,
+        admittance: Option<Box<Admittance>>,
+        who: Option<&Authenticated>,
+    ) {
+        let basis = || who.map(|who| who.basis.clone());
+        self.kept = admittance.map(|it| admission.keep(&self.session, *it, basis()));
     }
 
     /// Returns whether the session speaks for the application itself, whose rates have no limit.
@@ -78,7 +92,7 @@ impl Member {
         method: Option<&'a str>,
         retry: Option<Duration>,
     ) -> Welcome<'a> {
-        let Self { session, dispatch } = self;
+        let Self { session, dispatch, .. } = self;
         Welcome {
             session: session.id,
             realm: dispatch.realm().name(),

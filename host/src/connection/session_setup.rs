@@ -109,7 +109,7 @@ impl Connection {
 
     fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), CloseAction> {
         let Asked { dispatch, features, method, .. } = asked;
-        let member =
+        let mut member =
             Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who, self.client)
                 .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
         let method = method.filter(|_| who.is_some());
@@ -118,6 +118,7 @@ impl Connection {
         let welcome = self.dialogue.welcome(&member.welcome(method.as_deref(), retry));
         self.expiry = Expiry::of(who);
         member.join(&self.context.shutdown);
+        member.keep(&self.context.admission, self.admittance.take(), who);
         if member.is_backend() {
             self.rate.exempt();
         }

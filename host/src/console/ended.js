@@ -11,12 +11,12 @@ const MAX_ENDED = 1_000;
 const REFRESH = 10_000;
 
 /** The colour of each reason: of the client's own will, or not. */
-const KINDS = { goodbye: '', left: '', lost: 'warn', violation: 'bad', slow_subscriber: 'bad', rate: 'bad', incomplete_message: 'bad', expired: 'warn', kicked: 'accent', handler: 'accent', shutdown: 'accent', refused: 'warn', user_limit: 'warn', timeout: 'warn' };
+const KINDS = { goodbye: '', left: '', lost: 'warn', violation: 'bad', slow_subscriber: 'bad', rate: 'bad', incomplete_message: 'bad', expired: 'warn', revoked: 'warn', kicked: 'accent', handler: 'accent', shutdown: 'accent', refused: 'warn', user_limit: 'warn', timeout: 'warn' };
 
 /** The reasons as people read them; the API and the commands have the names. */
 export const REASONS = {
   goodbye: 'said goodbye', left: 'closed the connection', lost: 'connection lost', violation: 'violated the protocol',
-  slow_subscriber: 'read too slowly', rate: 'sent too fast', incomplete_message: 'incomplete messages', expired: 'token expired', kicked: 'ended by the operator',
+  slow_subscriber: 'read too slowly', rate: 'sent too fast', incomplete_message: 'incomplete messages', expired: 'token expired', revoked: 'credentials revoked', kicked: 'ended by the operator',
   handler: 'ended by a handler', shutdown: 'server stopped', refused: 'refused', user_limit: 'too many connections of the user',
   timeout: 'no session in time',
 };

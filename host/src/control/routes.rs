@@ -3,7 +3,6 @@
 
 use hyper::StatusCode;
 use jackfield_broker::PublicationCounts;
-use jackfield_config::Unrouted;
 use jackfield_routing::{Allow, Outcome, Restriction, Route, restrictions};
 use serde_json::{Map, Value, json};
 
@@ -29,8 +28,7 @@ pub(super) fn list(context: &Context, query: Option<&str>) -> Result<Answer, Pro
     let search = query.get("search").unwrap_or_default().to_lowercase();
     let generations = context.state.reloader.generations();
     let generation = generations.current();
-    let dispatch = context.state.realms.default_realm();
-    let allow = dispatch.allow();
+    let allow = &generation.access().allow;
     let (mut shown, mut count, mut has_more) = (Vec::new(), 0, false);
     for (position, (route, handler)) in generation.bound().enumerate() {
         let Route { name, channel, handler: named, .. } = route;
@@ -73,14 +71,14 @@ pub(super) fn of_topic(context: &Context, query: Option<&str>) -> Result<Answer,
     let topic = topic.ok_or_else(invalid)?;
     let generations = context.state.reloader.generations();
     let generation = generations.current();
-    let dispatch = context.state.realms.default_realm();
+    let access = generation.access();
     let (mut matched, mut others, mut count) = (Value::Null, Vec::new(), 0);
     let explained = generation.routes().explain(topic).into_iter();
     for (position, ((_, outcome), bound)) in explained.zip(generation.bound()).enumerate() {
         let (route, handler) = bound;
         let (shadowed_by, reason) = match outcome {
             Outcome::Matched { attributes } => {
-                matched = route_json(&generation, position, route, handler, dispatch.allow());
+                matched = route_json(&generation, position, route, handler, &access.allow);
                 if let Value::Object(matched) = &mut matched {
                     let pairs = attributes.iter();
                     let attributes = pairs.map(|(name, value)| ((*name).to_owned(), json!(value)));
@@ -102,12 +100,12 @@ pub(super) fn of_topic(context: &Context, query: Option<&str>) -> Result<Answer,
         }
     }
     // Without a route, the configuration decides.
-    let broadcast = matched.is_null() && dispatch.unrouted() == Unrouted::Broadcast;
+    let broadcast = matched.is_null() && access.is_open();
     let body = json!({
         "topic": topic,
         "not_a_uri": no_uri(topic),
         "route": matched,
-        "broadcast": broadcast.then(|| allow_json(&Allow::default(), dispatch.allow())),
+        "broadcast": broadcast.then(|| allow_json(&Allow::default(), &access.allow)),
         "other_count": count,
         "others": others,
     });

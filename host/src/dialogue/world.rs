@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::audience::Subscribers;
 use crate::compiler;
 use crate::fetch::HttpClient;
-use crate::generation::{BuildContext, CurrentGeneration, prepare};
+use crate::generation::{BuildContext, CurrentGeneration, RouteAccess, prepare};
 use crate::realms::Realms;
 use crate::site::Snapshot;
 
@@ -39,8 +39,13 @@ impl World {
         let mut plugins = config.plugins.clone();
         // Plugins are tested before they are signed.
         plugins.verify.clear();
-        let context =
-            Arc::new(BuildContext { sandbox, plugins, audience: services, highest: None });
+        let context = Arc::new(BuildContext {
+            sandbox,
+            access: arc_swap::ArcSwap::from_pointee(RouteAccess::of(config)),
+            plugins: arc_swap::ArcSwap::from_pointee(plugins),
+            audience: services,
+            highest: None,
+        });
         let generation = prepare(snapshot, None, &context).await;
         let generation = generation
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -4,83 +4,88 @@
 //! and may still refuse them.
 
 use jackfield_broker::{Overflow, PatternAudience, Session};
-use jackfield_config::Unrouted;
 use jackfield_routing::{Action, SlowSubscriber};
 use jackfield_sandbox::Hook;
 
-use super::{Dispatch, Refusal};
+use super::Refusal;
 use crate::generation::{Generation, RouteMatch};
 
-impl Dispatch {
-    /// Returns the route of a topic; `None` if topics without a route are open. A route whose plugin
-    /// is disabled refuses every request.
-    pub(super) fn route<'g, 't>(
-        &self,
-        generation: &'g Generation,
-        topic: &'t str,
-    ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
-        match generation.find(topic) {
-            Some(routed) if routed.handler.is_disabled() => {
-                Err(Refusal::disabled(routed.handler.name()))
-            }
-            Some(routed) => Ok(Some(routed)),
-            None if self.unrouted == Unrouted::Broadcast => Ok(None),
-            None => Err(Refusal::no_route(topic)),
+/// Returns the route of a topic; `None` if topics without a route are open. A route whose plugin is
+/// disabled refuses every request.
+pub(super) fn route<'g, 't>(
+    generation: &'g Generation,
+    topic: &'t str,
+) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
+    match generation.find(topic) {
+        Some(routed) if routed.handler.is_disabled() => {
+            Err(Refusal::disabled(routed.handler.name()))
         }
+        Some(routed) => Ok(Some(routed)),
+        None if generation.access().is_open() => Ok(None),
+        None => Err(Refusal::no_route(topic)),
     }
+}
 
-    /// Refuses an action that the session's roles do not allow on a topic.
-    pub(super) fn check_allowed(
-        &self,
-        routed: Option<&RouteMatch<'_, '_>>,
-        action: Action,
-        session: &Session,
-    ) -> Result<(), Refusal> {
-        if self.may(routed, action, session) {
-            Ok(())
-        } else {
-            Err(Refusal::not_allowed(action, routed.map(|it| it.route)))
-        }
+/// Refuses an action that the session's roles do not allow on a topic.
+pub(super) fn check_allowed(
+    generation: &Generation,
+    routed: Option<&RouteMatch<'_, '_>>,
+    action: Action,
+    session: &Session,
+) -> Result<(), Refusal> {
+    if may(generation, routed, action, session) {
+        Ok(())
+    } else {
+        Err(Refusal::not_allowed(action, routed.map(|it| it.route)))
     }
+}
 
-    /// Returns whether the session has a role that may perform the action on a topic.
-    pub(super) fn may(
-        &self,
-        routed: Option<&RouteMatch<'_, '_>>,
-        action: Action,
-        session: &Session,
-    ) -> bool {
-        is_among(session, self.listed(routed, action))
+/// Returns whether the session has a role that may perform the action on a topic.
+pub(super) fn may(
+    generation: &Generation,
+    routed: Option<&RouteMatch<'_, '_>>,
+    action: Action,
+    session: &Session,
+) -> bool {
+    is_among(session, listed(generation, routed, action))
+}
+
+/// Returns the sessions that receive the topic's events by a pattern: those that may subscribe to it
+/// by name. `Nobody` if the handler has to be asked, because it is not asked about patterns.
+pub(super) fn pattern_audience<'a>(
+    generation: &'a Generation,
+    routed: Option<&RouteMatch<'a, '_>>,
+) -> PatternAudience<'a> {
+    if routed.is_some_and(|it| it.has(Hook::Subscribe)) {
+        return PatternAudience::Nobody;
     }
+    audience(generation, routed)
+}
 
-    /// Returns the sessions that receive the topic's events by a pattern: those that may subscribe
-    /// to it by name. `Nobody` if the handler has to be asked, because it is not asked about
-    /// patterns.
-    pub(super) fn pattern_audience<'a>(
-        &'a self,
-        routed: Option<&RouteMatch<'a, '_>>,
-    ) -> PatternAudience<'a> {
-        let asks = routed.is_some_and(|it| it.has(Hook::Subscribe));
-        let is_public = routed.is_some() || self.unrouted == Unrouted::Broadcast;
-        if asks || !is_public {
-            return PatternAudience::Nobody;
-        }
-        match self.listed(routed, Action::Subscribe) {
-            Some(roles) => PatternAudience::Roles(roles),
-            None => PatternAudience::Everybody,
-        }
+/// Returns the sessions that may subscribe to the topic, as far as its handler does not decide.
+pub(super) fn audience<'a>(
+    generation: &'a Generation,
+    routed: Option<&RouteMatch<'a, '_>>,
+) -> PatternAudience<'a> {
+    if routed.is_none() && !generation.access().is_open() {
+        return PatternAudience::Nobody;
     }
+    match listed(generation, routed, Action::Subscribe) {
+        Some(roles) => PatternAudience::Roles(roles),
+        None => PatternAudience::Everybody,
+    }
+}
 
-    /// Returns the roles that may perform the action; `None` if all sessions may.
-    pub(super) fn listed<'a>(
-        &'a self,
-        routed: Option<&RouteMatch<'a, '_>>,
-        action: Action,
-    ) -> Option<&'a [String]> {
-        match routed {
-            Some(routed) => routed.route.allow.roles_or(&self.allow, action),
-            None => self.allow.roles(action),
-        }
+/// Returns the roles that may perform the action; `None` if all sessions may.
+fn listed<'a>(
+    generation: &'a Generation,
+    routed: Option<&RouteMatch<'a, '_>>,
+    action: Action,
+) -> Option<&'a [String]> {
+    let allow = &generation.access().allow;
+    match routed {
+        Some(routed) => routed.route.allow.roles_or(allow, action),
+        None => allow.roles(action),
     }
 }
 

@@ -23,6 +23,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
+use super::authorize::{check_allowed, may, route};
 use super::trace::{self, MessageKind};
 use super::{Dispatch, NO_ROUTE, Refusal, effects, reply, uris};
 use crate::generation::{Generation, RouteMatch};
@@ -52,7 +53,7 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) {
         let generation = self.generations.current();
-        let routed = self.procedure(&generation, from, call);
+        let routed = Self::procedure(&generation, from, call);
         self.answer_call(&generation, routed, from, call, cancellation, 0, batch).await;
     }
 
@@ -92,11 +93,15 @@ impl Dispatch {
                     }
                 }
             }
-            Ok(routed) => match self.route_to_callee(routed.as_ref(), from, call, batch) {
-                Ok(Passed::On) => return trace::accepted(trace.as_deref(), None, Some("client")),
-                Ok(Passed::Repeated) => return self.reject_repeated(from, call, batch),
-                Err(refusal) => Asked::refused(refusal),
-            },
+            Ok(routed) => {
+                match self.route_to_callee(generation, routed.as_ref(), from, call, batch) {
+                    Ok(Passed::On) => {
+                        return trace::accepted(trace.as_deref(), None, Some("client"));
+                    }
+                    Ok(Passed::Repeated) => return self.reject_repeated(from, call, batch),
+                    Err(refusal) => Asked::refused(refusal),
+                }
+            }
             Err(refusal) => Asked::refused(refusal),
         };
         let Asked { answer, effects, passage } = asked;
@@ -146,7 +151,7 @@ impl Dispatch {
     ) -> Result<Payload, Refusal> {
         let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         let generation = self.generations.current();
-        let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
+        let procedure = Self::procedure(&generation, from, call).and_then(|routed| match routed {
             Some(routed) if routed.has(Hook::Call) => Ok(routed),
             Some(routed) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
             None => Err(Refusal::no_procedure(&call.procedure)),
@@ -180,13 +185,12 @@ impl Dispatch {
 
     /// Returns the route of the procedure, if the session may call it.
     fn procedure<'g, 'c>(
-        &self,
         generation: &'g Generation,
         from: &Session,
         call: &'c Call,
     ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
-        let routed = self.procedure_of_plugin(generation, from, call)?;
-        self.check_allowed(routed.as_ref(), Action::Call, from)?;
+        let routed = Self::procedure_of_plugin(generation, from, call)?;
+        check_allowed(generation, routed.as_ref(), Action::Call, from)?;
         if call.options.progress {
             return Err(Refusal::no_progress());
         }
@@ -196,14 +200,13 @@ impl Dispatch {
     /// Returns the route of the procedure. The operator has granted it to the plugin, whatever roles
     /// may call it.
     pub(super) fn procedure_of_plugin<'g, 'c>(
-        &self,
         generation: &'g Generation,
         from: &Session,
         call: &'c Call,
     ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
         let Call { procedure, .. } = call;
         uris::check(from, procedure, MatchPolicy::Exact)?;
-        match self.route(generation, procedure) {
+        match route(generation, procedure) {
             Err(refusal) if refusal.uri() == NO_ROUTE => Err(Refusal::no_procedure(procedure)),
             routed => routed,
         }
@@ -212,6 +215,7 @@ impl Dispatch {
     /// Forwards the call to a client that has registered the procedure.
     fn route_to_callee(
         &self,
+        generation: &Generation,
         routed: Option<&RouteMatch<'_, '_>>,
         from: &Arc<Session>,
         call: &Call,
@@ -220,7 +224,8 @@ impl Dispatch {
         // A pattern names no procedure: its callee is checked at each call. No client may answer in
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);
-        let may_offer = |callee: &Session| !reserved && self.may(routed, Action::Register, callee);
+        let may_offer =
+            |callee: &Session| !reserved && may(generation, routed, Action::Register, callee);
         let chance = fastrand::u64(..);
         let passed = self.dealer.call(from, call, may_offer, chance, batch);
         match (passed, routed) {

@@ -14,7 +14,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::Reply;
 use tracing::warn;
 
-use super::authorize::overflow;
+use super::authorize::{overflow, pattern_audience};
 use super::{Dispatch, Refusal};
 use crate::generation::{Generation, RouteMatch};
 use crate::{frame, ids};
@@ -49,14 +49,14 @@ impl Dispatch {
             match effect {
                 Effect::Publish { topic, event, exclude, eligible } => {
                     let narrowed = filter(exclude, eligible);
-                    self.emit(generation, &topic, &event, |publication| {
+                    emit(generation, &topic, &event, |publication| {
                         let publication = Publication { narrowed: Some(&narrowed), ..publication };
                         self.publish_effect(&publication, batch)
                     });
                 }
                 Effect::Send { session, topic, event } => {
                     let Some(session) = SessionId::new(session) else { continue };
-                    self.emit(generation, &topic, &event, |publication| {
+                    emit(generation, &topic, &event, |publication| {
                         self.send_effect(session, &publication, batch)
                     });
                 }
@@ -93,32 +93,31 @@ impl Dispatch {
         let topic = self.realm.unsubscribe(session.id, subscription, batch, notice).ok()??;
         Some((session, topic))
     }
+}
 
-    fn emit(
-        &self,
-        generation: &Generation,
-        topic: &str,
-        event: &PluginEvent,
-        deliver: impl FnOnce(Publication<'_>) -> Result<(), DeliveryError>,
-    ) {
-        let routed = generation.find(topic).map(RouteMatch::for_events);
-        let delivered = payload(event).and_then(|payload| {
-            let delivered = deliver(Publication {
-                topic,
-                id: ids::publication(),
-                disclosed: None,
-                except: None,
-                filter: None,
-                narrowed: None,
-                patterns: self.pattern_audience(routed.as_ref()),
-                overflow: overflow(routed.as_ref()),
-                payload: &payload,
-            });
-            Ok(delivered?)
+fn emit(
+    generation: &Generation,
+    topic: &str,
+    event: &PluginEvent,
+    deliver: impl FnOnce(Publication<'_>) -> Result<(), DeliveryError>,
+) {
+    let routed = generation.find(topic).map(RouteMatch::for_events);
+    let delivered = payload(event).and_then(|payload| {
+        let delivered = deliver(Publication {
+            topic,
+            id: ids::publication(),
+            disclosed: None,
+            except: None,
+            filter: None,
+            narrowed: None,
+            patterns: pattern_audience(generation, routed.as_ref()),
+            overflow: overflow(routed.as_ref()),
+            payload: &payload,
         });
-        if let Err(refusal) = delivered {
-            warn!(name: "handler.event_dropped", topic, "an event of a handler was dropped: {refusal}");
-        }
+        Ok(delivered?)
+    });
+    if let Err(refusal) = delivered {
+        warn!(name: "handler.event_dropped", topic, "an event of a handler was dropped: {refusal}");
     }
 }
 

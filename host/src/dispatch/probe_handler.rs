@@ -7,8 +7,6 @@
 use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Realm, Session};
-use jackfield_config::Unrouted;
-use jackfield_routing::Allow;
 use jackfield_sandbox::RealmId;
 use jackfield_wamp::message::Call;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
@@ -35,9 +33,7 @@ pub(super) struct ProbeHandler {
 impl Dispatch {
     /// The dispatch of the probe's realm.
     pub(crate) fn of_probe(realm: Arc<Realm>, generations: Arc<CurrentGeneration>) -> Self {
-        let refuse = Unrouted::Refuse;
-        let dispatch =
-            Self::new(realm, TOKEN, generations, refuse, Allow::default(), Arc::default());
+        let dispatch = Self::new(realm, TOKEN, generations, Arc::default());
         Self { probe: Some(Box::default()), ..dispatch }
     }
 

@@ -8,14 +8,13 @@
 use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_config::Unrouted;
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::message::{Register, Unregister};
 use jackfield_wamp::protocol::ErrorTo;
 use jackfield_wamp::uri::MatchPolicy;
 
-use super::authorize::is_among;
+use super::authorize::{check_allowed, is_among, may, route};
 use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, effects, reply, uris};
 use crate::generation::Generation;
@@ -63,12 +62,12 @@ impl Dispatch {
         uris::check_reserved(procedure)?;
         let generation = self.generations.current();
         if options.policy == MatchPolicy::Exact {
-            let routed = self.route(&generation, procedure)?;
+            let routed = route(&generation, procedure)?;
             if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Call)) {
                 return Err(Refusal::handlers_own(&routed.route.name));
             }
-            self.check_allowed(routed.as_ref(), Action::Register, from)?;
-        } else if !self.may_register_any(&generation, from) {
+            check_allowed(&generation, routed.as_ref(), Action::Register, from)?;
+        } else if !may_register_any(&generation, from) {
             return Err(Refusal::not_allowed(Action::Register, None));
         }
         self.dealer.register(from, register, batch)?;
@@ -80,30 +79,28 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Returns whether there is a procedure that the session may register. Without one, it would
-    /// only block a pattern for others, or use up the realm's quota.
-    fn may_register_any(&self, generation: &Generation, session: &Session) -> bool {
-        let without_route = self.unrouted == Unrouted::Broadcast;
-        if without_route && self.may(None, Action::Register, session) {
-            return true;
-        }
-        generation
-            .bound()
-            .filter(|(_, handler)| !handler.hooks().contains(Hook::Call))
-            .map(|(route, _)| route.allow.roles_or(&self.allow, Action::Register))
-            .any(|roles| is_among(session, roles))
-    }
-
     /// Revokes the registrations that a new generation does not allow: no route matches, the
     /// handler of the route answers calls, or the roles of the callee may not register.
-    /// Subscriptions stay in the last case; a registration does not, because its callee would
-    /// continue to read the arguments of calls.
     pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut PendingFlushes) {
         let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
             Some(routed) if routed.has(Hook::Call) => false,
-            None if self.unrouted == Unrouted::Refuse => false,
-            routed => self.check_allowed(routed.as_ref(), Action::Register, callee).is_ok(),
+            None if !new.access().is_open() => false,
+            routed => may(new, routed.as_ref(), Action::Register, callee),
         };
         self.dealer.revoke(keep, effects::REVOKED, batch);
     }
+}
+
+/// Returns whether there is a procedure that the session may register. Without one, it would only
+/// block a pattern for others, or use up the realm's quota.
+fn may_register_any(generation: &Generation, session: &Session) -> bool {
+    let access = generation.access();
+    if access.is_open() && may(generation, None, Action::Register, session) {
+        return true;
+    }
+    generation
+        .bound()
+        .filter(|(_, handler)| !handler.hooks().contains(Hook::Call))
+        .map(|(route, _)| route.allow.roles_or(&access.allow, Action::Register))
+        .any(|roles| is_among(session, roles))
 }

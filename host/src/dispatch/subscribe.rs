@@ -9,10 +9,11 @@ use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 
+use super::authorize::{check_allowed, may, route};
 use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, flush_before_wait, reply, uris};
 use crate::frame;
-use crate::generation::RouteMatch;
+use crate::generation::{Generation, RouteMatch};
 use crate::metrics::RequestKind;
 use crate::timers::Start;
 
@@ -55,8 +56,8 @@ impl Dispatch {
         if self.realm.acknowledge(from.id, topic, batch, acknowledge) {
             return Ok(());
         }
-        let routed = self.route(&generation, topic)?.map(RouteMatch::for_events);
-        self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
+        let routed = route(&generation, topic)?.map(RouteMatch::for_events);
+        check_allowed(&generation, routed.as_ref(), Action::Subscribe, from)?;
 
         let (mut effects, mut passage) = (Vec::new(), Passage::default());
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
@@ -79,16 +80,15 @@ impl Dispatch {
             return Err(error.into());
         }
         let mut left = Vec::new();
-        if let Some(routed) = &routed {
-            // A reload may have taken place while the handler was asked.
-            let current = self.generations.current();
-            let replaced = current.number() != generation.number();
-            if replaced && self.route(&current, topic).is_err() {
-                left.extend(self.remove(from.id, topic, batch));
-            }
-            if replaced || routed.handler.timer().is_some() {
-                self.sync_timer(topic, Start::Whole);
-            }
+        // A reload may have taken place meanwhile, for example while the handler was asked.
+        let current = self.generations.current();
+        let replaced = current.number() != generation.number();
+        if replaced && !may_subscribe(&current, topic, from) {
+            left.extend(self.remove(from.id, topic, batch));
+        }
+        let has_timer = |routed: &RouteMatch<'_, '_>| routed.handler.timer().is_some();
+        if routed.as_ref().is_some_and(|routed| replaced || has_timer(routed)) {
+            self.sync_timer(topic, Start::Whole);
         }
         left.extend(self.perform(&generation, effects, batch));
         drop(passage);
@@ -110,4 +110,10 @@ impl Dispatch {
         let hook = routed.handler.lane(routed.topic).on_subscribe(&request);
         flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
     }
+}
+
+/// Returns whether a generation allows a subscription, as far as its handler does not decide.
+fn may_subscribe(generation: &Generation, topic: &str, session: &Session) -> bool {
+    let routed = route(generation, topic);
+    routed.is_ok_and(|routed| may(generation, routed.as_ref(), Action::Subscribe, session))
 }

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_config::Unrouted;
 use jackfield_sandbox::{Hook, HookOutcome};
 use jackfield_wamp::message::Unsubscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 
+use super::authorize::audience;
 use super::{Dispatch, Refusal, effects, flush_before_wait, reply, trace};
 use crate::frame;
 use crate::generation::{Generation, RouteMatch};
@@ -78,14 +78,15 @@ impl Dispatch {
         self.follow_all();
     }
 
-    /// Revokes the subscriptions whose routes a new generation no longer has. A separate task
-    /// informs the handlers of the old generation, so that nothing waits for them.
+    /// Revokes the subscriptions that a new generation does not allow: no route matches, or the
+    /// roles of the subscriber may not subscribe. A separate task informs the handlers of the old
+    /// generation, so that nothing waits for them.
     fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
-        if self.unrouted == Unrouted::Broadcast {
-            return;
-        }
         let mut batch = PendingFlushes::default();
-        let keep = |topic: &str| new.find(topic).is_some();
+        let keep = |topic: &str| {
+            let routed = new.find(topic).map(RouteMatch::for_events);
+            audience(new, routed.as_ref())
+        };
         let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);
         batch.flush();
         let dispatch = Arc::clone(self);

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use jackfield_config::Plugins;
 use jackfield_sandbox::{Audience, Sandbox};
 
+use super::route_access::RouteAccess;
 use crate::signatures::HighestNumbers;
 
 /// The parts with which all generations are built.
 pub(crate) struct BuildContext {
     /// The sandbox in which plugins run.
     pub(crate) sandbox: Sandbox,
-    /// The settings of plugins.
-    pub(crate) plugins: Plugins,
+    /// The access by the settings, which changes with them.
+    pub(crate) access: ArcSwap<RouteAccess>,
+    /// The settings of plugins, which change with the others.
+    pub(crate) plugins: ArcSwap<Plugins>,
     /// The subscribers that plugins may query.
     pub(crate) audience: Arc<dyn Audience>,
     /// The releases of signed plugins so far, where downgrades are refused.

@@ -140,7 +140,8 @@ impl PluginEntry {
             None => None,
         };
         let (hash, plugin) = (canary.hash, canary.plugin.clone());
-        Ok(Arc::new(Running { hash, plugin, routes: routes.clone(), lanes }))
+        let (policy, routes) = (self.running.policy.clone(), routes.clone());
+        Ok(Arc::new(Running { hash, plugin, policy, routes, lanes }))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::site::{ContentHash, PluginFile, Snapshot};
 use super::Generation;
 use super::build_context::BuildContext;
 use super::problem::Problem;
+use super::route_access::RouteAccess;
 
 /// The interval of checks for slow compilers.
 const TICK: Duration = Duration::from_secs(1);
@@ -80,10 +81,12 @@ impl Loads {
     /// Loads the components of the snapshot that the generation does not run, verifies the
     /// signatures of all, and aborts all others.
     pub(crate) fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
+        let settings = self.settings();
         let mut before = std::mem::take(&mut self.by_file);
         for file in snapshot.plugins() {
             let running = current.and_then(|it| it.running(file));
-            if running.is_some() && !self.needs_signatures() {
+            let running = running.filter(|it| it.has_policy_of(&settings));
+            if running.is_some() && settings.verify.is_empty() {
                 continue;
             }
             let key = Key::of(file);
@@ -103,6 +106,12 @@ impl Loads {
         }
     }
 
+    /// Removes everything, as the settings of plugins have changed.
+    pub(crate) fn forget(&mut self) {
+        self.tasks.abort_all();
+        self.by_file.clear();
+    }
+
     /// Removes failures, so that these components are loaded again.
     pub(crate) fn forget_failures(&mut self) {
         self.by_file.retain(|_, load| !matches!(load, Load::Ended(Err(_))));
@@ -113,9 +122,14 @@ impl Loads {
         self.by_file.values().any(|load| matches!(load, Load::Running(_)))
     }
 
+    /// Returns the access by the settings.
+    pub(super) fn access(&self) -> Arc<RouteAccess> {
+        self.context.access.load_full()
+    }
+
     /// Returns the settings of plugins.
-    pub(super) fn settings(&self) -> &Plugins {
-        &self.context.plugins
+    pub(super) fn settings(&self) -> Arc<Plugins> {
+        self.context.plugins.load_full()
     }
 
     /// Waits until another plugin has been loaded; forever if none is being loaded. Logs slow
@@ -137,8 +151,10 @@ impl Loads {
 
     /// Returns the state of a component of the snapshot.
     pub(super) fn of(&self, file: &PluginFile, current: Option<&Generation>) -> Loaded {
+        let settings = self.settings();
         if let Some(running) = current.and_then(|it| it.running(file))
-            && !self.needs_signatures()
+            && running.has_policy_of(&settings)
+            && settings.verify.is_empty()
         {
             return Loaded::Plugin(Checked { plugin: running.plugin.clone(), signed: None });
         }
@@ -147,10 +163,6 @@ impl Loads {
             Some(Load::Ended(Err(problem))) => Loaded::Broken(problem.clone()),
             Some(Load::Running(_)) | None => Loaded::NotYet,
         }
-    }
-
-    fn needs_signatures(&self) -> bool {
-        !self.context.plugins.verify.is_empty()
     }
 
     /// Stores the result of a task. Returns false if it is no longer needed.
@@ -220,12 +232,13 @@ pub(crate) async fn signed(
 
 /// Verifies the bytes in memory, which are those that are compiled.
 async fn approved(file: &PluginFile, context: &BuildContext) -> Result<Approval, Problem> {
-    if context.plugins.verify.is_empty() {
+    let plugins = context.plugins.load_full();
+    if plugins.verify.is_empty() {
         return Ok(Approval::NotNeeded);
     }
     // A large component is hashed for many milliseconds.
-    let (owned, plugins) = (file.clone(), context.plugins.verify.clone());
-    let verifying = tokio::task::spawn_blocking(move || approve(&owned, &plugins)).await;
+    let owned = file.clone();
+    let verifying = tokio::task::spawn_blocking(move || approve(&owned, &plugins.verify)).await;
     let verified = verifying.map_err(|error| {
         Problem::plugin(&file.path, format!("verifying its signature was aborted: {error}"))
     })?;
@@ -251,7 +264,7 @@ async fn load_with_policy(
     let load = |policy| {
         sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
     };
-    with_policy(file, plugins, load).await
+    with_policy(file, &plugins.load_full(), load).await
 }
 
 /// Loads a component that does not serve: it has an empty store, limits of its own, and no
@@ -268,7 +281,7 @@ pub(crate) async fn load_apart(
         let audience = Arc::new(NoSubscribers);
         context.sandbox.load_apart(&file.path, Arc::clone(&file.bytes), policy, audience)
     };
-    let loaded = with_policy(file, &context.plugins, load).await;
+    let loaded = with_policy(file, &context.plugins.load_full(), load).await;
     let plugin = loaded.map_err(|error| Problem::sandbox(&file.path, &error))?;
     let admitted = approval.admit(plugin.manifest(), context.highest.as_deref());
     admitted.map_err(|error| refused(file, &error))?;

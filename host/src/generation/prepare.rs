@@ -7,6 +7,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
+use jackfield_config::Plugins;
 use jackfield_routing::{Part, Route, RouteTable, SourceFile};
 use jackfield_sandbox::{HandlerDescription, Hook, Plugin, RouteConfig, SandboxError};
 
@@ -127,7 +128,8 @@ pub(crate) async fn build(
 
     let mut problems = Vec::new();
     let mut plugins = Vec::with_capacity(loaded.len());
-    let mut totals = Totals::new(loads.settings(), held.plugins());
+    let settings = loads.settings();
+    let mut totals = Totals::new(&settings, held.plugins());
     for (position, (file, Checked { plugin, signed })) in loaded.into_iter().enumerate() {
         let bound = routes.routes().iter().zip(&providers);
         let own: Vec<&Route> = bound
@@ -139,7 +141,7 @@ pub(crate) async fn build(
             problems.push(problem);
             continue;
         }
-        match start(file, plugin, &own, previous).await {
+        match start(file, plugin, &settings, &own, previous).await {
             Ok(running) => {
                 let file = file.path.clone();
                 plugins.push(PluginEntry {
@@ -162,13 +164,14 @@ pub(crate) async fn build(
         warnings.extend(warnings::idle_timer(route, bound));
     }
     if loading.is_empty() {
-        warnings.extend(warnings::unused_settings(loads.settings(), &plugins));
+        warnings.extend(warnings::unused_settings(&settings, &plugins));
     }
     let counts = RouteCounts::of(&routes, previous.map(Generation::counts));
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,
         hash: snapshot.hash(),
         routes: Arc::new(routes),
+        access: loads.access(),
         has_timers: handlers.iter().any(|handler| handler.timer.is_some()),
         handlers,
         counts,
@@ -240,12 +243,14 @@ fn parse(snapshot: &Snapshot) -> (Option<RouteTable>, Vec<Problem>) {
 async fn start(
     file: &PluginFile,
     plugin: Plugin,
+    settings: &Plugins,
     own: &[&Route],
     previous: Option<&Generation>,
 ) -> Result<Arc<Running>, SandboxError> {
     let routes: Vec<RouteConfig> = own.iter().map(|route| route_config(route)).collect();
     let count = lane_count(own);
     if let Some(running) = previous.and_then(|it| it.running(file))
+        && running.has_policy_of(settings)
         && running.routes == routes
         && running.lanes.as_ref().map(jackfield_sandbox::Lanes::count) == count
     {
@@ -255,7 +260,8 @@ async fn start(
         Some(count) => Some(plugin.start(count, &routes).await?),
         None => None,
     };
-    Ok(Arc::new(Running { hash: file.hash, plugin, routes, lanes }))
+    let policy = settings.policy(&plugin.manifest().name).clone();
+    Ok(Arc::new(Running { hash: file.hash, plugin, policy, routes, lanes }))
 }
 
 /// Returns the number of a plugin's lanes; none without a route. All routes of a plugin share its

@@ -37,18 +37,49 @@ struct Fixture {
     context: Arc<BuildContext>,
 }
 
+/// Settings of plugins that take effect when this is dropped.
+struct Edit<'a> {
+    plugins: Plugins,
+    context: &'a BuildContext,
+}
+
+impl std::ops::Deref for Edit<'_> {
+    type Target = Plugins;
+
+    fn deref(&self) -> &Plugins {
+        &self.plugins
+    }
+}
+
+impl std::ops::DerefMut for Edit<'_> {
+    fn deref_mut(&mut self) -> &mut Plugins {
+        &mut self.plugins
+    }
+}
+
+impl Drop for Edit<'_> {
+    fn drop(&mut self) {
+        self.context.plugins.store(Arc::new(self.plugins.clone()));
+    }
+}
+
 impl Fixture {
     fn new() -> Self {
         let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
         let audience = Arc::new(Nobody);
-        let context =
-            BuildContext { sandbox, plugins: Plugins::default(), audience, highest: None };
+        let context = BuildContext {
+            sandbox,
+            access: arc_swap::ArcSwap::default(),
+            plugins: arc_swap::ArcSwap::default(),
+            audience,
+            highest: None,
+        };
         let context = Arc::new(context);
         Self { root: tempfile::tempdir().unwrap(), context }
     }
 
-    fn plugins(&mut self) -> &mut Plugins {
-        &mut Arc::get_mut(&mut self.context).unwrap().plugins
+    fn plugins(&self) -> Edit<'_> {
+        Edit { plugins: Plugins::clone(&self.context.plugins.load()), context: &self.context }
     }
 
     fn put(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -318,7 +349,7 @@ g: { channel: g, handler: unhurried, timer: { from: start } }
 
 #[tokio::test]
 async fn applies_settings_by_plugin_name() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     fixture.put("p.wasm", guest("hostile"));
     let mut policy = fixture.plugins().default.clone();
     policy.grant.sessions = false;
@@ -335,7 +366,7 @@ async fn applies_settings_by_plugin_name() {
 
 #[tokio::test]
 async fn warns_of_settings_for_plugins_that_do_not_exist() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     fixture.put("p.wasm", guest("hostile"));
     for name in ["hostile", "hostil", "acme-chat"] {
         let policy = fixture.plugins().default.clone();

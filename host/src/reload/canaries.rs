@@ -109,7 +109,7 @@ impl Reloader {
     /// prevent the reload.
     pub(super) async fn with_canaries(&self, next: Generation, current: &Generation) -> Generation {
         let canaries = self.loaded_canaries();
-        let max_lanes = self.context.plugins.lanes;
+        let max_lanes = self.context.plugins.load().lanes;
         let (next, failed) = next.with_canaries(&canaries, current, max_lanes).await;
         for (LoadedCanary { hash, plugin, .. }, reason) in failed {
             let name = &plugin.manifest().name;

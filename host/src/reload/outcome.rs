@@ -11,12 +11,14 @@ use super::{Preparation, ReloadCause, ReloadChanges, ReloadResult, ReloadState, 
 use crate::generation::{Generation, Problem};
 
 impl Reloader {
-    /// Applies the changes of the operator to the running generation, as the next one cannot be
-    /// built: a plugin can be disabled, and a canary stopped, while the site has problems.
+    /// Applies the changes of the operator to the running generation, without building one: a plugin
+    /// can be disabled, a canary stopped, and access changed by the settings while the site has
+    /// problems, and while plugins are being loaded.
     pub(super) fn commit_changes(&self, committed: &impl Fn(Arc<Generation>, Arc<Generation>)) {
         let current = self.generations.current();
         let next = Generation::clone(&current).without(&self.versions.disabled());
         let next = next.retain_canaries(&self.versions.canaries());
+        let next = next.with_access(self.context.access.load_full());
         if !next.is_same(&current) {
             let next = Arc::new(next.next());
             let old = self.generations.commit(Arc::clone(&next));

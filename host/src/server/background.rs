@@ -122,9 +122,10 @@ pub(super) fn spawn(tasks: &mut BackgroundTasks, parts: &Parts) {
         let client = Arc::clone(client);
         tasks.spawn("answer plugins", Arc::clone(dispatch).run_outgoing(client));
     }
-    let admission = Arc::clone(admission);
+    let (admission, judging) = (Arc::clone(admission), Arc::clone(admission));
     // It ends if no file of users or keys is configured.
     tasks.spawn_finite("follow users and keys", async move { admission.follow().await });
+    tasks.spawn("judge sessions again", async move { judging.follow_sessions().await });
     let shadows = Arc::clone(shadows);
     tasks.spawn("run shadows", async move { shadows.run().await });
     let own = Arc::clone(state);

@@ -16,6 +16,7 @@ use crate::api::Api;
 use crate::connection::Context;
 use crate::connection_limit::ConnectionLimit;
 use crate::control::AdminTokens;
+use crate::generation::RouteAccess;
 use crate::http::LiveHttp;
 use crate::scrape::Scrape;
 use crate::server_state::ServerState;
@@ -59,7 +60,13 @@ impl LiveParts {
     pub(super) async fn follow(self, mut follower: SettingsFollower) {
         loop {
             let change = follower.next().await;
+            let of_generations = change.is_of_generations().then(|| change.config.clone());
             let applied = self.apply(follower.running(), change);
+            if let Some(config) = of_generations {
+                // Until subscriptions that are no longer allowed have ended.
+                let access = RouteAccess::of(&config);
+                self.state.reloader.follow_settings(access, &config.plugins).await;
+            }
             follower.applied(applied);
         }
     }
@@ -91,6 +98,8 @@ impl LiveParts {
         }
         self.limit.set_address_limit(limits.address_connections);
         self.context.new_connections.follow(&running.limits, limits);
+        self.state.totals.follow(limits);
+        self.state.realms.follow(limits);
         self.context.settings.set(&config);
         self.state.shutdown.set_times(config.shutdown);
         applied

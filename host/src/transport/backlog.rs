@@ -21,9 +21,9 @@ use super::MIN_ARRIVING_BYTES;
 
 /// Bytes of messages that wait for handlers, by client, and the paused connections.
 pub(crate) struct Backlog {
-    limit: usize,
+    limit: AtomicUsize,
     /// The maximum number of bytes of one client.
-    share: usize,
+    share: AtomicUsize,
     /// The sum of all bytes, readable without the lock under which it changes.
     bytes: AtomicUsize,
     /// A std mutex: it is held for a few look-ups. No other lock is taken under it.
@@ -78,18 +78,37 @@ const BEGINNINGS_FACTOR: usize = 2;
 /// connection may hold a whole message.
 const MAX_TURNS: usize = 16;
 
+/// The maximum number of bytes of one client.
+fn share(limit: usize, client_percent: u32) -> usize {
+    let percent = usize::try_from(client_percent).unwrap_or(usize::MAX);
+    (limit / 100).saturating_mul(percent).clamp(1, limit.max(1))
+}
+
 impl Backlog {
     /// Creates an empty backlog of at most `limit` bytes, of which each client may hold
     /// `client_percent` per cent.
     pub(crate) fn new(limit: usize, client_percent: u32) -> Arc<Self> {
-        let percent = usize::try_from(client_percent).unwrap_or(usize::MAX);
-        let share = (limit / 100).saturating_mul(percent).clamp(1, limit.max(1));
-        Arc::new(Self { limit, share, bytes: AtomicUsize::new(0), state: Mutex::default() })
+        Arc::new(Self {
+            limit: AtomicUsize::new(limit),
+            share: AtomicUsize::new(share(limit, client_percent)),
+            bytes: AtomicUsize::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Replaces the limits. Connections that are paused are looked at when bytes become free.
+    pub(super) fn set_limits(&self, limit: usize, client_percent: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.share.store(share(limit, client_percent), Ordering::Relaxed);
     }
 
     /// Returns the limit in bytes, at which connections are paused.
     pub(crate) fn limit(&self) -> usize {
-        self.limit
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    fn share(&self) -> usize {
+        self.share.load(Ordering::Relaxed)
     }
 
     /// Returns the current sum of bytes.
@@ -133,7 +152,7 @@ impl Backlog {
         context: &Context<'_>,
     ) -> Poll<()> {
         // Nearly always; no client holds more than all together.
-        if self.bytes() < self.share {
+        if self.bytes() < self.share() {
             return Poll::Ready(());
         }
         let mut state = self.lock();
@@ -155,8 +174,8 @@ impl Backlog {
             Part::Rest => 1,
         };
         let own = client.and_then(|client| state.by_client.get(&client).copied());
-        self.bytes() < self.limit.saturating_mul(factor)
-            && own.unwrap_or_default() < self.share.saturating_mul(factor)
+        self.bytes() < self.limit().saturating_mul(factor)
+            && own.unwrap_or_default() < self.share().saturating_mul(factor)
     }
 
     /// Replaces a client's `before` bytes by `after` bytes.
@@ -177,7 +196,7 @@ impl Backlog {
     /// Takes connections to resume: one of each client whose turn it is, and below half of the
     /// limit all of them. Each call is followed by another one as long as bytes are held.
     fn resume(&self, state: &mut State) -> Vec<Waker> {
-        let is_low = self.bytes().saturating_mul(2) < self.limit;
+        let is_low = self.bytes().saturating_mul(2) < self.limit();
         let mut wakers = Vec::new();
         let mut looks = state.paused.turns.len();
         if !is_low {

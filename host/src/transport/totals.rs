@@ -61,6 +61,13 @@ impl ConnectionTotals {
         })
     }
 
+    /// Follows changed limits. What exceeds a lower one is relieved with the next bytes that come.
+    pub(crate) fn follow(&self, limits: &Limits) {
+        self.outboxes.set_limit(limits.outbox_total_bytes);
+        self.arriving.set_limit(limits.incomplete_bytes);
+        self.backlog.set_limits(limits.waiting_bytes, limits.client_percent);
+    }
+
     /// Returns a number for a new connection.
     pub(super) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::basis::Basis;
 use crate::identity::{Authenticated, Method};
 
 use super::JwtError;
@@ -41,6 +42,7 @@ impl ClaimNames {
     pub(super) fn identity(
         &self,
         mut claims: Map<String, Value>,
+        basis: Basis,
     ) -> Result<Authenticated, JwtError> {
         let id = text(&claims, &self.id)?.ok_or_else(|| wrong(&self.id, "is missing"))?;
         let username = text(&claims, &self.username)?.unwrap_or_else(|| id.clone());
@@ -57,6 +59,7 @@ impl ClaimNames {
             method: Method::Jwt,
             claims,
             expires: None,
+            basis,
         })
     }
 }

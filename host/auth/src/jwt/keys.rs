@@ -12,6 +12,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 
 use super::{JwtError, MAX_SHOWN, provider};
+use crate::basis::Fingerprint;
 
 /// Minimum length of a secret, in bytes, the length of its signature; RFC 7518, section 3.2.
 const MIN_SECRET_BYTES: usize = 32;
@@ -44,6 +45,7 @@ pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) material: DecodingKey,
+    pub(super) fingerprint: Fingerprint,
 }
 
 /// Omits the key itself, which may be a secret.
@@ -63,6 +65,7 @@ impl Keys {
             id: None,
             algorithm: Algorithm::HS256,
             material: hmac(secret).map_err(|wrong| wrong.at(path))?,
+            fingerprint: Fingerprint::of([secret]),
         };
         Ok(Self::new(KeyFormat::Secret, vec![key]))
     }
@@ -144,6 +147,11 @@ impl Keys {
     fn new(form: KeyFormat, keys: Vec<Key>) -> Self {
         provider::install();
         Self { form, keys }
+    }
+
+    /// Returns whether a key has this fingerprint.
+    pub(super) fn has(&self, fingerprint: Fingerprint) -> bool {
+        self.keys.iter().any(|key| key.fingerprint == fingerprint)
     }
 
     /// Returns the number of keys.
@@ -232,7 +240,8 @@ fn pem(block: &str) -> Result<Key, KeyError> {
         return Err(KeyError("is not a public key", PUBLIC));
     }
     let unsupported = KeyError("is not a public key that can be read", PUBLIC);
-    let key = |algorithm, material| Key { id: None, algorithm, material };
+    let fingerprint = Fingerprint::of([block.trim().as_bytes()]);
+    let key = |algorithm, material| Key { id: None, algorithm, material, fingerprint };
     let bytes = |key: &DecodingKey| key.try_get_as_bytes().map_or(0, <[u8]>::len);
     if let Ok(ec) = DecodingKey::from_ec_pem(block.as_bytes()) {
         // The uncompressed point of P-256; other curves have longer ones.
@@ -297,7 +306,11 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
     };
     let meant = common.key_algorithm.unwrap_or_else(|| KeyAlgorithm::from(algorithm));
     let id = common.key_id.clone();
-    Ok((meant == KeyAlgorithm::from(algorithm)).then_some(Key { id, algorithm, material }))
+    // Parameters of a public key are texts; they can always be written.
+    let parameters = serde_json::to_vec(&jwk.algorithm).unwrap_or_default();
+    let fingerprint = Fingerprint::of([parameters.as_slice()]);
+    let key = Key { id, algorithm, material, fingerprint };
+    Ok((meant == KeyAlgorithm::from(algorithm)).then_some(key))
 }
 
 /// Strips leading zeros.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::basis::Fingerprint;
+
 /// Secret of the application, never printed: it allows making anonymous tickets. Never empty.
 #[derive(Clone)]
 pub struct AppSecret(Zeroizing<String>);
@@ -32,6 +34,10 @@ impl AppSecret {
         } else {
             Ok(Self(text))
         }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of([self.0.as_bytes()])
     }
 
     pub(super) fn reveal(&self) -> &str {

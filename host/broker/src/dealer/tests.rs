@@ -177,7 +177,7 @@ impl Fixture {
             self.leave(session);
         }
         let state = self.dealer.state.into_inner().unwrap();
-        let State { registrations, sessions, registered, calls } = state;
+        let State { limits: _, registrations, sessions, registered, calls } = state;
         assert!(sessions.is_empty() && registrations.is_empty());
         assert!(registered.is_empty() && calls.is_empty());
     }

@@ -253,7 +253,11 @@ fn bounds_the_subscriptions_of_all_sessions() {
     // Places of a session that left, and of revoked subscriptions, are free again.
     realm.leave(first.session.id);
     subscribe(third, "a").unwrap();
-    realm.revoke(|topic| topic != "b", &mut PendingFlushes::default(), |_, _| None);
+    realm.revoke(
+        |topic| if topic == "b" { PatternAudience::Nobody } else { PatternAudience::Everybody },
+        &mut PendingFlushes::default(),
+        |_, _| None,
+    );
     for peer in [second, third] {
         realm.leave(peer.session.id);
     }
@@ -411,7 +415,11 @@ fn revoking_notifies_each_subscriber_after_its_last_event() {
     peer.read();
     let mut batch = PendingFlushes::default();
     let notice = |_: &Session, id| Some(format!("revoked {id}").into());
-    let revoked = realm.revoke(|topic| topic == "kept", &mut batch, notice);
+    let revoked = realm.revoke(
+        |topic| if topic == "kept" { PatternAudience::Everybody } else { PatternAudience::Nobody },
+        &mut batch,
+        notice,
+    );
     assert_eq!(revoked.len(), 1);
     batch.flush();
     assert_eq!(peer.read(), ["revoked 1"]);

@@ -70,7 +70,13 @@ fn context() -> Result<BuildContext, SignError> {
     let plugins = Plugins::default();
     let sandbox = Sandbox::new(compiler::sandbox_settings(&plugins));
     let sandbox = sandbox.map_err(|error| SignError::new(format!("failed to {error}")))?;
-    Ok(BuildContext { sandbox, plugins, audience: Arc::new(NoSubscribers), highest: None })
+    Ok(BuildContext {
+        sandbox,
+        access: arc_swap::ArcSwap::default(),
+        plugins: arc_swap::ArcSwap::from_pointee(plugins),
+        audience: Arc::new(NoSubscribers),
+        highest: None,
+    })
 }
 
 /// The component, or those of a bundle in order, without those in its folders.

@@ -93,7 +93,7 @@ async fn omits_routes_whose_handler_is_still_loading() {
 
 #[tokio::test]
 async fn held_plugins_count_towards_the_lanes() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     fixture.plugins().lanes = 2;
     let first = first(&fixture).await;
     assert_eq!(first.totals().0, 2);

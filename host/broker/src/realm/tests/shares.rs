@@ -47,7 +47,11 @@ proptest::proptest! {
                     realm.leave(id);
                     peers[place] = join(session);
                 }
-                1 => drop(realm.revoke(|topic| topic != uri, batch, |_, _| None)),
+                1 => drop(realm.revoke(
+                    |topic| if topic == uri { PatternAudience::Nobody } else { PatternAudience::Everybody },
+                    batch,
+                    |_, _| None,
+                )),
                 2 => {
                     let held = realm.subscription(id, uri);
                     held.map(|held| realm.unsubscribe(id, held, batch, None).unwrap());

@@ -1,0 +1,36 @@
+//! Second judgement of an authenticated client, after its users, keys or settings have changed.
+
+use crate::basis::{Basis, Fingerprint};
+use crate::open::Auth;
+use crate::users::UsersError;
+
+impl Auth {
+    /// Returns whether a client would still be authenticated with the same identity, except for the
+    /// age of its credential. Users over HTTP are asked without the cache.
+    ///
+    /// # Errors
+    /// If the source of users cannot answer.
+    pub async fn still_admits(&self, basis: &Basis) -> Result<bool, UsersError> {
+        match basis {
+            // Listeners keep their settings until the next start.
+            Basis::Certificate => Ok(true),
+            Basis::Ticket { secret, user, roles } => {
+                let Some((tickets, users)) = &self.tickets else { return Ok(false) };
+                if tickets.fingerprint() != *secret {
+                    return Ok(false);
+                }
+                match user {
+                    None => Ok(tickets.anonymous_roles() == Some(roles)),
+                    Some((name, fingerprint)) => {
+                        let found = users.find_now(name).await?;
+                        Ok(found.is_some_and(|it| Fingerprint::of_user(&it) == *fingerprint))
+                    }
+                }
+            }
+            Basis::Token { key, rules } => {
+                let Some(jwt) = &self.jwt else { return Ok(false) };
+                Ok(jwt.has_key(*key) && jwt.rules().admit_all_of(rules))
+            }
+        }
+    }
+}
