@@ -12,6 +12,8 @@ SHOWN := demo greeting
 LISTEN ?= 127.0.0.1:8080
 FLAGS ?=
 COMMANDS := --package jackfield --package jackfield-bench
+# The tests, the instruction counts and the package have every feature.
+WHOLE := $(COMMANDS) --features jackfield/otlp
 
 .DEFAULT_GOAL := help
 
@@ -84,7 +86,7 @@ endif
 test: toolchain peers languages-test chromium systemd $(CHARTS)/stamp ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
-	cargo build --release --locked $(COMMANDS)
+	cargo build --release --locked $(WHOLE)
 	cargo test --release --locked --workspace --doc --no-fail-fast
 	cargo test --release --locked --workspace --lib --bins --test sql --no-fail-fast
 	cargo test --release --locked --workspace --test it
@@ -132,7 +134,7 @@ isolation: toolchain $(CHARTS)/stamp ## Measure a healthy topic while plugins sp
 
 .PHONY: package
 package: toolchain ## Build the Debian package for production: target/package/jackfield_*.deb (about ten minutes)
-	cargo build --profile dist --locked $(COMMANDS)
+	cargo build --profile dist --locked $(WHOLE)
 	packaging/debian/build.sh target/dist target/package
 
 .PHONY: sbom
@@ -147,7 +149,7 @@ micro: toolchain ## Measure single parts: codecs, routing, fan-out, a hook's cal
 
 .PHONY: instructions
 instructions: toolchain valgrind ## Count the hot path's instructions; fail if they grew by a tenth (ACCEPT=1)
-	cargo build --release --locked $(COMMANDS)
+	cargo build --release --locked $(WHOLE)
 	cargo build --release --locked --workspace --bin instructions
 	$${CARGO_TARGET_DIR:-target}/release/instructions $(if $(ACCEPT),--accept)
 

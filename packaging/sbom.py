@@ -182,7 +182,8 @@ def crates(workspace, names):
 def server():
     std, host = rust()
     names = ["jackfield", "jackfield-bench"]
-    workspace = Workspace(".", host, [it for name in names for it in ("--package", name)])
+    packages = [it for name in names for it in ("--package", name)]
+    workspace = Workspace(".", host, [*packages, "--features", "jackfield/otlp"])
     components, uses, roots = crates(workspace, names)
     version = crate_version(workspace, "jackfield")
     product = component("application", "generic", "jackfield", version, LICENSE)

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Method, Request};
 use jackfield_config::{Config, Limits, OpenToken};
+use jackfield_otlp::Parent;
 use jackfield_text::Untrusted;
 use jackfield_wamp::error_uri;
 use sha2::{Digest, Sha256};
@@ -25,6 +26,7 @@ use tracing::warn;
 use crate::http::response::Answer;
 use crate::realms::Realms;
 use crate::shutdown::Shutdown;
+use crate::trace;
 use crate::transport::ConnectionTotals;
 
 mod body;
@@ -41,6 +43,8 @@ use tokens::{Token, Tokens};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// W3C Trace Context, section 3.2.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The header of a repeated answer.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -159,8 +163,9 @@ impl Api {
         timeout(self.body_timeout, room).await.map_err(|_elapsed| Problem::too_many_waiting())?;
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_full| Problem::too_many())?;
+        let parent = parent_of(request.headers());
         let body = self.read(request).await?;
-        let task = Task { context: Arc::clone(&self.context), token, work, body, place };
+        let task = Task { context: Arc::clone(&self.context), token, work, body, place, parent };
         match key {
             Some(key) => self.once(key, task).await,
             // A separate task completes the request, even if its client stops waiting.
@@ -220,18 +225,21 @@ struct Task {
     work: Work,
     body: Bytes,
     place: OwnedSemaphorePermit,
+    /// The span of the client.
+    parent: Option<Parent>,
 }
 
 impl Task {
     async fn run(self) -> Answer {
-        let Self { context, token, work, body, place } = self;
+        let Self { context, token, work, body, place, parent } = self;
         let work = async {
             match work {
                 Work::Publish => publish::publish(&context, &token, &body).await,
                 Work::Call => call::call(&context, &token, &body).await,
             }
         };
-        let answer = context.totals.backlog.counted(token.session.client, body.len(), work).await;
+        let work = context.totals.backlog.counted(token.session.client, body.len(), work);
+        let answer = trace::within(parent, work).await;
         drop(place);
         answer.unwrap_or_else(Problem::answer)
     }
@@ -262,6 +270,11 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Problem> {
     } else {
         Err(Problem::unsupported(kind))
     }
+}
+
+/// Returns the span of the client, if it names one.
+fn parent_of(headers: &HeaderMap) -> Option<Parent> {
+    Parent::parse(headers.get(TRACE_PARENT)?.to_str().ok()?)
 }
 
 /// Returns the idempotency key, if the client sent one.

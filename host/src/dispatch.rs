@@ -255,8 +255,10 @@ impl Dispatch {
             return Ok(delivered);
         };
 
-        let verdict = self.ask_about_event(&routed, from, payload, batch).await?;
-        let HookOutcome { answer, effects, passage } = verdict;
+        let asked = trace::asked(trace);
+        let verdict = self.ask_about_event(&routed, from, payload, batch).await;
+        trace::answered(trace, Hook::Publish, asked, &verdict);
+        let HookOutcome { answer, effects, passage } = verdict?;
 
         let (changed, narrowed);
         let delivered = match answer {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jackfield_metrics::{Durations, Page};
+use jackfield_otlp::SpanCounts;
 use jackfield_wamp::dialect::Dialect;
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
@@ -74,6 +75,11 @@ impl Scrape {
         self.write_requests(&mut page);
         let left_out = plugins::write(&mut page, &self.state.reloader);
         self.write_memory(&mut page);
+        page.begin(&catalogue::SPANS);
+        let SpanCounts { sent, failed, dropped } = self.state.traces.span_counts();
+        for (result, count) in [("sent", sent), ("failed", failed), ("dropped", dropped)] {
+            page.sample(&catalogue::SPANS, &[result], count);
+        }
         page.begin(&catalogue::LEFT_OUT);
         for (of, count) in left_out {
             page.sample(&catalogue::LEFT_OUT, &[of], count);

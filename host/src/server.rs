@@ -109,6 +109,9 @@ pub(crate) enum ServeError {
          that the server can write to"
     )]
     NoNumbers,
+    /// The export of spans cannot be opened.
+    #[error("{0}")]
+    Traces(#[from] jackfield_otlp::OpenError),
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
@@ -220,6 +223,9 @@ pub(crate) async fn serve(
     manager.stopping(state.shutdown.times().total());
     drain(&state.shutdown, &state.realms, connections, &tasks).await;
     control.stop().await;
+    let traces = Arc::clone(&state.traces);
+    // A panic is logged by the runtime.
+    let _closed = tokio::task::spawn_blocking(move || traces.close_export()).await;
     result
 }
 

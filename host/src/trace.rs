@@ -4,26 +4,31 @@
 //! reads one flag. A step is queued or dropped at once: no message waits for the reader of a trace.
 
 mod message;
+mod span;
 mod steps;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use jackfield_broker::Session;
 use jackfield_metrics::TokenBucket;
+use jackfield_otlp::{SpanCounts, SpanExport};
 use jackfield_sandbox::{
     CallObserver, CallObservers, CallRecord, Hook, HookRequest, Observation, PluginVersion,
 };
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub(crate) use message::{MessageTrace, TracedMessage};
-pub(crate) use steps::Step;
+pub(crate) use message::MessageTrace;
+use message::Takers;
+use span::SampledExport;
+pub(crate) use span::within;
 use steps::{At, TraceLine, hook_step};
+pub(crate) use steps::{Step, TracedMessage};
 
 use crate::timestamp::time;
 
@@ -56,6 +61,8 @@ pub(crate) struct Traces {
     is_any: AtomicBool,
     /// A std lock, held to copy the list.
     list: RwLock<Vec<Arc<Tracer>>>,
+    /// Gets the spans of sampled messages, if a collector is configured.
+    spans: OnceLock<Arc<SampledExport>>,
     /// The number of the last message that was traced.
     messages: AtomicU64,
 }
@@ -105,7 +112,25 @@ impl Traces {
         (RunningTrace { traces: Arc::clone(self), tracer, _hooks: hooks }, taken)
     }
 
-    /// Whether there is any trace.
+    /// Sends the spans of sampled messages from now on. Only the first call has an effect.
+    pub(crate) fn export(&self, export: SpanExport, sample: f64) {
+        let _first = self.spans.set(Arc::new(SampledExport { export, sample }));
+        self.change(|_| {});
+    }
+
+    /// The counts of spans.
+    pub(crate) fn span_counts(&self) -> SpanCounts {
+        self.spans.get().map(|spans| spans.export.counts()).unwrap_or_default()
+    }
+
+    /// Sends the spans that wait, and ends the export. Blocks for some seconds at most.
+    pub(crate) fn close_export(&self) {
+        if let Some(spans) = self.spans.get() {
+            spans.export.close();
+        }
+    }
+
+    /// Whether there is any trace, or an export of spans.
     // Relaxed: a trace is owed no message that began before it was told of.
     pub(crate) fn is_any(&self) -> bool {
         self.is_any.load(Ordering::Relaxed)
@@ -129,10 +154,14 @@ impl Traces {
                 watchers.push(Arc::clone(tracer));
             }
         }
-        if tracers.is_empty() && watchers.is_empty() {
+        let span = self.spans.get().zip(user).and_then(|(spans, user)| {
+            let span = spans.begin(message, user)?;
+            Some((Arc::clone(spans), span))
+        });
+        if tracers.is_empty() && watchers.is_empty() && span.is_none() {
             return None;
         }
-        Some(MessageTrace::begin(self.next(), session, message, tracers, watchers))
+        Some(MessageTrace::begin(self.next(), session, message, Takers { tracers, watchers, span }))
     }
 
     fn next(&self) -> u64 {
@@ -142,7 +171,8 @@ impl Traces {
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Tracer>>)) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut list);
-        self.is_any.store(!list.is_empty(), Ordering::Relaxed);
+        let is_any = !list.is_empty() || self.spans.get().is_some();
+        self.is_any.store(is_any, Ordering::Relaxed);
     }
 }
 

@@ -72,6 +72,7 @@ mod systemd;
 mod tidy;
 mod timers;
 mod tls;
+mod traces;
 mod v1;
 mod v2;
 mod values;

@@ -114,8 +114,11 @@ async fn a_session_that_stays_above_its_rate_is_refused_and_then_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_counts_as_waiting_memory_while_its_session_pauses() {
     const WAITING: &str = "jackfield_memory_bytes{part=\"waiting\"}";
-    let limits = "byte_rate: { per_second: 1 KiB, burst: 64 KiB }, rate_grace: 1h";
-    let (_site, server) = serve(limits);
+    let site = Site::open();
+    // A paused session notices by a ping that its client has gone.
+    let config = "limits: { byte_rate: { per_second: 1 KiB, burst: 64 KiB }, rate_grace: 1h }\n\
+                  keepalive: { interval: 1s, timeout: 1s }\nmetrics: { enabled: true }\n";
+    let server = Server::configured(site.path(), config);
     let client = join(&server).await;
     send(&client, 1..2, &"x".repeat(256 << 10));
     let counted = async { while metric(&server, WAITING).await < 256 << 10 {} };

@@ -15,7 +15,14 @@ pub fn jackfield() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let target = target();
-        let packages = ["--package", "jackfield", "--package", "jackfield-bench"];
+        let packages = [
+            "--package",
+            "jackfield",
+            "--package",
+            "jackfield-bench",
+            "--features",
+            "jackfield/otlp",
+        ];
         cargo(&[&["build", "--release"][..], &packages].concat(), &target);
         target.join("release/jackfield")
     })

@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `admin`, `api`, `control`, `health`, `listeners`, `listener_tls`, `metrics`, `shutdown`, `state`, `verify`, `versions` | parts of the schema |
+//! | `access`, `admin`, `api`, `control`, `health`, `listeners`, `listener_tls`, `metrics`, `shutdown`, `state`, `traces`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -51,6 +51,7 @@ mod settings;
 mod shutdown;
 mod sources;
 mod state;
+mod traces;
 mod validate;
 mod verify;
 mod versions;
@@ -84,6 +85,7 @@ pub use secret_digests::SecretDigests;
 pub use settings::Settings;
 pub use shutdown::ShutdownTimes;
 pub use sources::Sources;
+pub use traces::Traces;
 
 /// File name of a site's own settings.
 pub const FILE_NAME: &str = "jackfield.yml";
@@ -129,6 +131,8 @@ pub struct Config {
     pub admin: Admin,
     /// The page of metrics.
     pub metrics: Metrics,
+    /// The collector of spans.
+    pub traces: Traces,
     /// Health checks.
     pub health: HealthChecks,
 }
@@ -226,7 +230,8 @@ impl Config {
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let api = self.api.tokens.iter().map(|token| &token.secret);
         let admin = self.admin.tokens.iter().map(|token| &token.secret);
-        self.auth.secrets().chain(api).chain(admin).chain(&self.metrics.token)
+        let traces = self.traces.headers.values();
+        self.auth.secrets().chain(api).chain(admin).chain(&self.metrics.token).chain(traces)
     }
 
     /// Applies defaults that depend on several settings, and resolves relative paths against
@@ -250,6 +255,9 @@ impl Config {
             }
         }
         if let Some(path) = self.metrics.token.as_mut().and_then(Secret::path_mut) {
+            *path = base.join(&*path);
+        }
+        for path in self.traces.headers.values_mut().filter_map(Secret::path_mut) {
             *path = base.join(&*path);
         }
         for token in &mut self.admin.tokens {
@@ -309,6 +317,7 @@ impl Default for Config {
             control: Control::default(),
             admin: Admin::default(),
             metrics: Metrics::default(),
+            traces: Traces::default(),
             health: HealthChecks::default(),
         }
     }

@@ -42,6 +42,8 @@ pub struct Opened {
     pub metrics_token: Option<Zeroizing<String>>,
     /// TLS of `listeners`, in their order.
     pub tls: Vec<Option<ServerTls>>,
+    /// The headers for the collector of spans: names and values.
+    pub trace_headers: Vec<(String, Zeroizing<String>)>,
 }
 
 /// Loaded token of the HTTP API.
@@ -88,12 +90,20 @@ impl Settings {
         let tokens = settings.tokens(&mut absent);
         let admin_tokens = settings.admin_tokens(&mut absent);
         let metrics_token = settings.metrics_token(&mut absent);
+        let trace_headers = settings.trace_headers(&mut absent);
         let mut warnings = opening.warnings;
         let tls = settings.tls(&mut warnings);
         problems.append(&mut settings.problems);
         let is_whole = problems.is_empty() && absent.is_empty();
         let opened = auth.filter(|_| is_whole);
-        let opened = opened.map(|auth| Opened { auth, tokens, admin_tokens, metrics_token, tls });
+        let opened = opened.map(|auth| Opened {
+            auth,
+            tokens,
+            admin_tokens,
+            metrics_token,
+            tls,
+            trace_headers,
+        });
         Opening { opened, problems, absent, warnings }
     }
 
@@ -163,20 +173,45 @@ impl Settings {
     /// Loads the token of the page of metrics.
     fn metrics_token(&mut self, absent: &mut Vec<Diagnosis>) -> Option<Zeroizing<String>> {
         const KEY: &str = "metrics.token";
-        match self.config.metrics.token.clone()?.fetch() {
-            Ok(text) => {
-                if let Err(what) = acceptable(&text) {
-                    self.report(ValueError::at(KEY, format!("`{KEY}` {what}"), HELP));
-                }
-                Some(text)
+        let secret = self.config.metrics.token.clone()?;
+        let text = self.secret(KEY, &secret, absent)?;
+        if let Err(what) = acceptable(&text) {
+            self.report(ValueError::at(KEY, format!("`{KEY}` {what}"), HELP));
+        }
+        Some(text)
+    }
+
+    /// Loads the headers for the collector of spans.
+    fn trace_headers(&mut self, absent: &mut Vec<Diagnosis>) -> Vec<(String, Zeroizing<String>)> {
+        let headers = self.config.traces.headers.clone().into_iter();
+        let opened = headers.filter_map(|(name, secret)| {
+            let key = format!("traces.headers.{name}");
+            let value = self.secret(&key, &secret, absent)?;
+            if value.is_empty() || !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+                let message = format!("`{key}` has characters that no header can hold");
+                self.report(ValueError::at(&key, message, ""));
             }
+            Some((name, value))
+        });
+        opened.collect()
+    }
+
+    /// Loads the secret of a setting, or reports that it is missing.
+    fn secret(
+        &mut self,
+        key: &str,
+        secret: &Secret,
+        absent: &mut Vec<Diagnosis>,
+    ) -> Option<Zeroizing<String>> {
+        match secret.fetch() {
+            Ok(text) => Some(text),
             Err(error @ SecretError::Unexpanded { .. }) => {
-                self.report(ValueError::at(KEY, format!("`{KEY}`: {error}"), UNEXPANDED));
+                self.report(ValueError::at(key, format!("`{key}`: {error}"), UNEXPANDED));
                 None
             }
             Err(error) => {
-                let message = format!("cannot load `{KEY}`: {error}");
-                let error = ValueError::at(KEY, message, "a server does not start without it");
+                let message = format!("cannot load `{key}`: {error}");
+                let error = ValueError::at(key, message, "a server does not start without it");
                 absent.push(self.diagnosis(error));
                 None
             }

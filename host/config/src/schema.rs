@@ -28,6 +28,7 @@ use super::metrics::RawMetrics;
 use super::outgoing::{self, RawCalls, RawHttp, RawLater};
 use super::shutdown::RawShutdown;
 use super::state::RawState;
+use super::traces::RawTraces;
 use super::verify::RawVerify;
 use super::versions::{KeptVersions, RawTakeBack};
 use super::{Config, Keepalive, Log, LogFormat, Plugins, Unrouted, Watch};
@@ -55,6 +56,7 @@ pub(super) struct Written {
     control: RawControl,
     admin: RawAdmin,
     metrics: RawMetrics,
+    traces: RawTraces,
     health: RawHealth,
 }
 
@@ -212,6 +214,7 @@ impl Written {
         self.control.apply(&mut config.control);
         self.admin.apply(&mut config.admin);
         self.metrics.apply(&mut config.metrics);
+        self.traces.apply(&mut config.traces);
         self.health.apply(&mut config.health);
     }
 }

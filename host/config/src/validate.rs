@@ -9,7 +9,7 @@ use jackfield_yaml::{Kind, Value, ValueError};
 use super::control::{self, ControlSocket};
 use super::data::DataFolder;
 use super::settings::Settings;
-use super::{admin, api, listeners};
+use super::{admin, api, listeners, traces};
 
 /// Keys of file paths besides those of tokens of the API.
 const PATHS: [&str; 9] = [
@@ -35,6 +35,7 @@ impl Settings {
             self.config.api.tokens.clear();
             self.config.admin.tokens.clear();
             self.config.metrics.token = None;
+            self.config.traces.headers.clear();
         }
         // Where some tokens are invalid, the indexes of the others are unknown.
         if self.config.api.tokens.len() != self.written_tokens("api") {
@@ -136,6 +137,7 @@ impl Settings {
                 wrong(key, &message, "lower the one, or raise the other");
             }
         }
+        wrongs.extend(traces::mistakes(&self.config.traces, has));
         wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
         let written = admin::Written {
             listen: self.tree.at("admin.listen").is_some_and(|value| !is_off(value)),

@@ -89,7 +89,12 @@ impl Dispatch {
                     Some(timeout) if timeout.is_over() => Asked::refused(timeout.refusal()),
                     timeout => {
                         let stops = (timeout, pin!(cancellation));
-                        self.ask(&routed, from, (call, depth), stops, tell_at_once, batch).await
+                        let at = trace::asked(trace.as_deref());
+                        let asked = self
+                            .ask(&routed, from, (call, depth), stops, tell_at_once, batch)
+                            .await;
+                        trace::answered(trace.as_deref(), Hook::Call, at, &asked.answer);
+                        asked
                     }
                 }
             }
@@ -159,7 +164,10 @@ impl Dispatch {
         let asked = match procedure {
             Ok(routed) => {
                 let stops = (None, pin!(pending()));
-                self.ask(&routed, from, (call, 0), stops, |_| {}, batch).await
+                let at = trace::asked(trace.as_deref());
+                let asked = self.ask(&routed, from, (call, 0), stops, |_| {}, batch).await;
+                trace::answered(trace.as_deref(), Hook::Call, at, &asked.answer);
+                asked
             }
             Err(refusal) => Asked::refused(refusal),
         };

@@ -16,6 +16,7 @@ use crate::frame;
 use crate::generation::{Generation, RouteMatch};
 use crate::metrics::RequestKind;
 use crate::timers::Start;
+use crate::trace::MessageTrace;
 
 impl Dispatch {
     pub(super) async fn handle_subscribe(
@@ -27,7 +28,7 @@ impl Dispatch {
         let is_exact = subscribe.policy == MatchPolicy::Exact;
         let kind = if is_exact { MessageKind::Subscribe } else { MessageKind::SubscribePattern };
         let trace = self.trace(from, kind, &subscribe.topic, None);
-        let subscribed = self.subscribe(from, subscribe, batch).await;
+        let subscribed = self.subscribe(from, subscribe, batch, trace.as_deref()).await;
         trace::ended(trace.as_deref(), &subscribed);
         if let Err(refusal) = subscribed {
             let (request, topic) = (subscribe.request, uris::shown(&subscribe.topic));
@@ -41,6 +42,7 @@ impl Dispatch {
         from: &Arc<Session>,
         subscribe: &Subscribe,
         batch: &mut PendingFlushes,
+        trace: Option<&MessageTrace>,
     ) -> Result<(), Refusal> {
         let Subscribe { request, policy, topic, .. } = subscribe;
         uris::check(from, topic, *policy)?;
@@ -64,7 +66,10 @@ impl Dispatch {
             // A handler counts each session that it is asked about, so the limits are checked
             // first.
             self.realm.check_subscribe(from.id, topic, *policy)?;
-            let outcome = self.ask_about_subscriber(routed, from, batch).await?;
+            let asked = trace::asked(trace);
+            let outcome = self.ask_about_subscriber(routed, from, batch).await;
+            trace::answered(trace, Hook::Subscribe, asked, &outcome);
+            let outcome = outcome?;
             (effects, passage) = (outcome.effects, outcome.passage);
             if let SubscribeVerdict::Deny(refusal) = outcome.answer {
                 self.apply(&generation, effects, passage, batch).await;

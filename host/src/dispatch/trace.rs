@@ -3,6 +3,7 @@
 //! Without a trace, each message reads one flag here.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jackfield_broker::{DeliveryError, PendingFlushes, Publication, Session};
 use jackfield_sandbox::Hook;
@@ -116,7 +117,7 @@ impl Dispatch {
         batch: &mut PendingFlushes,
         trace: Option<&MessageTrace>,
     ) -> Result<usize, DeliveryError> {
-        if let Some(trace) = trace {
+        if let Some(trace) = trace.filter(|trace| trace.wants_receivers()) {
             self.trace_receivers(trace, publication);
         }
         Ok(self.realm.publish(publication, batch)?.delivered)
@@ -169,6 +170,23 @@ impl Dispatch {
         let payload = Some(payload);
         let message = TracedMessage { kind: "effect", realm, topic, payload };
         self.traces.begin(None, &message, true)
+    }
+}
+
+/// The time at which a hook is asked, if it is recorded.
+pub(super) fn asked(trace: Option<&MessageTrace>) -> Option<Instant> {
+    trace.map(|_| Instant::now())
+}
+
+/// Records the answer of a hook that was asked at this time.
+pub(super) fn answered<T>(
+    trace: Option<&MessageTrace>,
+    hook: Hook,
+    asked: Option<Instant>,
+    answer: &Result<T, Refusal>,
+) {
+    if let Some((trace, asked)) = trace.zip(asked) {
+        trace.hook(hook, asked, answer.as_ref().err().map(Refusal::message));
     }
 }
 

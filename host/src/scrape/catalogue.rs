@@ -80,6 +80,11 @@ pub(super) const THROTTLED: Metric = counter(
     &["action"],
     "Sessions above limits.message_rate or limits.byte_rate: delay (a pause in reading), close; refusals have the reason rate.",
 );
+pub(super) const SPANS: Metric = counter(
+    "jackfield_spans_total",
+    &["result"],
+    "Spans for the collector of traces.endpoint: sent, failed (not accepted), dropped (too many waited).",
+);
 pub(super) const ROUND_TRIP: Metric = histogram(
     "jackfield_round_trip_seconds",
     &[],

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jackfield_config::{Config, Limits, Opened};
+use jackfield_config::{Config, Limits, Opened, Traces as TraceSettings};
+use jackfield_otlp::{Collector, SpanExport};
+use tracing::info;
+use zeroize::Zeroizing;
 
 use super::ServeError;
 use super::plugins::{OpenedPlugins, open_plugins};
@@ -30,6 +33,7 @@ use crate::settings::SettingsReloader;
 use crate::shadow::Shadows;
 use crate::shutdown::Shutdown;
 use crate::site::Site;
+use crate::trace::Traces;
 use crate::transport::ConnectionTotals;
 
 /// The input of the parts, beside the settings.
@@ -73,13 +77,14 @@ impl Parts {
     /// When a part cannot be opened.
     pub(super) async fn build(config: &Config, inputs: Inputs<'_>) -> Result<Self, ServeError> {
         let Inputs { site, opened, files, plugin_log, demo, data, tls } = inputs;
-        let Opened { auth, tokens, metrics_token, .. } = opened;
+        let Opened { auth, tokens, metrics_token, trace_headers, .. } = opened;
         let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
         let audience = Arc::new(Subscribers::default());
         let client = Arc::new(HttpClient::new());
         let plugins = open_plugins(site, config, &client, data, &audience).await?;
         let shadows = Arc::new(Shadows::new(Arc::clone(&plugins.reloader)));
         let state = state(config, plugins, &audience, &shadows, plugin_log)?;
+        export_spans(&config.traces, trace_headers, &state.traces)?;
         let (realms, totals) = (Arc::clone(&state.realms), Arc::clone(&state.totals));
         let api = Api::new(tokens, config, realms, totals, Arc::clone(&state.shutdown))?;
         let api_tokens = api.as_ref().map(Api::names);
@@ -134,6 +139,21 @@ fn state(
         shutdown: Arc::new(Shutdown::new(config.shutdown)),
         probe: config.health.probe.map(Probe::new).transpose()?.map(Arc::new),
     }))
+}
+
+/// Opens the export of spans, if a collector is configured.
+fn export_spans(
+    settings: &TraceSettings,
+    headers: Vec<(String, Zeroizing<String>)>,
+    traces: &Traces,
+) -> Result<(), ServeError> {
+    let Some(endpoint) = settings.endpoint.clone() else { return Ok(()) };
+    let headers = headers.into_iter().map(|(name, value)| (name, value.to_string())).collect();
+    let (service, version) = (settings.service.clone(), env!("CARGO_PKG_VERSION"));
+    info!(name: "traces.on", endpoint, sample = settings.sample, "spans of messages go to {endpoint}");
+    let export = SpanExport::open(Collector { endpoint, headers, service, version })?;
+    traces.export(export, settings.sample);
+    Ok(())
 }
 
 /// The list of what a connection may reach.

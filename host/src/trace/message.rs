@@ -1,21 +1,15 @@
 //! Trace of one message: the steps that `dispatch` records.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use jackfield_broker::Session;
+use jackfield_sandbox::Hook;
 use jackfield_wamp::payload::Payload;
 
-use super::steps::{At, PayloadText, Receiver, Step, cut};
+use super::span::{MessageSpan, SampledExport};
+use super::steps::{At, PayloadText, Receiver, Step, TracedMessage, cut};
 use super::{MAX_RECEIVERS, Tracer};
-
-/// A message that may be traced.
-pub(crate) struct TracedMessage<'a> {
-    /// `publish`, `subscribe` and so on.
-    pub(crate) kind: &'static str,
-    pub(crate) realm: &'a str,
-    pub(crate) topic: &'a str,
-    pub(crate) payload: Option<&'a Payload>,
-}
 
 /// A message that is traced, until this is dropped.
 pub(crate) struct MessageTrace {
@@ -26,8 +20,20 @@ pub(crate) struct MessageTrace {
     session: Option<u64>,
     user: Option<String>,
     tracers: Vec<Arc<Tracer>>,
-    /// Traces of a user, of whom the message is not: they want its deliveries to the user.
     watchers: Vec<Arc<Tracer>>,
+    export: Option<Arc<SampledExport>>,
+    /// Held to record a step.
+    span: Mutex<Option<MessageSpan>>,
+}
+
+/// The takers of a message's steps.
+pub(super) struct Takers {
+    /// The traces that want the message.
+    pub(super) tracers: Vec<Arc<Tracer>>,
+    /// Traces of a user, of whom the message is not: they want its deliveries to the user.
+    pub(super) watchers: Vec<Arc<Tracer>>,
+    /// The export of spans, if the message is sampled.
+    pub(super) span: Option<(Arc<SampledExport>, MessageSpan)>,
 }
 
 impl MessageTrace {
@@ -35,9 +41,11 @@ impl MessageTrace {
         number: u64,
         session: Option<&Session>,
         message: &TracedMessage<'_>,
-        tracers: Vec<Arc<Tracer>>,
-        watchers: Vec<Arc<Tracer>>,
+        takers: Takers,
     ) -> Box<Self> {
+        let Takers { tracers, watchers, span } = takers;
+        let (export, span) = span.unzip();
+        let span = Mutex::new(span);
         let id = session.map(|session| session.id.get());
         if let Some(id) = id {
             for tracer in &tracers {
@@ -47,7 +55,9 @@ impl MessageTrace {
         let TracedMessage { kind, realm, topic, .. } = *message;
         let (realm, topic) = (realm.to_owned(), topic.to_owned());
         let user = session.map(|session| cut(&session.identity.authid));
-        Self { number, kind, realm, topic, session: id, user, tracers, watchers }.begun(message)
+        let begun =
+            Self { number, kind, realm, topic, session: id, user, tracers, watchers, export, span };
+        begun.begun(message)
     }
 
     /// Records the first step.
@@ -65,6 +75,21 @@ impl MessageTrace {
         for tracer in &self.tracers {
             tracer.line(&self.at(), step);
         }
+        if let Some(span) = self.span.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            span.step(step);
+        }
+    }
+
+    /// Records a hook that was asked at this time, and has answered now, perhaps with an error.
+    pub(crate) fn hook(&self, hook: Hook, asked: Instant, error: Option<&str>) {
+        if let Some(span) = self.span.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            span.hook(hook, asked, error);
+        }
+    }
+
+    /// Whether any trace wants to know receivers. A span has their number alone.
+    pub(crate) fn wants_receivers(&self) -> bool {
+        !self.tracers.is_empty() || !self.watchers.is_empty()
     }
 
     /// Whether any trace wants to know that a session receives the event.
@@ -116,6 +141,10 @@ impl Drop for MessageTrace {
             for tracer in &self.tracers {
                 tracer.ended(session, self.number);
             }
+        }
+        let span = self.span.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((export, span)) = self.export.as_ref().zip(span) {
+            span.end(&export.export);
         }
     }
 }

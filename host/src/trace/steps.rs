@@ -10,6 +10,15 @@ use serde::Serialize;
 
 use super::{MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, TraceFilter};
 
+/// A message that may be traced.
+pub(crate) struct TracedMessage<'a> {
+    /// `publish`, `subscribe` and so on.
+    pub(crate) kind: &'static str,
+    pub(crate) realm: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) payload: Option<&'a Payload>,
+}
+
 /// A line: the place of a step, and the step.
 #[derive(Serialize)]
 pub(super) struct TraceLine<'a> {
