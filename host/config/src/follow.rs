@@ -13,7 +13,7 @@ use jackfield_sandbox::{CompileLimits, PluginPolicy};
 
 use super::{
     Access, Admin, AdminPlace, Api, Config, Control, ControlSocket, DataFolder, HealthChecks,
-    Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Watch,
+    Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Traces, Watch,
 };
 
 /// New settings of a running server.
@@ -98,6 +98,7 @@ impl Comparison {
             control,
             admin,
             metrics,
+            traces,
             health,
         } = next;
         self.restart("listen", &running.listen, listen, |it| {
@@ -154,7 +155,22 @@ impl Comparison {
         let Metrics { enabled, token } = metrics;
         self.live("metrics.enabled", &running.metrics.enabled, enabled);
         self.live("metrics.token", &running.metrics.token, token);
+        self.traces(&running.traces, traces);
         self.health(&running.health, health);
+    }
+
+    fn traces(&mut self, running: &Traces, next: &mut Traces) {
+        let Traces { endpoint, sample, headers, service } = next;
+        self.restart("traces.endpoint", &running.endpoint, endpoint, |it| {
+            it.clone().unwrap_or_else(|| "off".to_owned())
+        });
+        self.restart("traces.sample", &running.sample, sample, f64::clone);
+        // Their values are secrets.
+        self.restart("traces.headers", &running.headers, headers, |it| {
+            let names: Vec<&str> = it.keys().map(String::as_str).collect();
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        });
+        self.restart("traces.service", &running.service, service, String::clone);
     }
 
     fn access(&mut self, running: &Access, next: &Access) {

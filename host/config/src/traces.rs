@@ -148,9 +148,12 @@ mod tests {
             ("traces: { sample: 0.5 }", "`traces.sample` has no effect"),
             ("traces: { endpoint: 'http://c/', sample: 0 }", "0 is not a share of messages"),
             ("traces: { endpoint: 'http://c/', sample: 1.5 }", "1.5 is not a share"),
-            ("traces: { endpoint: 'http://c/', sample: .nan }", "share"),
+            (
+                "traces: { endpoint: 'http://c/', sample: half }",
+                "`traces.sample` takes a number, not text",
+            ),
             ("traces: { endpoint: 'http://c/', headers: { 'a b': c } }", "`a b` is not the name"),
-            ("traces: { endpoint: 'http://c/', headers: { a: [hunter2] } }", "a secret is text"),
+            ("traces: { endpoint: 'http://c/', headers: { a: [hunter2] } }", "takes text in quotes"),
         ];
         for (text, expect) in cases {
             let error = read(text).unwrap_err();

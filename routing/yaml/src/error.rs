@@ -158,6 +158,7 @@ pub(crate) fn belongs(expected: &str) -> String {
     let nonzero = expected.starts_with("a nonzero ");
     match expected {
         _ if nonzero => "a whole number of 1 or more".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more".to_owned(),
         "a string" | "path string" => "text".to_owned(),
         "a boolean" => "true or false".to_owned(),

@@ -125,7 +125,7 @@ fn values(kind: &str) -> Vec<String> {
             let lists = ["[x]", "[wamp]", "['192.0.2.1']", "['https://a.example']"];
             texts(&[&lists[..], &[&key]].concat())
         }
-        _ if kind.starts_with("number") => texts(&["7"]),
+        _ if kind.starts_with("number") => texts(&["7", "0.5"]),
         _ if kind.starts_with("size") => texts(&["7 KiB"]),
         _ if kind.starts_with("duration") => texts(&["7s"]),
         _ if kind.starts_with("text in quotes") => texts(&["another-0123456789abcdef-0123456789"]),
