@@ -153,7 +153,10 @@ mod tests {
                 "`traces.sample` takes a number, not text",
             ),
             ("traces: { endpoint: 'http://c/', headers: { 'a b': c } }", "`a b` is not the name"),
-            ("traces: { endpoint: 'http://c/', headers: { a: [hunter2] } }", "takes text in quotes"),
+            (
+                "traces: { endpoint: 'http://c/', headers: { a: [hunter2] } }",
+                "takes text in quotes",
+            ),
         ];
         for (text, expect) in cases {
             let error = read(text).unwrap_err();

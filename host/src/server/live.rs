@@ -77,8 +77,9 @@ impl LiveParts {
         let (access, auth) = (has(&["access"]), has(&["auth"]));
         let (http, admin) = (has(&OF_HTTP), has(&["admin.tokens"]));
         let (config, opened, files, applied) = change.take();
-        // Listeners follow their certificates themselves.
-        let Opened { auth: methods, tokens, admin_tokens, metrics_token, tls: _ } = opened;
+        // Listeners follow their certificates themselves; traces need a restart.
+        let Opened { auth: methods, tokens, admin_tokens, metrics_token, tls: _, trace_headers: _ } =
+            opened;
         // Rules that admit fewer clients come first, and so do those about clients that are admitted.
         if access {
             self.admission.set_rules(config.access.clone());
