@@ -31,6 +31,7 @@ fn base(site: &Site) -> Value {
         "api": { "tokens": [{ "name": "a", "token": TOKEN }] },
         "admin": { "listen": "127.0.0.1:0", "tokens": [{ "name": "a", "token": TOKEN }] },
         "metrics": { "enabled": true, "token": TOKEN },
+        "traces": { "endpoint": "http://127.0.0.1:9/v1/traces" },
         "plugins": { "named": { "acme": { "memory": "1 MiB" } } },
     })
 }
@@ -49,6 +50,8 @@ fn values(setting: &str, kind: &str, site: &Site) -> Vec<Value> {
         "auth.jwt.keys.jwks" => return vec![file("keys.json")],
         // One and the same value suits no total and its part.
         "limits.incomplete" | "limits.outbox.total" => return vec![json!("1 GiB")],
+        "traces.endpoint" => return vec![json!("http://127.0.0.1:9/other")],
+        "traces.sample" => return vec![json!(0.5)],
         "api.tokens[].realm" => return vec![json!("realm1")],
         _ => {}
     }
