@@ -118,7 +118,7 @@ enum Command {
     Topics(sessions::TopicsArgs),
     /// List the last sessions that have ended, with the reasons.
     Ended(sessions::EndedArgs),
-    /// Reload the site of a running server, and wait for the result.
+    /// Reload the settings and the site of a running server, and wait for the result.
     Reload(reload::Args),
     /// List the versions of plugins that have served.
     History(history::Args),

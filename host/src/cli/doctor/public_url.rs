@@ -71,7 +71,8 @@ impl PublicUrl {
         let stream = match connect(&addresses).await {
             Ok(stream) => stream,
             Err(error) => {
-                let help = "is the proxy running, and does a firewall let the port through?";
+                let help =
+                    "is the server or its proxy running, and does a firewall let it through?";
                 let message = format!("cannot connect to {}: {error}", self.shown());
                 findings.push(Finding::problem("connection", message, help));
                 return findings;
@@ -162,7 +163,7 @@ impl PublicUrl {
             Validity::Ending => Finding::warning(
                 CHECK,
                 "the certificate expires within 14 days",
-                "renew it, and reload the proxy",
+                "renew it; Jackfield loads it by itself, a proxy must be reloaded",
             ),
         };
         Ok((stream, finding))
@@ -278,7 +279,7 @@ fn clock(answer: &HttpAnswer, now: SystemTime) -> Finding {
     // RFC 9110: always GMT.
     let date = answer.header("date").map(|date| date.replace("GMT", "+0000"));
     let Some(Ok(theirs)) = date.map(|date| OffsetDateTime::parse(&date, &Rfc2822)) else {
-        let help = "check it with `timedatectl`; the answers of most proxies have the time";
+        let help = "check it with `timedatectl`; most proxies send the time, Jackfield does not";
         return Finding::unchecked(CHECK, "the answer of the URL has no time (Date)", help);
     };
     let theirs = SystemTime::from(theirs);
