@@ -62,10 +62,10 @@ impl<'de> Deserialize<'de> for Endpoint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-        let is_url = rest.is_some_and(|rest| {
-            !rest.is_empty()
-                && !rest.starts_with('/')
-                && rest.bytes().all(|it| it.is_ascii_graphic())
+        // A collector answers 404 at `/`.
+        let parts = rest.and_then(|rest| rest.split_once('/'));
+        let is_url = parts.is_some_and(|(host, path)| {
+            !host.is_empty() && !path.is_empty() && text.bytes().all(|it| it.is_ascii_graphic())
         });
         if !is_url {
             return Err(D::Error::custom(format!(
@@ -145,16 +145,24 @@ mod tests {
         let cases = [
             ("traces: { endpoint: 'localhost:4318' }", "is not the URL of a collector"),
             ("traces: { endpoint: 'http://' }", "is not the URL of a collector"),
+            ("traces: { endpoint: 'http://localhost:4318' }", "write it with its path: http://"),
+            ("traces: { endpoint: 'http://localhost:4318/' }", "is not the URL of a collector"),
             ("traces: { sample: 0.5 }", "`traces.sample` has no effect"),
-            ("traces: { endpoint: 'http://c/', sample: 0 }", "0 is not a share of messages"),
-            ("traces: { endpoint: 'http://c/', sample: 1.5 }", "1.5 is not a share"),
             (
-                "traces: { endpoint: 'http://c/', sample: half }",
+                "traces: { endpoint: 'http://c/v1/traces', sample: 0 }",
+                "0 is not a share of messages",
+            ),
+            ("traces: { endpoint: 'http://c/v1/traces', sample: 1.5 }", "1.5 is not a share"),
+            (
+                "traces: { endpoint: 'http://c/v1/traces', sample: half }",
                 "`traces.sample` takes a number, not text",
             ),
-            ("traces: { endpoint: 'http://c/', headers: { 'a b': c } }", "`a b` is not the name"),
             (
-                "traces: { endpoint: 'http://c/', headers: { a: [hunter2] } }",
+                "traces: { endpoint: 'http://c/v1/traces', headers: { 'a b': c } }",
+                "`a b` is not the name",
+            ),
+            (
+                "traces: { endpoint: 'http://c/v1/traces', headers: { a: [hunter2] } }",
                 "takes text in quotes",
             ),
         ];

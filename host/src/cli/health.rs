@@ -54,11 +54,6 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             return Ok(ExitCode::from(USAGE));
         }
         let settings = args.settings.find(&args.site);
-        // With an address, the settings are not needed.
-        if args.listen.is_none() && !settings.problems.is_empty() {
-            let problems = settings.problems.iter().map(ToString::to_string).collect();
-            return Err(ControlError::Settings(problems));
-        }
         let given = args.listen.map(ListenerSettings::simple);
         let listeners = || settings.config.all_listeners();
         let own = listeners().find(|it| it.tls.is_none()).or_else(|| listeners().next());
@@ -69,6 +64,14 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         let place = &listener.place;
         let answer = match ask(&listener).await {
             Ok(answer) => answer,
+            // A running server keeps its settings while the file has errors, so it was asked anyway.
+            Err(_) if args.listen.is_none() && !settings.problems.is_empty() => {
+                settings.problems.iter().for_each(say);
+                say(
+                    "error: invalid configuration; fix the errors above, or name the address with --listen",
+                );
+                return Ok(ExitCode::from(USAGE));
+            }
             Err(error) => {
                 let help = "is the server running, and is this its address?";
                 let place = Untrusted::new(place);

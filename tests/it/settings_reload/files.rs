@@ -107,3 +107,23 @@ async fn variables_and_options_stay_above_the_file() {
     let said = jackfield("reload", site.path(), &["--json"]).json();
     assert_eq!(said["settings"]["changed"], serde_json::json!(["limits.connections"]));
 }
+
+/// The commands ask the server, which keeps its settings, and do not end at the errors of the file.
+#[test]
+fn commands_reach_a_server_whose_file_is_wrong() {
+    let site = Site::open();
+    site.write("jackfield.yml", "limits: { connections: 500 }\n");
+    let server = Server::start(site.path());
+    let listen = format!("listen: '{}'\n", server.addr);
+    site.write("jackfield.yml", format!("{listen}limits: {{ conections: 500 }}\n"));
+    for (command, code) in [("status", 0), ("sessions", 0), ("health", 0), ("reload", 1)] {
+        let output = jackfield(command, site.path(), &[]);
+        assert_eq!(output.code, Some(code), "{command}: {output:?}");
+    }
+    drop(server);
+    for command in ["status", "health"] {
+        let output = jackfield(command, site.path(), &[]);
+        assert_eq!(output.code, Some(2), "{command}: {output:?}");
+        assert!(output.err.contains("error: unknown key `conections`"), "{command}: {output:?}");
+    }
+}

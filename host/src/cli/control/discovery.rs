@@ -94,18 +94,33 @@ impl PluginControlArgs {
 
 impl ServerArgs {
     async fn find(&self, site: &Path) -> Result<Server, ControlError> {
-        let named = match &self.socket {
-            Some(path) => Some(path.clone()),
-            None => self.named(site)?,
-        };
-        if let Some(path) = named {
-            let named = SocketCandidate { path, owner: None };
-            return match connect(&named).await {
-                Ok(_stream) => Ok(Server(named)),
-                Err(error) => {
-                    Err(ControlError::Unreachable(unreachable(&[(named.path, error)], None)))
-                }
-            };
+        if let Some(path) = &self.socket {
+            return at(path.clone()).await;
+        }
+        let settings = self.settings.find(site);
+        match Self::by_setting(&settings.config.control.socket, site).await {
+            // A running server keeps its settings while the file has errors, so it is asked anyway.
+            Err(ControlError::Unreachable(_)) if !settings.problems.is_empty() => {
+                let problems = settings.problems.iter().map(ToString::to_string).collect();
+                Err(ControlError::Settings(problems))
+            }
+            found => found,
+        }
+    }
+
+    /// Finds the server at the path of the setting, or in the folders of its default.
+    async fn by_setting(setting: &ControlSocket, site: &Path) -> Result<Server, ControlError> {
+        match setting {
+            ControlSocket::Default => {}
+            ControlSocket::At(path) => return at(path.clone()).await,
+            ControlSocket::Off => {
+                return Err(ControlError::Unreachable(
+                    "the control channel is disabled (control.socket: off)\n  = help: remove the setting \
+                     and restart the server; without the channel, SIGHUP reloads and GET /health has the \
+                     state"
+                        .to_owned(),
+                ));
+            }
         }
         let from = |name| std::env::var(name).ok();
         let (service, login) = (from("RUNTIME_DIRECTORY"), from("XDG_RUNTIME_DIR"));
@@ -124,24 +139,14 @@ impl ServerArgs {
         }
         Err(ControlError::Unreachable(unreachable(&tried, Some(site))))
     }
+}
 
-    /// The path of the setting, if it names one.
-    fn named(&self, site: &Path) -> Result<Option<PathBuf>, ControlError> {
-        let settings = self.settings.find(site);
-        if !settings.problems.is_empty() {
-            let problems = settings.problems.iter().map(ToString::to_string).collect();
-            return Err(ControlError::Settings(problems));
-        }
-        match settings.config.control.socket {
-            ControlSocket::Default => Ok(None),
-            ControlSocket::At(path) => Ok(Some(path)),
-            ControlSocket::Off => Err(ControlError::Unreachable(
-                "the control channel is disabled (control.socket: off)\n  = help: remove the setting \
-                 and restart the server; without the channel, SIGHUP reloads and GET /health has the \
-                 state"
-                    .to_owned(),
-            )),
-        }
+/// The server at a control socket.
+async fn at(path: PathBuf) -> Result<Server, ControlError> {
+    let named = SocketCandidate { path, owner: None };
+    match connect(&named).await {
+        Ok(_stream) => Ok(Server(named)),
+        Err(error) => Err(ControlError::Unreachable(unreachable(&[(named.path, error)], None))),
     }
 }
 
