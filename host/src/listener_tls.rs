@@ -117,12 +117,18 @@ impl ListenerTls {
             Ok(loaded) => loaded,
             Err(error) => return self.keep(&error.to_string(), error.problem().help()),
         };
-        let mut pairs = self.files.pairs.iter().zip(&loaded.certificates);
-        if let Some((pair, _)) = pairs.find(|(_, info)| info.seconds_left() <= 0) {
+        // One that had expired before is no worse: it must not hold up the others.
+        let current = self.current();
+        let certificates = current.certificates.iter().zip(&loaded.certificates);
+        let mut pairs = self.files.pairs.iter().zip(certificates);
+        let is_worse = |(now, next): (&CertificateInfo, &CertificateInfo)| {
+            next.seconds_left() <= 0 && now.seconds_left() > 0
+        };
+        if let Some((pair, _)) = pairs.find(|(_, infos)| is_worse(*infos)) {
             let file = pair.certificate.display();
             return self.keep(&format!("{file}: the certificate has expired"), "renew it");
         }
-        let is_new = self.current().certificates != loaded.certificates;
+        let is_new = current.certificates != loaded.certificates;
         self.current.store(Arc::new(loaded));
         if is_new {
             self.reloads.fetch_add(1, Ordering::Relaxed);

@@ -245,8 +245,7 @@ impl Reloader {
     /// Reloads after every change and every [`Reloader::trigger`], forever. Calls `committed` with
     /// the old and the new generation after each swap.
     ///
-    /// Loading plugins can take long: another change interrupts the wait for it. Reading the routes
-    /// and configuring plugins is short, and is not interrupted.
+    /// Another change interrupts the wait for plugins, and nothing else.
     pub(crate) async fn run<F>(&self, committed: F)
     where
         F: Fn(Arc<Generation>, Arc<Generation>),
@@ -254,19 +253,21 @@ impl Reloader {
         let mut loads = Loads::new(Arc::clone(&self.context));
         let mut tried = Some(self.generations.current().hash());
         let mut under_way: Option<Preparation> = None;
-        // The triggered reload that is pending; a change in the meantime does not cancel it.
+        // The triggered reload that is pending.
         let mut requested: Option<Requested> = None;
+        // Whether there are policies of plugins that no generation has yet.
+        let mut has_policies = false;
         loop {
             let partial_at = under_way.as_ref().and_then(|it| it.partial_at);
-            let (mut is_changed, mut has_policies) = (false, false);
+            let (mut is_changed, mut are_new) = (false, false);
             tokio::select! {
                 () = self.forced.notified() => {
                     requested = self.history.take_up(requested);
                     is_changed = true;
                 }
                 () = self.changes.noticed() => {
-                    has_policies = self.commit_settings(&committed);
-                    is_changed = has_policies;
+                    are_new = self.commit_settings(&committed);
+                    is_changed = are_new;
                 }
                 () = self.settled() => is_changed = true,
                 () = loads.next() => {}
@@ -276,10 +277,10 @@ impl Reloader {
                 if requested.is_some() {
                     loads.forget_failures();
                 }
-                if has_policies {
+                if are_new {
                     loads.forget();
                     // The same files make another generation.
-                    tried = None;
+                    (has_policies, tried) = (true, None);
                 }
                 match self.read_again(requested, has_policies, &mut tried).await {
                     Reading::Changed(snapshot) => {
@@ -308,12 +309,14 @@ impl Reloader {
                 continue;
             }
             if !is_whole && preparation.partial_at.is_none() {
-                // Another plugin has been loaded; more may follow shortly.
+                // More may follow shortly.
                 preparation.partial_at = Some(Instant::now() + MAX_PLUGIN_WAIT);
                 continue;
             }
             preparation.partial_at = None;
-            match self.reload(preparation, &loads).await {
+            let built = self.reload(preparation, &loads).await;
+            has_policies &= built.is_err() || !is_whole;
+            match built {
                 Ok(Some((old, new))) => {
                     let is_partial = !new.loading().is_empty();
                     let result = if is_partial { ReloadResult::Partial } else { ReloadResult::Ok };
@@ -328,7 +331,6 @@ impl Reloader {
                 }
                 Ok(None) if is_whole => self.unchanged(preparation, requested),
                 Ok(None) => self.versions.keep(NewVersions::default()),
-                // It stays pending while plugins are being loaded; its requests are answered.
                 Err(problems) => {
                     self.commit_changes(&committed);
                     self.failed(&problems, preparation.began, requested);
@@ -364,8 +366,6 @@ impl Reloader {
             Err(problem) => {
                 *tried = None;
                 self.failed(&[Problem::Unreadable(problem)], began, requested);
-                // The watches may be gone with their directories, so that no event reports when the
-                // site becomes readable again: poll it.
                 self.watch.lock().await.look_again();
                 return Reading::Unreadable;
             }

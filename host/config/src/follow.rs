@@ -101,6 +101,8 @@ impl Comparison {
             traces,
             health,
         } = next;
+        // Rules may move between `access` and a listener: a half of such a change would admit others.
+        let is_whole = running.listen == *listen && running.listeners == *listeners;
         self.restart("listen", &running.listen, listen, |it| {
             it.map_or_else(|| "off".to_owned(), |address| address.to_string())
         });
@@ -110,7 +112,7 @@ impl Comparison {
         });
         self.restart("realms", &running.realms, realms, |it| it.join(", "));
         self.live("unrouted", &running.unrouted, unrouted);
-        self.access(&running.access, access);
+        self.access(&running.access, access, is_whole);
         self.auth(&running.auth, auth);
         for action in Action::ALL {
             let setting = format!("allow.{}", action.key());
@@ -173,14 +175,26 @@ impl Comparison {
         self.restart("traces.service", &running.service, service, String::clone);
     }
 
-    fn access(&mut self, running: &Access, next: &Access) {
+    /// `is_whole` is false if listeners wait for a restart: the rules that they may have of their own
+    /// wait for it, too.
+    fn access(&mut self, running: &Access, next: &mut Access, is_whole: bool) {
         let Access { path, origins, blocked, proxies, https, anonymous } = next;
-        self.live("access.path", &running.path, path);
-        self.live("access.origins", &running.origins, origins);
+        if is_whole {
+            self.live("access.path", &running.path, path);
+            self.live("access.origins", &running.origins, origins);
+            self.live("access.anonymous", &running.anonymous, anonymous);
+        } else {
+            self.restart("access.path", &running.path, path, String::clone);
+            self.restart("access.origins", &running.origins, origins, |it| {
+                if it.is_some() { "the earlier list" } else { "all" }
+            });
+            self.restart("access.anonymous", &running.anonymous, anonymous, |it| {
+                it.map_or_else(|| "auto".to_owned(), |it| it.to_string())
+            });
+        }
         self.live("access.blocked", &running.blocked, blocked);
         self.live("access.proxies", &running.proxies, proxies);
         self.live("access.https", &running.https, https);
-        self.live("access.anonymous", &running.anonymous, anonymous);
     }
 
     fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {

@@ -32,6 +32,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns whether there was no file, or an empty one.
+    pub fn is_blank(&self) -> bool {
+        self.document.text.is_empty()
+    }
+
     /// Reads a file and its overrides; `config` has the values of omitted keys.
     pub(super) fn read(document: Redactor, overrides: &[&Override], mut config: Config) -> Self {
         let (root, syntax) = jackfield_yaml::document(&document.path, &document.text);

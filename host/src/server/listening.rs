@@ -1,7 +1,7 @@
 //! Listening sockets of a server: opened at the places of the settings, or inherited from the service
 //! manager.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -46,7 +46,8 @@ enum Listening {
 /// A Unix socket in the file system; it is removed at the end, if it is still the same.
 struct SocketFile {
     path: PathBuf,
-    identity: (u64, u64),
+    /// Device, inode, and the time at which it was made: a file system uses inodes again.
+    identity: [i64; 4],
 }
 
 /// Opens all listeners of the settings. At least one is among them.
@@ -140,9 +141,7 @@ impl OpenListener {
         Ok(match self.socket {
             Listening::Tcp(socket) => Queue::Tcp(socket.into_std()?),
             Listening::Unix(socket, file) => {
-                if let Some(file) = file {
-                    file.remove();
-                }
+                drop(file);
                 Queue::Unix(socket.into_std()?)
             }
         })
@@ -190,12 +189,21 @@ impl Queue {
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
         let metadata = path.symlink_metadata()?;
-        Ok(Self { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) })
+        Ok(Self { path: path.to_owned(), identity: identity(&metadata) })
     }
+}
 
-    /// Removes the file, if the path still leads to it.
-    fn remove(self) {
-        let is_there = Self::of(&self.path).is_ok_and(|there| there.identity == self.identity);
+/// What tells a file from others of the same name.
+fn identity(metadata: &Metadata) -> [i64; 4] {
+    let [device, inode] = [metadata.dev(), metadata.ino()].map(u64::cast_signed);
+    [device, inode, metadata.mtime(), metadata.mtime_nsec()]
+}
+
+/// Removes the file, if the path still leads to it.
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let there = self.path.symlink_metadata();
+        let is_there = there.is_ok_and(|there| identity(&there) == self.identity);
         if is_there && let Err(error) = std::fs::remove_file(&self.path) {
             let path = self.path.display();
             warn!(name: "listener.remove_failed", %path, "failed to remove a Unix socket: {error}");
@@ -264,7 +272,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "").unwrap();
         assert_eq!(bind(&path, 0o600).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        file.remove();
+        drop(file);
         assert!(path.exists(), "another file of the name stays");
     }
 }

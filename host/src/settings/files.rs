@@ -34,6 +34,13 @@ pub(crate) struct WatchedFile {
     seen: Option<FileStamp>,
 }
 
+impl WatchedFile {
+    /// Returns whether the file has changed since the look at it. It blocks.
+    pub(super) fn has_changed(&self) -> bool {
+        FileStamp::of(&self.path) != self.tried
+    }
+}
+
 impl SettingsFiles {
     pub(super) fn new(files: Vec<WatchedFile>) -> Self {
         let mut looks = interval(LOOK);

@@ -2,13 +2,22 @@
 //! the command has made to them.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jackfield_config::{Config, FILE_NAME, Opened, Opening, SecretDigests, Settings, Sources};
 use jackfield_yaml::Diagnosis;
 
 use super::files::WatchedFile;
 use crate::admission::Files;
+
+/// The time without a write after which the file is read.
+const REST: Duration = Duration::from_millis(200);
+/// The maximum number of waits for that. A file that is written all the time is read nevertheless.
+const MAX_WAITS: usize = 10;
 
 /// Where the settings come from.
 #[derive(Clone, Debug)]
@@ -22,6 +31,8 @@ pub(crate) struct SettingsSource {
     /// Whether the running settings come from a file with content. Without it, the defaults would
     /// apply, and those have no authentication: a removed file is refused.
     has_content: bool,
+    /// The inode of the file that was read last. Another one is a file that was renamed to the place.
+    inode: Arc<AtomicU64>,
 }
 
 /// Settings that can take effect.
@@ -55,8 +66,15 @@ enum FileKind {
 impl SettingsSource {
     pub(crate) fn new(sources: Sources, site: &Path, listen: Option<SocketAddr>) -> Self {
         let site = site.to_owned();
-        let mut source =
-            Self { sources, site, listen, accepts_unsigned: false, has_content: false };
+        let mut source = Self {
+            sources,
+            site,
+            listen,
+            accepts_unsigned: false,
+            has_content: false,
+            inode: Arc::default(),
+        };
+        source.note_inode();
         source.has_content = matches!(source.kind(), FileKind::Other | FileKind::Once);
         source
     }
@@ -90,12 +108,32 @@ impl SettingsSource {
 
     /// Reads, validates and opens the settings. It blocks, and needs a runtime.
     pub(super) fn open(&self) -> Reading {
+        self.wait_for_writer();
         let mut watched: Vec<WatchedFile> = self.watched_file().into_iter().collect();
-        if let Some(problem) = self.unusable() {
-            return Reading { result: Err(vec![problem.to_string()]), watched, has_content: true };
+        let refused = |problem: Diagnosis, watched| {
+            let result = Err(vec![problem.to_string()]);
+            Reading { result, watched, has_content: true }
+        };
+        if let Some(problem) = self.unusable(self.kind()) {
+            return refused(problem, watched);
         }
-        let has_content = self.kind() == FileKind::Other;
         let settings = self.find();
+        // The file may have been replaced since: the text that was read counts.
+        if settings.is_blank()
+            && settings.problems.is_empty()
+            && let Some(problem) = self.unusable(FileKind::Empty)
+        {
+            return refused(problem, watched);
+        }
+        if watched.iter().any(WatchedFile::has_changed) {
+            let problem = self.problem(
+                "the file of the settings is being written",
+                "it is read again when it rests; to replace it at once, rename another file to it",
+            );
+            return refused(problem, watched);
+        }
+        self.note_inode();
+        let has_content = !settings.is_blank();
         watched.extend(WatchedFile::of_secrets(&settings.config));
         let files = Files::new(&settings.config.auth);
         let digests = settings.config.secret_digests();
@@ -107,10 +145,12 @@ impl SettingsSource {
                 Ok(OpenedSettings { config, opened, files, digests })
             }
             Some(_) | None => {
-                // The users or keys may be what is missing.
+                // The users or keys, or a certificate, may be what is missing.
                 let of_auth = config.auth.files();
-                watched
-                    .extend(of_auth.iter().map(|(_, path)| WatchedFile::now((*path).to_owned())));
+                let of_auth = of_auth.iter().map(|(_, path)| (*path).to_owned());
+                let of_tls = config.listeners.iter().filter_map(|it| it.tls.as_ref());
+                let of_tls = of_tls.flat_map(|tls| tls.paths().map(Path::to_owned));
+                watched.extend(of_auth.chain(of_tls).map(WatchedFile::now));
                 Err(problems.iter().map(ToString::to_string).collect())
             }
         };
@@ -122,9 +162,31 @@ impl SettingsSource {
         self.has_content = true;
     }
 
-    /// The reason for which the file is not read.
-    fn unusable(&self) -> Option<Diagnosis> {
-        let (message, help) = match self.kind() {
+    /// Waits until the file has not been written in place for a moment: a part of it may lack the
+    /// authentication. It blocks.
+    fn wait_for_writer(&self) {
+        for _ in 0..MAX_WAITS {
+            let written = std::fs::metadata(self.path()).and_then(|it| it.modified());
+            // A time to come is that of another clock.
+            let is_young = written.is_ok_and(|it| it.elapsed().is_ok_and(|age| age < REST));
+            if !is_young || self.inode_now() != Some(self.inode.load(Ordering::Relaxed)) {
+                return;
+            }
+            std::thread::sleep(REST);
+        }
+    }
+
+    fn inode_now(&self) -> Option<u64> {
+        std::fs::metadata(self.path()).ok().map(|it| it.ino())
+    }
+
+    fn note_inode(&self) {
+        self.inode.store(self.inode_now().unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// The reason for which a file of this kind is not used.
+    fn unusable(&self, kind: FileKind) -> Option<Diagnosis> {
+        let (message, help) = match kind {
             FileKind::Other => return None,
             FileKind::Missing | FileKind::Empty if !self.has_content => return None,
             FileKind::Missing => (
@@ -140,8 +202,12 @@ impl SettingsSource {
                 "name a regular file with --config, or restart the server",
             ),
         };
+        Some(self.problem(message, help))
+    }
+
+    fn problem(&self, message: &str, help: &str) -> Diagnosis {
         let problem = Diagnosis::without_place(self.path().display().to_string(), message);
-        Some(problem.with_help(help))
+        problem.with_help(help)
     }
 
     fn kind(&self) -> FileKind {

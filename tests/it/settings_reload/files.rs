@@ -1,6 +1,7 @@
 //! The file of the settings, replaced by something else, and written in unusual ways.
 
 use std::fs;
+use std::io::Write as _;
 
 use super::{changed, jackfield, page};
 use crate::control::status;
@@ -125,5 +126,31 @@ fn commands_reach_a_server_whose_file_is_wrong() {
         let output = jackfield(command, site.path(), &[]);
         assert_eq!(output.code, Some(2), "{command}: {output:?}");
         assert!(output.err.contains("error: unknown key `conections`"), "{command}: {output:?}");
+    }
+}
+
+/// A file that is written in place is empty for a moment, and then a part. Its defaults would admit
+/// anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_being_written_never_admits_anybody() {
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    let site = Site::open();
+    let text = format!("unrouted: broadcast\nauth: {{ jwt: {{ keys: {{ secret: {KEY} }} }} }}\n");
+    site.write("jackfield.yml", &text);
+    let server = Server::start(site.path());
+    let path = site.file("jackfield.yml");
+    let writing = tokio::task::spawn_blocking(move || {
+        for _ in 0..200 {
+            let mut file = fs::File::create(&path).unwrap();
+            for part in text.split_inclusive('\n') {
+                file.write_all(part.as_bytes()).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+    });
+    while !writing.is_finished() {
+        server.signal("HUP");
+        // Refused by the rules, or by the rate of new connections.
+        assert!(page(&server, 1).await.is_err());
     }
 }

@@ -46,3 +46,20 @@ fn secrets_are_not_shown() {
     assert_eq!(changed, ["auth.tickets", "auth.users", "auth.jwt", "api.tokens"]);
     assert!(!format!("{changed:?} {restart:?}").contains("hunter"));
 }
+
+#[test]
+fn rules_that_move_to_a_listener_wait_with_it() {
+    let running = config(
+        "access: { anonymous: false, origins: [a.example] }\nlisteners: [{ address: '[::]:9' }]",
+    );
+    let next = config(
+        "access: { anonymous: true, blocked: [192.0.2.1] }\n\
+         listeners: [{ address: '[::]:9', origins: [a.example], auth: { anonymous: false } }]",
+    );
+    let followed = running.follow(next);
+    assert_eq!(followed.changed, ["access.blocked"]);
+    assert_eq!(followed.config.access.anonymous, Some(false));
+    assert_eq!(followed.config.access.origins, running.access.origins);
+    let waiting: Vec<&str> = followed.restart.iter().map(|it| it.setting.as_str()).collect();
+    assert_eq!(waiting, ["listeners", "access.origins", "access.anonymous"]);
+}
