@@ -25,7 +25,7 @@ mod credentials;
 mod files;
 mod methods;
 
-pub(crate) use credentials::{Admittance, Registered, SessionCredentials};
+pub(crate) use credentials::{Admittance, Registered, SessionCredentials, revoked};
 pub(crate) use files::Files;
 use methods::Methods;
 
@@ -138,6 +138,11 @@ impl Admission {
             self.changed.notify_one();
         }
         registered
+    }
+
+    /// Returns whether nothing has changed since a client was judged.
+    pub(crate) fn is_current(&self, admittance: &Admittance) -> bool {
+        admittance.number == self.number()
     }
 
     /// Returns the number of changes so far.

@@ -65,19 +65,25 @@ impl SessionCredentials {
 
     /// Ends the sessions whose clients could not connect any more.
     pub(super) async fn judge(&self, admission: &Admission) {
+        let number = admission.number();
         let entries: Vec<Entry> = self.lock().values().cloned().collect();
         let mut ended = 0_usize;
+        // A blocked address does not wait for the source of users.
+        let (admitted, refused): (Vec<Entry>, Vec<Entry>) = entries
+            .into_iter()
+            .filter(|it| !it.session.is_closing())
+            .partition(|it| admission.admits_still(&it.admittance, it.basis.is_some()));
+        for Entry { session, .. } in refused {
+            ended += usize::from(session.close(revoked()));
+        }
         let mut users = HashMap::new();
-        for Entry { session, admittance, basis } in entries {
-            if session.is_closing() {
-                continue;
+        for Entry { session, basis, .. } in admitted {
+            let Some(basis) = basis else { continue };
+            // The next pass judges by the newer rules.
+            if admission.number() != number {
+                break;
             }
-            let is_admitted = admission.admits_still(&admittance, basis.is_some())
-                && match &basis {
-                    None => true,
-                    Some(basis) => is_proven(admission, basis, &mut users).await,
-                };
-            if !is_admitted && session.close(reason()) {
+            if !is_proven(admission, &basis, &mut users).await && session.close(revoked()) {
                 ended += 1;
             }
         }
@@ -128,7 +134,7 @@ async fn is_proven(
 }
 
 /// The close reason of a session whose client may no longer connect.
-fn reason() -> CloseReason {
+pub(crate) fn revoked() -> CloseReason {
     CloseReason {
         cause: CloseCause::Revoked,
         reason: REVOKED.to_owned(),

@@ -16,6 +16,7 @@ use tracing::warn;
 use super::close::CloseAction;
 use super::member::Member;
 use super::{Asked, Connection, Expiry};
+use crate::admission::revoked;
 use crate::handshake::Credential;
 
 /// The method of a ticket or a token.
@@ -108,6 +109,11 @@ impl Connection {
     }
 
     fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), CloseAction> {
+        // Rules, users or keys have changed since the request: the client has to connect again.
+        let admission = &self.context.admission;
+        if self.admittance.as_ref().is_some_and(|it| !admission.is_current(it)) {
+            return Err(CloseAction::CloseReason(revoked()));
+        }
         let Asked { dispatch, features, method, .. } = asked;
         let mut member =
             Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who, self.client)

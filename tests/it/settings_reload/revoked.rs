@@ -174,3 +174,15 @@ async fn removed_users_and_another_secret_end_sessions() {
     let shown: Value = status(server).await["ended"].clone();
     assert!(shown.to_string().contains("\"revoked\":4"), "{shown}");
 }
+
+/// What it was judged by has changed: it connects again, and is judged anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_has_no_session_yet_ends_after_a_change() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "access: { blocked: [127.0.0.9] }\n");
+    let handshake = Options::new(Codec::Json).handshake;
+    let mut waiting = Client::open(server.addr, Codec::Json, handshake).await.unwrap();
+    changed(&server, "access: { blocked: [127.0.0.8] }\n", "settings changed: access.blocked");
+    waiting.send(&json!([1, "realm1", {"roles": {"publisher": {}}}]));
+    assert!(matches!(waiting.ended().await, Ending::Lost(_)));
+}
