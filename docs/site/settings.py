@@ -27,7 +27,11 @@ COLUMNS = (
 EFFECTS = {"now": "at once", "restart": "at the next start"}
 
 # Settings that repeat those of another section, which has their meaning.
-SAME = {"plugins.named.NAME.": "plugins.default."}
+SAME = {
+    "plugins.named.NAME.": "plugins.default.",
+    "listeners[].tls.certificates[].": "listeners[].tls.",
+    "traces.headers.NAME": "traces.headers",
+}
 
 
 def page(listed: str, guide: str) -> str:

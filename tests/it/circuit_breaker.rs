@@ -2,6 +2,7 @@
 //! clients are served.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -74,6 +75,8 @@ async fn refuses_the_session_that_fails_and_serves_all_others() {
     let again = within("the end of the pause", async {
         while let Err(error) = bid(&mut visitor, "auction/a", "1").await {
             assert_eq!(error.uri, ON_HOLD);
+            // Below the rate of messages.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
     again.await;
