@@ -55,11 +55,11 @@ def component(kind, ecosystem, name, version, license, **more):
 class Workspace:
     """The crates of some packages of a workspace, for one target."""
 
-    def __init__(self, folder, target, packages):
+    def __init__(self, folder, target, packages, features=()):
         self.arguments = ["--locked", "--manifest-path", f"{folder}/Cargo.toml"]
-        self.selection = ["--target", target, *packages]
+        self.selection = ["--target", target, *packages, *features]
         platform = ["--filter-platform", target, "--format-version", "1"]
-        metadata = json.loads(run("cargo", "metadata", *self.arguments, *platform))
+        metadata = json.loads(run("cargo", "metadata", *self.arguments, *platform, *features))
         self.packages = {(it["name"], it["version"]): it for it in metadata["packages"]}
         lock = tomllib.loads((ROOT / folder / "Cargo.lock").read_text())
         self.checksums = {(it["name"], it["version"]): it.get("checksum") for it in lock["package"]}
@@ -183,7 +183,7 @@ def server():
     std, host = rust()
     names = ["jackfield", "jackfield-bench"]
     packages = [it for name in names for it in ("--package", name)]
-    workspace = Workspace(".", host, [*packages, "--features", "jackfield/otlp"])
+    workspace = Workspace(".", host, packages, ["--features", "jackfield/otlp"])
     components, uses, roots = crates(workspace, names)
     version = crate_version(workspace, "jackfield")
     product = component("application", "generic", "jackfield", version, LICENSE)
