@@ -12,7 +12,7 @@ SHOWN := demo greeting
 LISTEN ?= 127.0.0.1:8080
 FLAGS ?=
 COMMANDS := --package jackfield --package jackfield-bench
-# The tests, the instruction counts and the package have every feature.
+# The tests, the measurements and the package have every feature.
 WHOLE := $(COMMANDS) --features jackfield/otlp
 
 .DEFAULT_GOAL := help
@@ -93,7 +93,7 @@ test: toolchain peers languages-test chromium systemd $(CHARTS)/stamp ## Install
 
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory
-	cargo build --release --locked $(COMMANDS)
+	cargo build --release --locked $(WHOLE)
 	cargo build --release --locked --workspace --bin bars
 	@target/release/bars
 
@@ -112,7 +112,7 @@ bench-peers: $(PEERS)/node.stamp $(CHARTS)/stamp ## Download the other servers o
 
 .PHONY: bench-built
 bench-built: toolchain
-	cargo build --release --locked $(COMMANDS)
+	cargo build --release --locked $(WHOLE)
 	cargo build --release --locked --workspace --bin floor --bin bars
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
@@ -126,7 +126,7 @@ soak: toolchain $(CHARTS)/stamp ## Run all uses for ten minutes, and check that 
 
 .PHONY: isolation
 isolation: toolchain $(CHARTS)/stamp ## Measure a healthy topic while plugins spin, allocate, trap and compile (LENGTH=1 ROUNDS=1)
-	cargo build --release --locked $(COMMANDS)
+	cargo build --release --locked $(WHOLE)
 	cargo build --release --locked --workspace --bin isolation
 	@mkdir -p target/bench
 	$${CARGO_TARGET_DIR:-target}/release/isolation $(or $(LENGTH),5) $(or $(ROUNDS),5) target/bench/isolation.json
