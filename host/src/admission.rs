@@ -163,7 +163,7 @@ impl Admission {
     ) -> Admittance {
         let rules = self.rules.load();
         Admittance {
-            client: rules.proxies.client(peer, &visitor.forwarded.addresses).unwrap_or(peer),
+            client: rules.proxies.client(peer, &visitor.forwarded.addresses),
             origin: visitor.origin.as_deref().map(Into::into),
             is_secure: is_secure(&rules, &visitor.forwarded, peer, listener),
             number: self.number(),
@@ -182,7 +182,12 @@ impl Admission {
             (Some(_), None) => is_proven,
             (None, _) => true,
         };
-        !rules.blocked.contain(client.client)
+        // An unknown address may be a blocked one.
+        let is_blocked = match client.client {
+            Some(client) => rules.blocked.contain(client),
+            None => !rules.blocked.is_empty(),
+        };
+        !is_blocked
             && is_page
             && (client.is_secure || !rules.https)
             && (is_proven || methods.admit_anybody(&rules))
@@ -251,6 +256,12 @@ impl Admission {
     /// Returns the client of a connection before its request; `None` behind a configured proxy.
     pub(crate) fn direct_client(&self, peer: IpAddr) -> Option<IpAddr> {
         (!self.rules.load().proxies.contain(peer)).then_some(peer)
+    }
+
+    /// Returns whether connections from this address are blocked, whatever they ask for.
+    pub(crate) fn is_blocked(&self, peer: IpAddr) -> bool {
+        let rules = self.rules.load();
+        !rules.proxies.contain(peer) && rules.blocked.contain(peer)
     }
 
     /// Returns whether the listener has any authentication method.

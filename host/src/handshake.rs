@@ -192,6 +192,13 @@ impl Refusal {
         Self { header: "Retry-After: 1\r\n", ..refusal }
     }
 
+    /// The access rules, users or keys have changed since the request.
+    pub(crate) fn changed() -> Self {
+        let refusal =
+            Self::new("503 Service Unavailable", "the access rules have changed: try again");
+        Self { header: "Retry-After: 1\r\n", ..refusal }
+    }
+
     /// As many connections are open as may be.
     pub(crate) fn full() -> Self {
         let refusal = Self::new("503 Service Unavailable", "too many connections: try again later");

@@ -128,7 +128,7 @@ impl ListenerTls {
             let file = pair.certificate.display();
             return self.keep(&format!("{file}: the certificate has expired"), "renew it");
         }
-        let is_new = current.certificates != loaded.certificates;
+        let is_new = !current.is_same(&loaded);
         self.current.store(Arc::new(loaded));
         if is_new {
             self.reloads.fetch_add(1, Ordering::Relaxed);

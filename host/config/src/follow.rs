@@ -175,26 +175,29 @@ impl Comparison {
         self.restart("traces.service", &running.service, service, String::clone);
     }
 
-    /// `is_whole` is false if listeners wait for a restart: the rules that they may have of their own
-    /// wait for it, too.
+    /// `is_whole` is false if listeners wait for a restart: the rules that may have moved to them, or
+    /// rest on them, wait for it, too.
     fn access(&mut self, running: &Access, next: &mut Access, is_whole: bool) {
         let Access { path, origins, blocked, proxies, https, anonymous } = next;
         if is_whole {
             self.live("access.path", &running.path, path);
             self.live("access.origins", &running.origins, origins);
+            self.live("access.blocked", &running.blocked, blocked);
+            self.live("access.proxies", &running.proxies, proxies);
+            self.live("access.https", &running.https, https);
             self.live("access.anonymous", &running.anonymous, anonymous);
-        } else {
-            self.restart("access.path", &running.path, path, String::clone);
-            self.restart("access.origins", &running.origins, origins, |it| {
-                if it.is_some() { "the earlier list" } else { "all" }
-            });
-            self.restart("access.anonymous", &running.anonymous, anonymous, |it| {
-                it.map_or_else(|| "auto".to_owned(), |it| it.to_string())
-            });
+            return;
         }
+        self.restart("access.path", &running.path, path, String::clone);
+        self.restart("access.origins", &running.origins, origins, |it| {
+            if it.is_some() { "the earlier list" } else { "all" }
+        });
         self.live("access.blocked", &running.blocked, blocked);
-        self.live("access.proxies", &running.proxies, proxies);
-        self.live("access.https", &running.https, https);
+        self.restart("access.proxies", &running.proxies, proxies, |_| "the earlier list");
+        self.restart("access.https", &running.https, https, bool::to_string);
+        self.restart("access.anonymous", &running.anonymous, anonymous, |it| {
+            it.map_or_else(|| "auto".to_owned(), |it| it.to_string())
+        });
     }
 
     fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {

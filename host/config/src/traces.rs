@@ -45,6 +45,9 @@ struct Endpoint(String);
 
 struct Share(f64);
 
+/// Help for an endpoint.
+const EXAMPLE: &str = "write it with its path: http://localhost:4318/v1/traces";
+
 impl RawTraces {
     pub(super) fn apply(self, traces: &mut Traces) {
         traces.endpoint = self.endpoint.map(|it| it.0).or(traces.endpoint.take());
@@ -62,19 +65,20 @@ impl<'de> Deserialize<'de> for Endpoint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-        // A collector answers 404 at `/`.
         let parts = rest.and_then(|rest| rest.split_once('/'));
-        let is_url = parts.is_some_and(|(host, path)| {
-            // A secret would be shown, and is not sent: it belongs to `headers`.
-            let is_host = !host.is_empty() && !host.contains('@');
-            is_host && !path.is_empty() && text.bytes().all(|it| it.is_ascii_graphic())
-        });
-        if !is_url {
-            return Err(D::Error::custom(format!(
-                "`{}` is not the URL of a collector\nwrite it with its path: \
-                 http://localhost:4318/v1/traces",
-                Untrusted::new(&text)
-            )));
+        let Some((host, path)) = parts.filter(|_| text.bytes().all(|it| it.is_ascii_graphic()))
+        else {
+            return Err(D::Error::custom(format!("this is not the URL of a collector\n{EXAMPLE}")));
+        };
+        // The log and the state show the URL.
+        if host.contains('@') || text.contains(['?', '#']) {
+            let help = "a secret belongs to `traces.headers`; write the URL without user and query";
+            return Err(D::Error::custom(format!("the URL of a collector has a secret\n{help}")));
+        }
+        // A collector answers 404 at `/`.
+        if host.is_empty() || path.is_empty() {
+            let wrong = format!("`{}` has no host or no path", Untrusted::new(&text));
+            return Err(D::Error::custom(format!("{wrong}\n{EXAMPLE}")));
         }
         Ok(Self(text))
     }
@@ -148,8 +152,10 @@ mod tests {
             ("traces: { endpoint: 'localhost:4318' }", "is not the URL of a collector"),
             ("traces: { endpoint: 'http://' }", "is not the URL of a collector"),
             ("traces: { endpoint: 'http://localhost:4318' }", "write it with its path: http://"),
-            ("traces: { endpoint: 'http://localhost:4318/' }", "is not the URL of a collector"),
-            ("traces: { endpoint: 'http://u:p@c/v1/traces' }", "is not the URL of a collector"),
+            ("traces: { endpoint: 'http://localhost:4318/' }", "has no host or no path"),
+            ("traces: { endpoint: 'http://u:hunter2@c/v1/traces' }", "has a secret"),
+            ("traces: { endpoint: 'http://c/v1/traces?key=hunter2' }", "has a secret"),
+            ("traces: { endpoint: 'hunter2' }", "is not the URL of a collector"),
             ("traces: { sample: 0.5 }", "`traces.sample` has no effect"),
             (
                 "traces: { endpoint: 'http://c/v1/traces', sample: 0 }",

@@ -80,7 +80,8 @@ impl SpanExport {
             logged_at: Mutex::default(),
         };
         let config = BatchConfigBuilder::default()
-            .with_max_queue_size(usize::try_from(MAX_WAITING).unwrap_or(usize::MAX))
+            // Threads that look at the count at once may exceed it; nothing is dropped without a count.
+            .with_max_queue_size(usize::try_from(2 * MAX_WAITING).unwrap_or(usize::MAX))
             .with_max_export_batch_size(MAX_BATCH)
             .with_scheduled_delay(MAX_DELAY)
             .build();

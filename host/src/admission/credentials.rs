@@ -20,8 +20,8 @@ use crate::close_uri::REVOKED;
 /// What the admission of a session rests on.
 #[derive(Clone, Debug)]
 pub(crate) struct Admittance {
-    /// The client's address; behind a proxy, the forwarded one.
-    pub(crate) client: IpAddr,
+    /// The client's address; behind a proxy, the forwarded one. None if the proxy does not know it.
+    pub(crate) client: Option<IpAddr>,
     /// The page that the client has connected for.
     pub(crate) origin: Option<Box<str>>,
     /// Whether the client uses HTTPS, as a trusted proxy says.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use hyper::{Method, StatusCode};
 use jackfield_config::{ListenerPlace, ListenerSettings};
 use jackfield_text::Untrusted;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::config_args::SettingsArgs;
-use super::control::{self, ControlError};
+use super::control::{self, ANSWER_TIME, ControlError};
 use super::http_exchange::{HttpAnswer, exchange};
 use super::{JsonAlways, say};
 
@@ -54,6 +55,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             return Ok(ExitCode::from(USAGE));
         }
         let settings = args.settings.find(&args.site);
+        if args.listen.is_none() && !settings.problems.is_empty() {
+            return by_control_socket(args, out).await;
+        }
         let given = args.listen.map(ListenerSettings::simple);
         let listeners = || settings.config.all_listeners();
         let own = listeners().find(|it| it.tls.is_none()).or_else(|| listeners().next());
@@ -64,14 +68,6 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         let place = &listener.place;
         let answer = match ask(&listener).await {
             Ok(answer) => answer,
-            // A running server keeps its settings while the file has errors, so it was asked anyway.
-            Err(_) if args.listen.is_none() && !settings.problems.is_empty() => {
-                settings.problems.iter().for_each(say);
-                say(
-                    "error: invalid configuration; fix the errors above, or name the address with --listen",
-                );
-                return Ok(ExitCode::from(USAGE));
-            }
             Err(error) => {
                 let help = "is the server running, and is this its address?";
                 let place = Untrusted::new(place);
@@ -89,6 +85,29 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         say(format_args!("error: the server at {place} is not well: status {status}"));
         Ok(ExitCode::FAILURE)
     })
+}
+
+/// Asks the server by its control socket: it keeps its settings while the file has errors, whose addresses
+/// may be those of another server.
+async fn by_control_socket(args: &Args, out: &mut dyn Write) -> Result<ExitCode, ControlError> {
+    let server = match control::find(&args.site, &args.settings).await {
+        Ok(server) => server,
+        Err(ControlError::Settings(problems)) => {
+            problems.iter().for_each(say);
+            say(
+                "error: invalid configuration; fix the errors above, or name the address with --listen",
+            );
+            return Ok(ExitCode::from(USAGE));
+        }
+        Err(error) => return Err(error),
+    };
+    let answer = server.ask(Method::GET, "/readyz", None, ANSWER_TIME).await?;
+    answer.print(out).map_err(ControlError::Output)?;
+    if answer.status == StatusCode::OK {
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(format_args!("error: the server is not ready: status {}", answer.status.as_u16()));
+    Ok(ExitCode::FAILURE)
 }
 
 /// Asks a listener.

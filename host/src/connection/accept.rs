@@ -1,6 +1,7 @@
 //! Start of a connection: one HTTP request and its response, and WELCOME in WAMP v1, where the
 //! server speaks first.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,12 @@ pub(super) async fn open(
     let times = Times { context: &context, permit };
     let mut stream = match &listener.tls {
         None => ClientStream::Plain(socket),
+        // A handshake costs more than the rest of a refusal.
+        Some(_) if context.admission.is_blocked(socket.peer().map_err(lost)?) => {
+            context.metrics.began(ConnectionOutcome::Address);
+            let reason = "the address is blocked (access.blocked)".to_owned();
+            return Err(DisconnectReason::Denied(reason));
+        }
         Some(tls) => match times.limit(began, secure(socket, tls)).await? {
             Some(Ok(Some(stream))) => stream,
             Some(Ok(None)) => {
@@ -196,7 +203,14 @@ async fn upgraded(
     // Before the client is judged: a change meanwhile is noticed.
     let (visitor, listener) = (&asked.upgrade.visitor, &asked.listener);
     let admittance = context.admission.admittance(visitor, peer(&stream)?, listener);
-    match examine(&context, &stream, &asked).await? {
+    let examined = match examine(&context, &stream, &asked).await? {
+        Ok(_) if !context.admission.is_current(&admittance) => {
+            let why = "the access rules have changed meanwhile";
+            Err(Refused::temporary(ConnectionOutcome::Unavailable, Refusal::changed(), why))
+        }
+        examined => examined,
+    };
+    match examined {
         Ok((admitted, place)) => {
             context.metrics.began(ConnectionOutcome::Accepted);
             let admittance = Some(Box::new(admittance));
@@ -365,5 +379,10 @@ async fn greet(
 }
 
 fn peer(stream: &ClientStream) -> Result<IpAddr, DisconnectReason> {
-    stream.peer().map_err(|error| DisconnectReason::Lost(error.to_string()))
+    stream.peer().map_err(lost)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "passed to `map_err`")]
+fn lost(error: io::Error) -> DisconnectReason {
+    DisconnectReason::Lost(error.to_string())
 }

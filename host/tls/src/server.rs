@@ -57,6 +57,15 @@ pub struct ServerTls {
     pub config: Arc<ServerConfig>,
     /// The certificates, in the order of their files.
     pub certificates: Vec<CertificateInfo>,
+    /// The authorities of clients.
+    authorities: Vec<CertificateDer<'static>>,
+}
+
+impl ServerTls {
+    /// Returns whether the certificates and the authorities are those of another loading.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.certificates == other.certificates && self.authorities == other.authorities
+    }
 }
 
 /// One of the files of a server.
@@ -158,13 +167,15 @@ impl TlsFiles {
         };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(refused)?;
+        let mut authorities = Vec::new();
         let builder = match &self.clients {
             None => builder.with_no_client_auth(),
             Some(ClientAuthorities { file, required }) => {
                 let failed = |problem| failed(file, TlsPart::Authorities, problem);
                 let mut roots = RootCertStore::empty();
-                for certificate in certificates_of(file).map_err(failed)? {
-                    roots.add(certificate).map_err(|_| failed(TlsFileProblem::Damaged))?;
+                authorities = certificates_of(file).map_err(failed)?;
+                for certificate in &authorities {
+                    roots.add(certificate.clone()).map_err(|_| failed(TlsFileProblem::Damaged))?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
                 let verifier = if *required { verifier } else { verifier.allow_unauthenticated() };
@@ -179,7 +190,7 @@ impl TlsFiles {
         // A returning client needs no second signature; the key of the tickets is this process's own.
         config.ticketer = Ticketer::new().map_err(refused)?;
         config.send_tls13_tickets = 1;
-        Ok(ServerTls { config: Arc::new(config), certificates })
+        Ok(ServerTls { config: Arc::new(config), certificates, authorities })
     }
 }
 

@@ -306,8 +306,10 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
     };
     let meant = common.key_algorithm.unwrap_or_else(|| KeyAlgorithm::from(algorithm));
     let id = common.key_id.clone();
-    // Parameters of a public key are texts; they can always be written.
-    let parameters = serde_json::to_vec(&jwk.algorithm).unwrap_or_default();
+    // Keys that could not be written would be the same key.
+    let parameters = serde_json::to_vec(&jwk.algorithm).map_err(|_| {
+        KeyError("has parameters that cannot be written", "take the file from the issuer anew")
+    })?;
     let fingerprint = Fingerprint::of([parameters.as_slice()]);
     let key = Key { id, algorithm, material, fingerprint };
     Ok((meant == KeyAlgorithm::from(algorithm)).then_some(key))

@@ -50,7 +50,8 @@ fn secrets_are_not_shown() {
 #[test]
 fn rules_that_move_to_a_listener_wait_with_it() {
     let running = config(
-        "access: { anonymous: false, origins: [a.example] }\nlisteners: [{ address: '[::]:9' }]",
+        "access: { anonymous: false, origins: [a.example], https: true, proxies: [192.0.2.9] }\n\
+         listeners: [{ address: '[::]:9' }]",
     );
     let next = config(
         "access: { anonymous: true, blocked: [192.0.2.1] }\n\
@@ -61,5 +62,6 @@ fn rules_that_move_to_a_listener_wait_with_it() {
     assert_eq!(followed.config.access.anonymous, Some(false));
     assert_eq!(followed.config.access.origins, running.access.origins);
     let waiting: Vec<&str> = followed.restart.iter().map(|it| it.setting.as_str()).collect();
-    assert_eq!(waiting, ["listeners", "access.origins", "access.anonymous"]);
+    let access = ["access.origins", "access.proxies", "access.https", "access.anonymous"];
+    assert_eq!(waiting, [&["listeners"], &access[..]].concat());
 }
