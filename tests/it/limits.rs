@@ -13,7 +13,7 @@ use jackfield_tests::site::Site;
 const PROXIED: &str = "access: { proxies: [127.0.0.1] }\nmetrics: { enabled: true }\n";
 
 /// Asks for a WebSocket of WAMP v1 behind the proxy at 127.0.0.1, for a client at this address.
-async fn proxied(server: &Server, client: &str) -> (Http, Answer) {
+pub(crate) async fn proxied(server: &Server, client: &str) -> (Http, Answer) {
     let mut http = Http::connect(server.addr).await;
     http.send(format!(
         "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

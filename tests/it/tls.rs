@@ -17,7 +17,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -239,4 +239,23 @@ async fn node_connects_with_the_authority_of_the_certificate_alone() {
     assert!(welcome.starts_with("[2,"), "{good:?}");
     let [other, _] = certificate_for(secure.folder.path(), "other", false, 60).await;
     assert_eq!(within("the end", node(Path::new(&other))).await.unwrap().status.code(), Some(7));
+}
+
+/// A handshake of TLS costs more than all the rest of a refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_address_gets_no_handshake() {
+    let secure = Secure::start("access: { blocked: [127.0.0.9] }\n").await;
+    let from = async |last: u8| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(secure.certificate()).unwrap()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let stream = socket.connect(secure.addr).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    };
+    from(8).await.unwrap();
+    within("a refusal", from(9)).await.unwrap_err();
+    secure.server.logged("the address is blocked");
 }

@@ -1,14 +1,17 @@
 //! Permissions and credentials that are revoked: subscriptions and registrations end, and sessions.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use super::{changed, page};
 use crate::access::{Guarded, in_query};
 use crate::control::status;
+use crate::limits::proxied;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::socket::Ending;
 use jackfield_tests::client::v1::{self, Reach};
 use jackfield_tests::client::v2::{Client, Options};
+use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
@@ -185,4 +188,21 @@ async fn a_connection_that_has_no_session_yet_ends_after_a_change() {
     changed(&server, "access: { blocked: [127.0.0.8] }\n", "settings changed: access.blocked");
     waiting.send(&json!([1, "realm1", {"roles": {"publisher": {}}}]));
     assert!(matches!(waiting.ended().await, Ending::Lost(_)));
+}
+
+/// The address that its proxy does not know may be one of those that are blocked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_an_unknown_address_ends_when_addresses_are_blocked() {
+    let site = Site::open();
+    let config =
+        |blocked: &str| format!("access: {{ proxies: [127.0.0.1], blocked: [{blocked}] }}\n");
+    let server = Server::configured(site.path(), &config(""));
+    let (unknown, answer) = proxied(&server, "unknown").await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    let (_known, answer) = proxied(&server, "192.0.2.7").await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    changed(&server, &config("192.0.2.1"), "settings changed: access.blocked");
+    let (mut socket, mut rest) = (unknown.into_tcp(), Vec::new());
+    within("the end of the session", socket.read_to_end(&mut rest)).await.unwrap();
+    server.until_health("sessions", 1);
 }

@@ -283,6 +283,11 @@ async fn certificates_of_clients_are_users() {
     let line = "jackfield_connections_total{outcome=\"client_certificate\"} ";
     let count = page.lines().find_map(|it| it.strip_prefix(line)).unwrap();
     assert!(count.parse::<u64>().unwrap() >= 2, "{count}");
+    // Other authorities, with the same certificate of the server.
+    let logged = secure.server.log().len();
+    fs::copy(strangers.path().join("ca.crt"), folder.path().join("ca.crt")).unwrap();
+    secure.server.logged_after(logged, "the certificate was loaded again");
+    refused(ann).await;
     let secure = Secure::with("", &clients(false)).await;
     assert!(has(secure.addr, &secure.certificate().display().to_string()).await);
     let tunnel = secure.tunnel().await;
