@@ -260,8 +260,9 @@ async fn bounds_the_memory_of_a_flooder_that_never_reads() {
                 client.send(&json!([32, request, {}, "open/a"]));
             }
         }
-        // The server stops reading, and closes once the socket has accepted nothing for a while.
-        server.logged_after(logged, "the client has read nothing for 500 ms");
+        // The server stops reading, and closes once the socket has accepted nothing for a while. On a busy
+        // machine, a ping goes unanswered before the socket is full.
+        server.logged_after(logged, "connection lost: the client ");
         let growth = server.memory().saturating_sub(before) >> 20;
         assert!(growth < 32, "{growth} MiB more, pings: {pings}");
     }

@@ -2,7 +2,7 @@
 //!
 //! They are polled, as the files of users and keys are: they may be anywhere, and volumes of Kubernetes
 //! replace whole folders behind a link. A change is complete when two looks in a row find the same. A
-//! file that never rests is read nevertheless after some time.
+//! file that never rests is tried nevertheless after some time, and reported.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::file_stamp::FileStamp;
 
 /// The time between two looks.
 const LOOK: Duration = Duration::from_millis(500);
-/// The time after which files that keep changing are read.
+/// The time after which files that keep changing are tried.
 const MAX_UNREST: Duration = Duration::from_secs(10);
 
 pub(super) struct SettingsFiles {

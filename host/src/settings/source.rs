@@ -15,8 +15,8 @@ use super::files::WatchedFile;
 use crate::admission::Files;
 
 /// The time without a write after which the file is read.
-const REST: Duration = Duration::from_millis(200);
-/// The maximum number of waits for that. A file that is written all the time is read nevertheless.
+const REST: Duration = Duration::from_millis(500);
+/// The maximum number of waits for that. A file that is written all the time is refused.
 const MAX_WAITS: usize = 10;
 
 /// Where the settings come from.
@@ -108,7 +108,7 @@ impl SettingsSource {
 
     /// Reads, validates and opens the settings. It blocks, and needs a runtime.
     pub(super) fn open(&self) -> Reading {
-        self.wait_for_writer();
+        let rests = self.wait_for_writer();
         let mut watched: Vec<WatchedFile> = self.watched_file().into_iter().collect();
         let refused = |problem: Diagnosis, watched| {
             let result = Err(vec![problem.to_string()]);
@@ -125,7 +125,7 @@ impl SettingsSource {
         {
             return refused(problem, watched);
         }
-        if watched.iter().any(WatchedFile::has_changed) {
+        if !rests || watched.iter().any(WatchedFile::has_changed) {
             let problem = self.problem(
                 "the file of the settings is being written",
                 "it is read again when it rests; to replace it at once, rename another file to it",
@@ -163,17 +163,18 @@ impl SettingsSource {
     }
 
     /// Waits until the file has not been written in place for a moment: a part of it may lack the
-    /// authentication. It blocks.
-    fn wait_for_writer(&self) {
+    /// authentication. Returns whether it rests. It blocks.
+    fn wait_for_writer(&self) -> bool {
         for _ in 0..MAX_WAITS {
             let written = std::fs::metadata(self.path()).and_then(|it| it.modified());
             // A time to come is that of another clock.
             let is_young = written.is_ok_and(|it| it.elapsed().is_ok_and(|age| age < REST));
             if !is_young || self.inode_now() != Some(self.inode.load(Ordering::Relaxed)) {
-                return;
+                return true;
             }
             std::thread::sleep(REST);
         }
+        false
     }
 
     fn inode_now(&self) -> Option<u64> {
