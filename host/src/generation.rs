@@ -352,9 +352,14 @@ impl PluginEntry {
         self.running.plugin.store()
     }
 
+    /// The number of calls that wait for each of its lanes.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = usize> {
+        self.running.lanes.iter().flat_map(Lanes::queues)
+    }
+
     /// The number of calls that wait for one of its lanes.
     pub(crate) fn waiting(&self) -> usize {
-        self.running.plugin.waiting()
+        self.queues().sum()
     }
 
     /// How the plugin's store is kept.

@@ -6,6 +6,7 @@
 //! future is dropped before its end.
 
 mod answers;
+mod queue;
 mod recorded;
 mod replay;
 
@@ -33,6 +34,7 @@ use crate::store::passage::{Gate, PassageOrder};
 use crate::ticker::Running;
 use crate::verdict::{CallAnswer, PublishVerdict, SubscribeVerdict};
 
+use queue::Queue;
 use recorded::Recorded;
 
 /// All lanes of one started plugin. Cheap to clone; the instances end with the last clone.
@@ -52,6 +54,7 @@ pub struct Lane {
     slot: SpinMutex<Option<Box<Instance>>>,
     /// The order of calls whose effects wait until the store is saved.
     order: PassageOrder,
+    queue: Queue,
 }
 
 /// The result of a call that has left the lane, and the gate before its effects, if there is one.
@@ -83,6 +86,11 @@ impl Lanes {
     /// The number of lanes.
     pub fn count(&self) -> usize {
         self.lanes.len()
+    }
+
+    /// The number of calls that wait for each lane.
+    pub fn queues(&self) -> impl Iterator<Item = usize> {
+        self.lanes.iter().map(|lane| lane.queue.len())
     }
 
     /// The lane of a topic.
@@ -123,6 +131,7 @@ impl Lane {
             meter,
             slot: SpinMutex::new(Some(Box::new(instance))),
             order: PassageOrder::default(),
+            queue: Queue::default(),
         }
     }
 
@@ -271,7 +280,7 @@ impl Lane {
         let mut slot = if let Some(slot) = self.slot.try_take() {
             slot
         } else {
-            let waiting = plugin.wait();
+            let waiting = self.queue.enter();
             let slot = self.slot.take().await;
             drop(waiting);
             let began = std::mem::replace(&mut now, Instant::now());

@@ -99,11 +99,6 @@ impl Plugin {
         self.runtime.recycled()
     }
 
-    /// The number of calls that wait for one of its lanes.
-    pub fn waiting(&self) -> usize {
-        self.runtime.waiting()
-    }
-
     /// Makes `lanes` lanes (at least one), each with an instance configured for all the routes. An
     /// error names the plugin, the route and the plugin's reason.
     pub async fn start(&self, lanes: usize, routes: &[RouteConfig]) -> Result<Lanes, SandboxError> {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use jackfield_text::Untrusted;
@@ -37,8 +37,6 @@ pub(crate) struct PluginRuntime {
     budget: Arc<Budget>,
     /// By handler, over all lanes.
     handlers: HashMap<String, HandlerState>,
-    /// Calls that wait for a lane.
-    waiting: AtomicUsize,
     /// Whether instances that have grown may be replaced between calls.
     may_recycle: bool,
     recycled: AtomicU64,
@@ -48,15 +46,6 @@ pub(crate) struct PluginRuntime {
 pub(crate) struct HandlerState {
     pub(crate) breaker: CircuitBreaker,
     pub(crate) metrics: Arc<HandlerMetrics>,
-}
-
-/// A call that waits for a lane, until it is dropped.
-pub(crate) struct WaitingCall<'a>(&'a AtomicUsize);
-
-impl Drop for WaitingCall<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl PluginRuntime {
@@ -77,7 +66,6 @@ impl PluginRuntime {
             metrics: metrics.of(name),
         };
         let handlers = names.map(|name| (name.clone(), state(name))).collect();
-        let waiting = AtomicUsize::new(0);
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let recycled = AtomicU64::new(0);
         Self {
@@ -90,7 +78,6 @@ impl PluginRuntime {
             turns,
             budget,
             handlers,
-            waiting,
             may_recycle,
             recycled,
         }
@@ -181,16 +168,5 @@ impl PluginRuntime {
     /// The handler of this name, if it exists.
     pub(crate) fn handler(&self, name: &str) -> Result<&HandlerState, FaultKind> {
         self.handlers.get(name).ok_or(FaultKind::UnknownHandler)
-    }
-
-    /// Counts a call that waits for a lane.
-    pub(crate) fn wait(&self) -> WaitingCall<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        WaitingCall(&self.waiting)
-    }
-
-    /// The number of calls that wait for a lane.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
     }
 }
