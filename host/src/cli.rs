@@ -29,7 +29,6 @@ mod closed_output;
 mod compile;
 mod config_args;
 mod control;
-mod count;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod health;
@@ -64,6 +63,7 @@ pub(crate) mod test;
 pub(crate) mod ticket;
 pub(crate) mod top;
 pub(crate) mod trace;
+mod validity;
 
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -71,6 +71,7 @@ mod connection_end;
 mod connection_limit;
 mod connection_rate;
 mod control;
+mod count;
 mod data_folder;
 mod dev;
 mod dialogue;

@@ -205,10 +205,11 @@ impl SpanExporter for CountingExporter {
         if self.is_logged(Instant::now()) {
             let error = error.to_string();
             let error = Untrusted::new(&error).at_most(MAX_ERROR_BYTES);
+            let spans = if count == 1 { "1 span".to_owned() } else { format!("{count} spans") };
             warn!(
                 name: "traces.failed",
                 failed,
-                "failed to send {count} spans to {}: {error}",
+                "failed to send {spans} to {}: {error}",
                 self.endpoint
             );
         }

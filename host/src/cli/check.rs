@@ -7,8 +7,8 @@ use jackfield_routing::RouteTable;
 use jackfield_text::Untrusted;
 use serde_json::{Value, json};
 
-use super::count::count;
 use super::inspect::{Inspection, SiteArgs};
+use crate::count::count;
 use crate::generation::{Generation, PluginEntry};
 use crate::signatures::Signed;
 

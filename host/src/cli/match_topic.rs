@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::generation::no_uri;
 
-use super::count::count;
 use super::inspect::{Inspection, SiteArgs};
 use super::routes::{allow_lists, allowed, plugin};
 use super::say;
+use crate::count::count;
 
 /// Command-line arguments of `jackfield match`.
 #[derive(Debug, clap::Args)]

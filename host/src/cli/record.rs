@@ -17,8 +17,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{self, ControlError, PluginControlArgs};
-use super::count::count;
 use super::say;
+use crate::count::count;
 use crate::recording::MAX_LINE_BYTES;
 use crate::signals::Stop;
 

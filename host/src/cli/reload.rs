@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::control::{self, ANSWER_TIME, Answer, ControlArgs, ControlError, Server};
 use super::{say, settings};
+use crate::count::count;
 
 /// The interval of the lines about plugins that are being compiled.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -136,11 +137,8 @@ fn show(answer: &Answer, wait: u64, out: &mut dyn Write) -> std::io::Result<()> 
             for text in problems.filter_map(|problem| problem.get("text")?.as_str()) {
                 writeln!(out, "{text}\n")?;
             }
-            let plural = if count == 1 { "" } else { "s" };
-            writeln!(
-                out,
-                "reload failed: {count} problem{plural}; generation {generation} stays in service"
-            )
+            let count = self::count(count, "problem");
+            writeln!(out, "reload failed: {count}; generation {generation} stays in service")
         }
     }
 }

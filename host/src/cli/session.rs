@@ -12,6 +12,7 @@ use super::control::{self, ANSWER_TIME, Answer, ControlError, PluginControlArgs}
 use super::sessions::traffic;
 use super::status::{duration, size};
 use super::table::table;
+use crate::count::count;
 
 /// Command-line arguments of `jackfield session`.
 #[derive(Debug, clap::Args)]
@@ -92,7 +93,7 @@ fn page(session: &Value) -> String {
     line("in", traffic(&session["in"]));
     line("out", traffic(&session["out"]));
     let waiting = size(number("/outbox/bytes"));
-    line("outbox", format!("{waiting}, {} events dropped", number("/outbox/dropped")));
+    line("outbox", format!("{waiting}, {} dropped", count(number("/outbox/dropped"), "event")));
     let calls = (number("/calls/waiting"), number("/calls/handling"));
     line("calls", format!("{} wait for an answer, {} to answer", calls.0, calls.1));
     for (label, key, count) in [

@@ -10,6 +10,7 @@ use super::control::{self, ControlArgs, PluginControlArgs};
 use super::status::{duration, size};
 use super::table::{after, table};
 use crate::connection_end::ConnectionEnd;
+use crate::count::count;
 
 /// Command-line arguments of `jackfield sessions`.
 #[derive(Debug, clap::Args)]
@@ -197,8 +198,8 @@ fn ended_page(body: &Value) -> String {
     // Writing to a string cannot fail.
     let _written = writeln!(
         page,
-        "{} sessions have ended since the start{separator}{}",
-        ended["count"],
+        "{} ended since the start{separator}{}",
+        count(number(&ended["count"]), "session"),
         by_reason.join(", ")
     );
     page
@@ -206,8 +207,7 @@ fn ended_page(body: &Value) -> String {
 
 /// The page with the number of all entries, and where the next page begins.
 fn with_rest(mut page: String, noun: &str, count: &Value, next: &Value) -> String {
-    let plural = if number(count) == 1 { "" } else { "s" };
-    let _written = write!(page, "{count} {noun}{plural}");
+    let _written = write!(page, "{}", self::count(number(count), noun));
     let _written = match next {
         Value::Null => writeln!(page),
         Value::String(next) => writeln!(page, "; the next page: {}", after(next)),

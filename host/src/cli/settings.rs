@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::count::count;
+use crate::count::count;
 
 /// The maximum number of lines about settings that need a restart.
 const MAX_RESTARTS: usize = 20;

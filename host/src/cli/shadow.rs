@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::canary::{absolute, until};
 use super::control;
-use super::count::count;
 use super::reload::text;
 use super::rollback::{CandidateDigest, ChangeArgs, page_of};
 use super::status::size;
 use super::table::table;
+use crate::count::count;
 use crate::versions::word;
 
 /// Command-line arguments of `jackfield shadow`.

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::control::{self, ControlArgs};
-use super::count::count;
 use super::table::table;
+use super::validity::validity;
+use crate::count::count;
 
 /// The reloads that are shown.
 const MAX_SHOWN_RELOADS: usize = 5;
@@ -69,12 +70,10 @@ pub(super) fn page(status: &Value) -> String {
         page.line("compiling", format!("{}, {seconds} s", text(&compiling["file"])));
     }
     for listener in list(at("/listeners")) {
-        for certificate in list(&listener["certificates"]) {
-            let hosts: Vec<&str> = list(&certificate["hosts"]).iter().map(text).collect();
-            let days = certificate["seconds_left"].as_i64().unwrap_or_default() / 86_400;
-            let (url, hosts) = (text(&listener["url"]), hosts.join(", "));
-            page.line("certificate", format!("{url}: {hosts}; expires in {days} days"));
-        }
+        page.listener(text(&listener["url"]), listener["name"].as_str(), listener);
+    }
+    if at("/admin").is_object() {
+        page.listener(text(at("/admin/listen")), Some("admin"), at("/admin"));
     }
     page.line("connections", of_limit(at("/connections/open"), at("/connections/limit")));
     let protocols = at("/sessions/by_protocol").as_object().into_iter().flatten();
@@ -100,12 +99,12 @@ pub(super) fn page(status: &Value) -> String {
         "traffic",
         format!("{} in, {} out per second", size(rate("bytes_in")), size(rate("bytes_out"))),
     );
-    page.line("ended", format!("{} sessions since the start", number(at("/ended/count"))));
+    page.line("ended", format!("{} since the start", count(number(at("/ended/count")), "session")));
     for realm in list(at("/realms")) {
         let subscriptions = of_limit(&realm["subscriptions"], &realm["subscription_limit"]);
-        let sessions = &realm["sessions"];
+        let sessions = count(number(&realm["sessions"]), "session");
         let name = text(&realm["name"]);
-        page.line("realm", format!("{name}: {sessions} sessions, {subscriptions} subscriptions"));
+        page.line("realm", format!("{name}: {sessions}, {subscriptions} subscriptions"));
     }
     for (label, key) in [
         ("instances", "instances"),
@@ -133,6 +132,20 @@ impl Page {
     fn line(&mut self, label: &str, value: impl std::fmt::Display) {
         // Writing to a string cannot fail.
         let _written = writeln!(self.text, "{label:<12} {value}");
+    }
+
+    /// A listener with its name and its certificates. One without either is the `address`, as a rule.
+    fn listener(&mut self, place: &str, name: Option<&str>, listener: &Value) {
+        let certificates = list(&listener["certificates"]).iter().map(|certificate| {
+            let hosts: Vec<&str> = list(&certificate["hosts"]).iter().map(text).collect();
+            let left = certificate["seconds_left"].as_i64().unwrap_or_default();
+            let hosts = if hosts.is_empty() { "no host".to_owned() } else { hosts.join(", ") };
+            format!("{hosts}; {}", validity(left))
+        });
+        let parts: Vec<String> = name.map(str::to_owned).into_iter().chain(certificates).collect();
+        if !parts.is_empty() {
+            self.line("listener", format!("{place} ({})", parts.join("; ")));
+        }
     }
 
     fn settings(&mut self, settings: &Value) {
@@ -177,6 +190,8 @@ impl Page {
                 state,
                 plugin["instances"].to_string(),
                 format!("{used} (limit {limit} each)"),
+                store(&plugin["store"]),
+                queue(&plugin["queue"]),
                 plugin.pointer("/circuit_breaker/state").map_or("", text).to_owned(),
                 number(&plugin["handler_count"]).to_string(),
                 text(&plugin["file"]).to_owned(),
@@ -189,6 +204,8 @@ impl Page {
             "STATE",
             "INSTANCES",
             "MEMORY",
+            "STORE",
+            "QUEUE",
             "BREAKER",
             "HANDLERS",
             "FILE",
@@ -196,7 +213,7 @@ impl Page {
         self.text.push_str(&table(head, rows.collect()));
         let omitted = count.saturating_sub(plugins.len() as u64);
         if omitted > 0 {
-            let _written = writeln!(self.text, "and {omitted} more plugins");
+            let _written = writeln!(self.text, "and {} more", self::count(omitted, "plugin"));
         }
     }
 
@@ -220,6 +237,24 @@ impl Page {
         let head = ["RELOAD", "CAUSE", "RESULT", "GENERATION", "TOOK", "FIRST PROBLEM"];
         self.text.push_str(&table(head, rows.collect()));
     }
+}
+
+/// The size of a store against its quota; plugins without one have no quota.
+fn store(store: &Value) -> String {
+    match number(&store["limit"]) {
+        0 => "none".to_owned(),
+        limit => format!("{} of {}", size(number(&store["bytes"])), size(limit)),
+    }
+}
+
+/// The calls that wait for lanes; the longest queue, if there are several lanes.
+fn queue(queue: &Value) -> String {
+    let (waiting, lanes) = (number(&queue["waiting"]), list(&queue["lanes"]));
+    let longest = lanes.iter().map(number).max().unwrap_or_default();
+    if lanes.len() > 1 && waiting > 0 {
+        return format!("{waiting} (longest {longest})");
+    }
+    waiting.to_string()
 }
 
 fn text(value: &Value) -> &str {
@@ -278,5 +313,20 @@ mod tests {
         let page = page(&serde_json::json!({ "state": "starting", "save_error": null }));
         assert!(page.starts_with("server       starting, version , pid null\n"), "{page}");
         assert!(!page.contains("not saved"), "{page}");
+    }
+
+    #[test]
+    fn plugins_have_their_store_and_queue() {
+        let plugin = |limit: u64, lanes: &[u64]| {
+            let waiting: u64 = lanes.iter().sum();
+            let store = serde_json::json!({ "bytes": 1536, "limit": limit });
+            let queue = serde_json::json!({ "waiting": waiting, "lanes": lanes });
+            let plugins = serde_json::json!([{ "name": "a", "store": store, "queue": queue }]);
+            page(&serde_json::json!({ "plugins": plugins, "plugin_count": 1 }))
+        };
+        let shown = plugin(64 << 20, &[7]);
+        assert!(shown.contains("1.5 KiB of 64 MiB  7 "), "{shown}");
+        let shown = plugin(0, &[7, 2, 0]);
+        assert!(shown.contains(" none   9 (longest 7)"), "{shown}");
     }
 }

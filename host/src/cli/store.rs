@@ -18,10 +18,10 @@ use jackfield_yaml::NonZeroDuration;
 use serde_json::{Value, json};
 
 use super::control::{self, ANSWER_TIME, ControlError, PluginControlArgs};
-use super::count::count;
 use super::reload::change;
 use super::status::{duration, size};
 use super::table::{after, table};
+use crate::count::count;
 
 /// The time to wait for a change: the server's.
 const CHANGE_TIME: Duration = Duration::from_mins(1);

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::closed_output::output_closed;
 use super::control::{self, ControlError, PluginControlArgs};
-use super::count::count;
 use super::say;
+use crate::count::count;
 
 /// The time of a trace that has no other end; an alternative to never.
 const FOREVER: Duration = Duration::from_hours(24 * 365);

@@ -80,10 +80,11 @@ function describe(it) {
       ['Version', it.version], ['Digest', h('span', { class: 'mono' }, it.digest.replace('sha256:', ''))], ['File', h('span', { class: 'mono' }, it.file)],
       ['Handlers', h('span', { class: 'pills' }, it.handlers.map((handler) => pill(handler, 'plain')))],
       ['Stateless', it.stateless ? 'yes' : 'no'], ['Store', [STORES[it.store.state] ?? it.store.state, it.store.failure && problem(it.store.failure)]],
-    ]))),
+    ]), it.store.limit > 0 && gauge('Size of the store', it.store.bytes, it.store.limit, bytes))),
     card('Instances', null, h('div', { class: 'card-body' },
       gauge(`Memory of ${count(it.instances, 'instance')}`, it.memory.bytes, it.memory.limit_per_instance * it.instances, bytes),
-      facts([['Limit', `${bytes(it.memory.limit_per_instance)} each`], ['Recycled', `${number(it.recycled)} instances`],
+      facts([['Limit', `${bytes(it.memory.limit_per_instance)} each`], ['Recycled', count(it.recycled, 'instance')],
+        ['Queue', `${count(it.queue.waiting, 'call')} for ${count(it.instances, 'lane')}${it.queue.lanes.length > 1 ? `, ${number(Math.max(...it.queue.lanes))} at most` : ''}`],
         ['Faults', `${number(breaker.faults)} of this version; the breaker opened ${count(breaker.opened, 'time')}`],
         ...outgoing.map(([kind, tally]) => [names[kind], `${number(tally.accepted)} sent, ${number(tally.in_flight)} wait, ${number(tally.refused)} refused, ${number(tally.dropped)} answers dropped`])]), open)),
   ];

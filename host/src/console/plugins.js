@@ -46,7 +46,8 @@ function list({ signal, shared }) {
     { title: 'Faults', kind: 'num', cell: ({ name, circuit_breaker: { faults } }) => (faults > 0 ? h('a', { class: 'bad', href: `#/plugins/${encodeURIComponent(name)}/faults` }, number(faults)) : '0') },
     { title: 'Instances', kind: 'num', cell: ({ instances }) => number(instances) },
     { title: 'Memory', kind: 'num', cell: ({ memory }) => bytes(memory.bytes) },
-    { title: 'Store', cell: ({ store }) => (store.failure ? pill('cannot be saved', 'bad', store.failure) : STORES[store.state] ?? store.state) },
+    { title: 'Store', cell: ({ store }) => (store.failure ? pill('cannot be saved', 'bad', store.failure) : [STORES[store.state] ?? store.state, store.limit > 0 && h('span', { class: 'sub' }, `${bytes(store.bytes)} of ${bytes(store.limit)}`)]) },
+    { title: 'Queue', kind: 'num', cell: ({ queue }) => number(queue.waiting) },
   ];
   const redraw = redrawn(content);
   const search = h('input', { type: 'search', placeholder: 'Name or handler', 'aria-label': 'Name or handler', 'data-search': '', autocomplete: 'off', oninput: () => draw(shared.status) });

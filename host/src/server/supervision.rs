@@ -11,6 +11,7 @@ use super::parts::Parts;
 use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
 use crate::connection;
+use crate::count::count;
 use crate::readiness::ProbeEntrance;
 use crate::reload::ReloadCause;
 use crate::server_state::ServerState;
@@ -78,7 +79,8 @@ fn status(state: &ServerState, address: &str) -> String {
     let ServerState { reloader, settings, .. } = state;
     let (state, generation) = (reloader.state(), reloader.generations().current());
     let routes = generation.routes().routes().len();
-    let serving = format!("serving {address}: generation {}, {routes} routes", state.generation);
+    let routes = count(routes as u64, "route");
+    let serving = format!("serving {address}: generation {}, {routes}", state.generation);
     let problems = |of: &str, count: usize| match count {
         0 => None,
         1 => Some(format!("the {of} a problem")),

@@ -243,7 +243,7 @@ async fn ended_sessions_have_their_reason() {
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.starts_with("ENDED ") && out.contains(" goodbye "), "{out}");
     assert!(
-        out.ends_with("3 sessions have ended since the start: goodbye 1, left 1, violation 1\n"),
+        out.ends_with("3 sessions ended since the start: goodbye 1, left 1, violation 1\n"),
         "{out}"
     );
     let now = status(&server).await;

@@ -8,7 +8,7 @@ use jackfield_sandbox::Hook;
 use jackfield_text::Untrusted;
 use serde_json::{Value, json};
 
-use super::super::count::count;
+use crate::count::count;
 use crate::recording::replay::{CallName, Cost, Different, LeftOut, ReplayReport};
 
 /// The maximum number of differing calls that are shown.

@@ -21,9 +21,9 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
 
 use super::super::control::{self, ANSWER_TIME, Answer, ControlError, PluginControlArgs};
-use super::super::count::count;
 use super::super::say;
 use super::path;
+use crate::count::count;
 
 /// Bytes that are read from a file at a time.
 const CHUNK_BYTES: usize = 64 << 10;

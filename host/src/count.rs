@@ -1,7 +1,7 @@
 //! Counts with their nouns: `1 route`, `2 routes`.
 
 /// A count with its noun, whose plural ends with an `s`.
-pub(super) fn count(number: u64, noun: &str) -> String {
+pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
