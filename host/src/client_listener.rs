@@ -11,7 +11,7 @@ use crate::listener_tls::ListenerTls;
 pub(crate) struct ClientListener {
     /// The name of the settings, if it has one.
     pub(crate) name: Option<String>,
-    /// The place for people and clients: `ws://127.0.0.1:8080/`, or `unix:` and a path.
+    /// The place for people and clients: `ws://127.0.0.1:8080/ws`, or `unix:` and the path of the socket.
     pub(crate) url: String,
     /// The rules, which go before those of `access`.
     pub(crate) rules: ListenerRules,
@@ -33,7 +33,25 @@ impl ClientListener {
 
     /// The address or the path, as settings name it.
     pub(crate) fn place(&self) -> &str {
-        let place = self.url.split_once("://").or_else(|| self.url.split_once(':'));
-        place.map_or("", |(_, place)| place).trim_end_matches('/')
+        match self.url.split_once("://") {
+            Some((_, rest)) => rest.split('/').next().unwrap_or_default(),
+            None => self.url.split_once(':').map_or("", |(_, path)| path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_that_of_the_settings() {
+        let check = |url: &str, expect: &str| {
+            let listener = ClientListener { url: url.to_owned(), ..ClientListener::of_probe() };
+            assert_eq!(listener.place(), expect, "{url}");
+        };
+        check("ws://127.0.0.1:8080/", "127.0.0.1:8080");
+        check("wss://[::1]:8443/ws/a", "[::1]:8443");
+        check("unix:/run/jackfield/ws.sock", "/run/jackfield/ws.sock");
     }
 }

@@ -62,6 +62,7 @@ use member::Member;
 use message_rate::MessageRate;
 use reader::{Reader, Received};
 use throttle::Throttled;
+pub(crate) use tls_handshake::{FailedHandshake, TLS_ONLY, secure};
 
 /// Events of one publisher are flushed after at most this number of its messages, so that a
 /// publisher that never pauses does not delay its first events.

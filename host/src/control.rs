@@ -50,19 +50,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use jackfield_config::{Admin, AdminPlace, ControlSocket, OpenAdminToken, SocketEnvironment};
+use jackfield_config::{
+    Admin, AdminPlace, AdminTls as AdminTlsSettings, ControlSocket, OpenAdminToken,
+    SocketEnvironment,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::client_listener::ClientListener;
 use crate::connection::LiveSettings;
 use crate::connection_limit::ConnectionLimit;
+use crate::listener_tls::ListenerTls;
 use crate::scrape::Scrape;
 use crate::server_state::ServerState;
 use crate::shutdown::Shutdown;
 
 pub(crate) use access::AdminTokens;
-use admin::AdminListener;
+use admin::{AdminListener, AdminTls};
 use listener::Listener;
 use problem::Problem;
 use socket::{Places, SocketError};
@@ -95,6 +99,7 @@ pub(crate) struct Context {
     process: Process,
     /// The listeners for clients.
     listeners: Vec<Arc<ClientListener>>,
+    admin: AdminInfo,
     /// A place for each change that is under way, until its audit line is written.
     changes: WorkPlaces,
     /// Changes of versions that were made, and could not be saved.
@@ -104,6 +109,14 @@ pub(crate) struct Context {
     imports: WorkPlaces,
     traces: WorkPlaces,
     settings: Arc<LiveSettings>,
+}
+
+/// The admin listener, as the status shows it.
+pub(crate) struct AdminInfo {
+    /// The place of the settings; `None` without a listener.
+    pub(crate) listen: Option<AdminPlace>,
+    /// TLS, if it is encrypted.
+    pub(crate) tls: Option<Arc<ListenerTls>>,
 }
 
 /// A bounded number of places for work of one kind.
@@ -158,7 +171,7 @@ impl Context {
         state: Arc<ServerState>,
         connections: ConnectionLimit,
         process: Process,
-        listeners: Vec<Arc<ClientListener>>,
+        (listeners, admin): (Vec<Arc<ClientListener>>, AdminInfo),
         scrape: Arc<Scrape>,
         settings: Arc<LiveSettings>,
     ) -> Self {
@@ -168,6 +181,7 @@ impl Context {
             scrape,
             process,
             listeners,
+            admin,
             changes: WorkPlaces::new("changes", MAX_CHANGES),
             unsaved: Arc::default(),
             recordings: WorkPlaces::new("recordings", MAX_RECORDINGS),
@@ -213,9 +227,15 @@ impl Listeners {
         context: Context,
     ) -> Result<Self, ListenError> {
         let context = Arc::new(context);
+        let clients = |tls: &AdminTlsSettings| tls.clients.clone();
+        let tls = context
+            .admin
+            .tls
+            .clone()
+            .map(|tls| AdminTls { tls, clients: admin.tls.as_ref().and_then(clients) });
         let mut listeners = Self::default();
         if let Some(AdminPlace::Address(address)) = admin.listen {
-            let opened = AdminListener::open(address, tokens, Arc::clone(&context)).await;
+            let opened = AdminListener::open(address, tokens, tls, Arc::clone(&context)).await;
             listeners.address = Some(opened.map_err(|error| ListenError::Address(address, error))?);
         }
         if let Some(places) = places(control, &context.process.site) {

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jackfield_config::{CertificateUsers, Config};
+use jackfield_config::{ADMIN_LISTENER, Admin, CertificateUsers, Config};
+use jackfield_text::Untrusted;
 use jackfield_tls::{CertificateInfo, ServerTls, TlsFiles};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -29,7 +31,7 @@ const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// TLS of a listener.
 #[derive(Debug)]
 pub(crate) struct ListenerTls {
-    /// The listener in metrics: its name, address or path.
+    /// The listener in metrics and log lines: its name, address or path.
     listener: String,
     files: TlsFiles,
     /// The users of clients with a certificate.
@@ -37,6 +39,8 @@ pub(crate) struct ListenerTls {
     current: ArcSwap<ServerTls>,
     reloads: AtomicU64,
     failures: AtomicU64,
+    /// Its receivers notice when other authorities of clients are in use.
+    authorities: watch::Sender<()>,
 }
 
 impl ListenerTls {
@@ -44,14 +48,34 @@ impl ListenerTls {
     pub(crate) fn all(config: &Config, loaded: Vec<Option<ServerTls>>) -> Vec<Option<Arc<Self>>> {
         let listeners = config.listeners.iter().zip(loaded);
         let tls = listeners.map(|(settings, loaded)| {
-            let files = settings.tls.clone()?;
             let listener = settings.name.clone().unwrap_or_else(|| settings.place.to_string());
-            let current = ArcSwap::from_pointee(loaded?);
-            let (reloads, failures) = (AtomicU64::new(0), AtomicU64::new(0));
-            let users = settings.users.clone();
-            Some(Arc::new(Self { listener, files, users, current, reloads, failures }))
+            let (files, users) = (settings.tls.clone()?, settings.users.clone());
+            Some(Self::new(listener, files, users, loaded?))
         });
         tls.collect()
+    }
+
+    /// TLS of the admin listener, which was loaded already.
+    pub(crate) fn of_admin(admin: &Admin, loaded: Option<ServerTls>) -> Option<Arc<Self>> {
+        let files = admin.tls.as_ref()?.files.clone();
+        Some(Self::new(ADMIN_LISTENER.to_owned(), files, None, loaded?))
+    }
+
+    fn new(
+        listener: String,
+        files: TlsFiles,
+        users: Option<CertificateUsers>,
+        loaded: ServerTls,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            listener,
+            files,
+            users,
+            current: ArcSwap::from_pointee(loaded),
+            reloads: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            authorities: watch::Sender::new(()),
+        })
     }
 
     /// The users of clients with a certificate.
@@ -67,6 +91,11 @@ impl ListenerTls {
     /// The certificates that new connections get.
     pub(crate) fn current(&self) -> Arc<ServerTls> {
         self.current.load_full()
+    }
+
+    /// Notices when other authorities of clients are in use.
+    pub(crate) fn authorities(&self) -> watch::Receiver<()> {
+        self.authorities.subscribe()
     }
 
     /// The current certificates, with their files.
@@ -129,13 +158,19 @@ impl ListenerTls {
             return self.keep(&format!("{file}: the certificate has expired"), "renew it");
         }
         let is_new = !current.is_same(&loaded);
+        let has_other_authorities = !current.has_same_authorities(&loaded);
         self.current.store(Arc::new(loaded));
+        if has_other_authorities {
+            // Those who asked before have their answer from the earlier ones.
+            self.authorities.send_replace(());
+        }
         if is_new {
             self.reloads.fetch_add(1, Ordering::Relaxed);
+            let listener = self.listener.as_str();
             for (file, info) in self.certificates() {
                 let (file, hosts) = (file.display(), info.hosts().join(", "));
                 let days = info.seconds_left() / DAY_SECONDS;
-                info!(name: "tls.reloaded", %file, hosts, days, "the certificate was loaded again");
+                info!(name: "tls.reloaded", listener, %file, hosts, days, "the certificate was loaded again");
             }
         }
     }
@@ -143,7 +178,8 @@ impl ListenerTls {
     /// Keeps the certificates because the files cannot be used.
     fn keep(&self, reason: &str, help: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        warn!(name: "tls.refused", target: DIAGNOSIS, "the certificates stay as they were: {reason}\n  = help: {help}");
+        let listener = Untrusted::new(&self.listener);
+        warn!(name: "tls.refused", target: DIAGNOSIS, "listener {listener}: the certificates stay as they were: {reason}\n  = help: {help}");
     }
 
     /// Warns of certificates that expire: at each of the times before their end, once. `warned` has the
@@ -154,11 +190,13 @@ impl ListenerTls {
             let passed = WARNINGS.into_iter().find(|time| left <= *time);
             if passed.is_some_and(|passed| passed < *warned) {
                 let (file, hosts) = (file.display(), info.hosts().join(", "));
-                let (what, days) = match left {
-                    ..=0 => ("has expired", -left / DAY_SECONDS),
-                    _ => ("expires", left / DAY_SECONDS),
-                };
-                warn!(name: "tls.expires", %file, hosts, days, "a certificate {what}; help: renew it");
+                let listener = self.listener.as_str();
+                let days = left.abs() / DAY_SECONDS;
+                if left > 0 {
+                    warn!(name: "tls.expires", listener, %file, hosts, days, "a certificate expires; help: renew it");
+                } else {
+                    warn!(name: "tls.expires", listener, %file, hosts, days_ago = days, "a certificate has expired; help: renew it");
+                }
             }
             *warned = passed.unwrap_or(i64::MAX);
         }

@@ -29,7 +29,7 @@ pub(crate) struct Scrape {
     connections: ConnectionLimit,
     connection_metrics: Arc<ConnectionMetrics>,
     http_metrics: Arc<HttpMetrics>,
-    /// TLS of listeners.
+    /// TLS of all listeners.
     tls: Vec<Arc<ListenerTls>>,
     started: SystemTime,
     /// One scrape at a time: a page can have a megabyte.
@@ -45,9 +45,8 @@ impl Scrape {
         connections: ConnectionLimit,
         connection_metrics: Arc<ConnectionMetrics>,
         http_metrics: Arc<HttpMetrics>,
-        tls: &[Option<Arc<ListenerTls>>],
+        tls: Vec<Arc<ListenerTls>>,
     ) -> Arc<Self> {
-        let tls = tls.iter().flatten().cloned().collect();
         let (started, turn) = (SystemTime::now(), Semaphore::new(1));
         Arc::new(Self { state, connections, connection_metrics, http_metrics, tls, started, turn })
     }

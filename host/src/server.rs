@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::admission::Files;
 use crate::client_listener::ClientListener;
-use crate::control::{self, ListenError, Listeners};
+use crate::control::{self, AdminInfo, ListenError, Listeners};
 use crate::data_folder::{self, DataFolder, DataFolderError};
 use crate::http::Demo;
 use crate::inherited_sockets::{InheritedError, InheritedSockets};
@@ -85,6 +85,14 @@ pub(crate) enum ServeError {
     /// Listening on a Unix socket failed.
     #[error("failed to listen on {path}: {1}{hint}", path = .0.display(), hint = listening_hint(.1))]
     ListenAtPath(PathBuf, std::io::Error),
+    /// The folder of a Unix socket is missing.
+    #[error(
+        "failed to listen on {path}: the folder {folder} does not exist\n  = help: make the folder, or name \
+         another path in `listeners[].socket`",
+        path = .0.display(),
+        folder = .1.display()
+    )]
+    NoSocketFolder(PathBuf, PathBuf),
     /// A socket of the service manager has no listener.
     #[error("{0}")]
     Inherited(#[from] InheritedError),
@@ -173,7 +181,11 @@ pub(crate) async fn serve(
     let data = open_data(&config, site.path()).await?;
     let admin_tokens = std::mem::take(&mut opened.admin_tokens);
     let tls = ListenerTls::all(&config, std::mem::take(&mut opened.tls));
-    let inputs = Inputs { site, opened, files, plugin_log, demo, data: data.as_ref(), tls: &tls };
+    let admin_tls = ListenerTls::of_admin(&config.admin, opened.admin_tls.take());
+    let all_tls: Vec<_> = tls.iter().flatten().chain(&admin_tls).cloned().collect();
+    let data_folder = data.as_ref();
+    let inputs =
+        Inputs { site, opened, files, plugin_log, demo, data: data_folder, tls: all_tls.clone() };
     let parts = Parts::build(&config, inputs).await?;
     let Parts { state, limit, scrape, context, .. } = &parts;
 
@@ -184,7 +196,7 @@ pub(crate) async fn serve(
         Arc::clone(state),
         limit.clone(),
         process,
-        places.clients.clone(),
+        (places.clients.clone(), AdminInfo { listen: config.admin.listen.clone(), tls: admin_tls }),
         scrape,
         Arc::clone(&context.settings),
     );
@@ -206,7 +218,7 @@ pub(crate) async fn serve(
             background::spawn(&mut tasks, &parts);
             let follower = settings.follower(Arc::clone(&state.settings), config.clone());
             tasks.spawn(SETTINGS, live.follow(follower));
-            for tls in tls.into_iter().flatten() {
+            for tls in all_tls {
                 tasks.spawn("follow certificates", async move { tls.follow().await });
             }
             supervision::spawn(&mut tasks, &manager, &parts, hangup, &places);
@@ -288,11 +300,12 @@ fn report(
     } else {
         info!(name: "api.off", "the HTTP API is off: the configuration names no token under `api`");
     }
-    let mut urls = places.clients.iter().filter_map(|it| it.url.strip_prefix("ws"));
+    let mut at_addresses = places.clients.iter().filter(|it| it.url.starts_with("ws"));
     if demo == Demo::On
-        && let Some(url) = urls.next()
+        && let Some(listener) = at_addresses.next()
     {
-        info!(name: "demo.on", "the demo is at http{url}demo/");
+        let scheme = if listener.is_encrypted() { "https" } else { "http" };
+        info!(name: "demo.on", "the demo is at {scheme}://{}/demo/", listener.place());
     }
     announce_places(announce, places);
 }

@@ -17,12 +17,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
 use jackfield_tests::build;
 use jackfield_tests::client::within;
+use jackfield_tests::packages::installed;
 use jackfield_tests::peer;
 use jackfield_tests::site::Site;
 
@@ -35,11 +37,38 @@ pub(crate) struct Browser {
     complaints: Arc<Mutex<String>>,
     /// The URL of the test's own page.
     home: String,
+    /// The home folder of a user of its own.
+    _user: Option<TempDir>,
 }
 
 impl Browser {
     pub(crate) async fn start() -> Self {
-        let (driver, stdin, mut lines, complaints) = peer::spawn(script("driver.mjs"));
+        Self::with(script("driver.mjs"), None).await
+    }
+
+    /// Starts a browser whose user has added an authority of certificates: in NSS's database of the
+    /// home folder, where Chromium looks.
+    pub(crate) async fn trusting(authority: &Path) -> Self {
+        installed("certutil", "libnss3-tools");
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join(".pki/nssdb");
+        std::fs::create_dir_all(&database).unwrap();
+        let database = format!("sql:{}", database.display());
+        for arguments in [
+            &["-N", "--empty-password"][..],
+            &["-A", "-t", "C,,", "-n", "tests", "-i", authority.to_str().unwrap()],
+        ] {
+            let added = Command::new("certutil").args(["-d", &database]).args(arguments).output();
+            let added = added.await.unwrap();
+            assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        }
+        let mut driver = script("driver.mjs");
+        driver.env("HOME", home.path());
+        Self::with(driver, Some(home)).await
+    }
+
+    async fn with(driver: Command, user: Option<TempDir>) -> Self {
+        let (driver, stdin, mut lines, complaints) = peer::spawn(driver);
         let first = within("Chromium to start", lines.recv()).await;
         let home = first.as_ref().and_then(|line| line["ready"].as_str()).map(str::to_owned);
         let Some(home) = home else {
@@ -48,11 +77,11 @@ impl Browser {
                 complaints.lock().unwrap()
             );
         };
-        Self { _driver: driver, stdin, lines, complaints, home }
+        Self { _driver: driver, stdin, lines, complaints, home, _user: user }
     }
 
     /// Opens the test's own page in a new window.
-    async fn page(&mut self, page: &str) {
+    pub(crate) async fn page(&mut self, page: &str) {
         let url = format!("{}/page.html", self.home);
         self.tell(json!({"do": "open", "page": page, "url": url})).await;
     }
@@ -60,16 +89,21 @@ impl Browser {
     /// Opens the page with `sync`, a connection to the server; `options` are further options in
     /// JavaScript.
     async fn v2(&mut self, page: &str, server: SocketAddr, options: &str) {
+        self.v2_at(page, &format!("http://{server}"), options).await;
+    }
+
+    /// The same with the URL of the server.
+    pub(crate) async fn v2_at(&mut self, page: &str, server: &str, options: &str) {
         self.page(page).await;
         self.connect_v2(page, server, options).await;
     }
 
-    async fn connect_v2(&mut self, page: &str, server: SocketAddr, options: &str) {
+    async fn connect_v2(&mut self, page: &str, server: &str, options: &str) {
         let code = format!(
-            "const {{ Sync }} = await import(`http://{server}/sync.js`);
+            "const {{ Sync }} = await import(`{server}/sync.js`);
              let count = 0;
              globalThis.sync = new Sync({{
-                 url: 'http://{server}', ticket: async () => `ticket-${{++count}}`,
+                 url: '{server}', ticket: async () => `ticket-${{++count}}`,
                  retry: {{ first: 200 }}, {options}
              }});
              for (const name of ['connected', 'disconnected', 'retrying', 'refused']) {{
@@ -88,7 +122,7 @@ impl Browser {
     }
 
     /// Runs the body of an asynchronous function in a page, and returns its result.
-    async fn run(&mut self, page: &str, code: &str) -> Value {
+    pub(crate) async fn run(&mut self, page: &str, code: &str) -> Value {
         self.tell(json!({"do": "run", "page": page, "code": code})).await
     }
 
@@ -116,7 +150,7 @@ impl Browser {
     }
 
     /// Returns the addresses to which a page has opened WebSockets.
-    async fn sockets(&mut self, page: &str) -> Vec<String> {
+    pub(crate) async fn sockets(&mut self, page: &str) -> Vec<String> {
         let sockets = self.tell(json!({"do": "sockets", "page": page})).await;
         serde_json::from_value(sockets).unwrap()
     }

@@ -3,6 +3,7 @@
 //! clients and their messages, `guide` runs `docs/control.md`.
 
 pub(crate) mod admin;
+mod admin_tls;
 mod commands;
 mod guide;
 mod hostile;

@@ -119,6 +119,34 @@ async fn serves_on_a_unix_socket_alone() {
     assert!(!socket.exists(), "the socket is removed at the end");
 }
 
+#[test]
+fn names_the_missing_folder_of_a_socket() {
+    let site = Site::open();
+    let folder = site.file("missing");
+    let socket = folder.join("ws.sock");
+    site.write("jackfield.yml", format!("listeners: [{{ socket: '{}' }}]\n", socket.display()));
+    let expect = format!("the folder {} does not exist", folder.display());
+    for command in &mut [serve(&site), doctor(&site)] {
+        let output = command.output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(&expect) && text.contains("make the folder"), "{text}");
+    }
+}
+
+fn serve(site: &Site) -> Command {
+    let mut command = Command::new(build::jackfield());
+    command.arg("serve").arg(site.path()).env("XDG_CACHE_HOME", build::cache());
+    command.env("XDG_STATE_HOME", build::cache()).env("XDG_RUNTIME_DIR", build::runtime());
+    command
+}
+
+fn doctor(site: &Site) -> Command {
+    let mut command = Command::new(build::jackfield());
+    command.arg("doctor").arg(site.path()).env("XDG_RUNTIME_DIR", build::runtime());
+    command
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_of_other_pages_take_nothing_of_the_rate() {
     let site = Site::open();

@@ -1,6 +1,8 @@
 //! TLS of a listener: real clients, half-written records, hostile handshakes.
 
+pub(crate) mod authority;
 mod certificates;
+mod clients;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -169,7 +171,7 @@ async fn clients_that_do_not_speak_tls_learn_it() {
     http.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let answer = http.answer().await;
     assert_eq!(answer.status, 400);
-    assert!(answer.body.contains("this port speaks TLS alone"), "{answer:?}");
+    assert!(answer.body.contains("this port accepts only TLS"), "{answer:?}");
     secure.server.logged("the client does not speak TLS");
     // And TLS at a port without it.
     let error = connect(secure.server.addr, &secure.certificate(), &[&TLS13]).await;

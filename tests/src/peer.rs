@@ -143,7 +143,19 @@ impl Peer {
     ) -> Self {
         let mut command = library.command();
         command.args(more);
-        command.args(["--url", &format!("ws://{addr}{target}")]);
+        Self::run(library, command, realm, &format!("ws://{addr}{target}"))
+    }
+
+    /// Starts the client with a server that has TLS, for the name `localhost`. `authority` is the file
+    /// with its authority, which Python and Node take from these variables.
+    pub fn start_with_tls(library: Library, addr: SocketAddr, authority: &Path) -> Self {
+        let mut command = library.command();
+        command.env("SSL_CERT_FILE", authority).env("NODE_EXTRA_CA_CERTS", authority);
+        Self::run(library, command, "realm1", &format!("wss://localhost:{}/", addr.port()))
+    }
+
+    fn run(library: Library, mut command: Command, realm: &str, url: &str) -> Self {
+        command.args(["--url", url]);
         if library != Library::AutobahnV1 {
             command.args(["--realm", realm]);
         }

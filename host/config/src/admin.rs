@@ -1,20 +1,22 @@
 //! Settings of the admin listener: the API of the control channel at an address of its own.
 //!
-//! At an address, every request needs a token, also on the loopback device: any user of the machine
-//! and any page in a browser on it can connect there. A Unix socket has the access rules of the
-//! control socket, and no tokens.
+//! At an address, every request needs a token or a client's certificate, also on the loopback device:
+//! any user of the machine and any page in a browser on it can connect there. A Unix socket has the
+//! access rules of the control socket, and no tokens.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jackfield_auth::Secret;
 use jackfield_text::Untrusted;
+use jackfield_tls::{ClientAuthorities, TlsFiles};
 use jackfield_yaml::ValueError;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::Config;
 use super::control::{ControlSocket, socket_error};
+use super::listener_tls::{RawTls, UserName, is_required};
 use super::place::OFF;
 
 /// Settings of the admin listener.
@@ -24,6 +26,29 @@ pub struct Admin {
     pub listen: Option<AdminPlace>,
     /// The tokens, each of one client.
     pub tokens: Vec<AdminToken>,
+    /// TLS; `None` does not encrypt.
+    pub tls: Option<AdminTls>,
+}
+
+/// TLS of the admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminTls {
+    /// The certificates, keys and authorities.
+    pub files: TlsFiles,
+    /// The clients with a certificate; `None` asks clients for no certificate.
+    pub clients: Option<AdminCertificates>,
+}
+
+/// The name of the admin listener in metrics and log lines of certificates.
+pub const ADMIN_LISTENER: &str = "admin";
+
+/// Clients of the admin listener that have a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminCertificates {
+    /// The part of the certificate that has the name in the log and in audit lines.
+    pub name: UserName,
+    /// Whether certificates are for reading alone.
+    pub read_only: bool,
 }
 
 /// Place of the admin listener.
@@ -51,6 +76,19 @@ pub struct AdminToken {
 pub(super) struct RawAdmin {
     listen: Option<RawPlace>,
     tokens: Option<Vec<RawToken>>,
+    tls: Option<RawTls<RawCertificates>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCertificates {
+    authorities: PathBuf,
+    #[serde(default = "is_required")]
+    required: bool,
+    #[serde(default)]
+    user: UserName,
+    #[serde(default)]
+    read_only: bool,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +110,17 @@ impl RawAdmin {
         for RawToken { name, token: secret, read_only } in self.tokens.unwrap_or_default() {
             admin.tokens.push(AdminToken { name, secret, read_only });
         }
+        if let Some(tls) = self.tls {
+            let (files, clients) = tls.read(RawCertificates::read);
+            admin.tls = Some(AdminTls { files, clients });
+        }
+    }
+}
+
+impl RawCertificates {
+    fn read(self) -> (ClientAuthorities, AdminCertificates) {
+        let Self { authorities: file, required, user: name, read_only } = self;
+        (ClientAuthorities { file, required }, AdminCertificates { name, read_only })
     }
 }
 
@@ -96,7 +145,11 @@ impl<'de> Deserialize<'de> for RawPlace {
 
 /// Returns the errors that are found without loading tokens. A key counts as written even if its value is
 /// invalid, so that each error is reported once.
-pub(super) fn mistakes(config: &Config, written: Written) -> Vec<ValueError> {
+pub(super) fn mistakes(
+    config: &Config,
+    written: Written,
+    has: impl Fn(&str) -> bool,
+) -> Vec<ValueError> {
     let Config { admin, .. } = config;
     let has_tokens = written.tokens;
     let mut wrongs: Vec<ValueError> = collisions(config).into_iter().collect();
@@ -104,9 +157,12 @@ pub(super) fn mistakes(config: &Config, written: Written) -> Vec<ValueError> {
         wrongs.push(ValueError::at(key, message, help));
     };
     match &admin.listen {
-        Some(AdminPlace::Address(address)) if !has_tokens => {
+        Some(AdminPlace::Address(address))
+            if !has_tokens && !has("admin.tls.client_certificates") =>
+        {
             let message = format!(
-                "no client could use the admin listener at {address}: there are no `admin.tokens`"
+                "no client could use the admin listener at {address}: there are no `admin.tokens` and no \
+                 `admin.tls.client_certificates`"
             );
             let help =
                 "add a token, or listen on a Unix socket, which is for the server's user alone";
@@ -122,6 +178,15 @@ pub(super) fn mistakes(config: &Config, written: Written) -> Vec<ValueError> {
             wrong("admin.tokens", message.to_owned(), "set `admin.listen`, or remove the tokens");
         }
         Some(_) | None => {}
+    }
+    let without_tls = match &admin.listen {
+        Some(AdminPlace::Socket(_)) => Some("TLS has no effect on a Unix socket"),
+        None if !written.listen => Some("TLS has no effect while there is no admin listener"),
+        Some(AdminPlace::Address(_)) | None => None,
+    };
+    if let Some(message) = without_tls.filter(|_| has("admin.tls")) {
+        let help = "set `admin.listen` to an address, or remove the key";
+        wrong("admin.tls", message.to_owned(), help);
     }
     for (at, AdminToken { name, .. }) in admin.tokens.iter().enumerate() {
         if name.is_empty() || admin.tokens.iter().take(at).any(|other| other.name == *name) {
@@ -209,8 +274,58 @@ admin:
         assert!(!format!("{admin:?}").contains("0123"));
         assert_eq!(read("").unwrap(), Admin::default());
         assert_eq!(read("admin: { listen: off }").unwrap().listen, None);
+        assert_eq!(admin.tls, None);
         let socket = read("admin: { listen: /run/a.sock }").unwrap().listen;
         assert_eq!(socket, Some(AdminPlace::Socket("/run/a.sock".into())));
+    }
+
+    #[test]
+    fn reads_every_key_of_tls() {
+        let tls = |clients: &str| {
+            read(&format!(
+                "admin: {{ listen: '[::]:1', tls: {{ certificate: a.crt, key: /a.key, certificates: \
+                 [{{ certificate: b, key: c }}], client_certificates: {clients} }} }}"
+            ))
+        };
+        let tls = |clients: &str| tls(clients).map(|admin| admin.tls.unwrap());
+        let AdminTls { files, clients } =
+            tls("{ authorities: ca, user: email, read_only: true }").unwrap();
+        let paths: Vec<_> = files.paths().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(paths, ["a.crt", "/a.key", "b", "c", "ca"]);
+        assert!(files.clients.unwrap().required);
+        let expect = AdminCertificates { name: UserName::Email, read_only: true };
+        assert_eq!(clients, Some(expect));
+        assert!(!tls("{ authorities: ca, required: false }").unwrap().clients.unwrap().read_only);
+        // Roles are for clients of the application.
+        let error = tls("{ authorities: ca, roles: [a] }").unwrap_err();
+        assert!(error.contains("unknown key `roles`"), "{error}");
+    }
+
+    #[test]
+    fn refuses_tls_without_effect() {
+        let tls = "tls: { certificate: a, key: b }";
+        refused(
+            &format!("admin: {{ listen: 0.0.0.0:1, {tls} }}"),
+            "j.yml:1:18: error: no client could use the admin listener at 0.0.0.0:1",
+        );
+        for (listen, message) in [("off", "while there is no"), ("./a", "on a Unix socket")] {
+            let error = read(&format!("admin: {{ listen: {listen}, {tls} }}")).unwrap_err();
+            assert!(error.contains(message) && error.matches("error:").count() == 1, "{error}");
+        }
+        let tokens = format!("tokens: [{{ name: a, token: {TOKEN} }}]");
+        read(&format!("admin: {{ listen: 0.0.0.0:1, {tokens}, {tls} }}")).unwrap();
+        // An invalid section is one error.
+        let error =
+            read("admin: { listen: 0.0.0.0:1, tls: { client_certificates: x } }").unwrap_err();
+        assert_eq!(error.matches("error:").count(), 1, "{error}");
+        let pasted = "tls: { certificate: a, key: '-----BEGIN hunter2' }";
+        let error =
+            read(&format!("admin: {{ listen: '[::1]:1', {tokens}, {pasted} }}")).unwrap_err();
+        assert!(error.contains("`admin.tls.key`: the value is a file path"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+        let named = "listeners: [{ name: admin, socket: /a }]";
+        let error = read(&format!("{named}\nadmin: {{ listen: '[::1]:1', {tokens}, {tls} }}"));
+        assert!(error.unwrap_err().contains("`admin` is not a name that tells"));
     }
 
     #[test]

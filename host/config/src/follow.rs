@@ -106,10 +106,8 @@ impl Comparison {
         self.restart("listen", &running.listen, listen, |it| {
             it.map_or_else(|| "off".to_owned(), |address| address.to_string())
         });
-        self.restart("listeners", &running.listeners, listeners, |it| {
-            let places: Vec<String> = it.iter().map(|it| it.place.to_string()).collect();
-            if places.is_empty() { "none".to_owned() } else { places.join(", ") }
-        });
+        let shown = listeners::running_values(&running.listeners, listeners);
+        self.restart("listeners", &running.listeners, listeners, |_| shown);
         self.restart("realms", &running.realms, realms, |it| it.join(", "));
         self.live("unrouted", &running.unrouted, unrouted);
         self.access(&running.access, access, is_whole);
@@ -147,13 +145,18 @@ impl Comparison {
             ControlSocket::Off => "off".to_owned(),
             ControlSocket::At(path) => path.display().to_string(),
         });
-        let Admin { listen, tokens } = admin;
+        let Admin { listen, tokens, tls } = admin;
         self.restart("admin.listen", &running.admin.listen, listen, |it| match it {
             None => "off".to_owned(),
             Some(AdminPlace::Address(address)) => address.to_string(),
             Some(AdminPlace::Socket(path)) => path.display().to_string(),
         });
         self.live("admin.tokens", &running.admin.tokens, tokens);
+        self.restart("admin.tls", &running.admin.tls, tls, |it| {
+            let pairs = it.iter().flat_map(|it| &it.files.pairs);
+            let files: Vec<String> = pairs.map(|it| it.certificate.display().to_string()).collect();
+            if files.is_empty() { "off".to_owned() } else { files.join(", ") }
+        });
         let Metrics { enabled, token } = metrics;
         self.live("metrics.enabled", &running.metrics.enabled, enabled);
         self.live("metrics.token", &running.metrics.token, token);
@@ -361,6 +364,8 @@ impl Comparison {
 fn debug<T: Debug>(value: &T) -> String {
     format!("{value:?}")
 }
+
+mod listeners;
 
 #[cfg(test)]
 mod tests;

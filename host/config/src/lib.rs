@@ -65,9 +65,10 @@ use jackfield_auth::{AuthSettings, Secret};
 use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{CompileLimits, PluginPolicy, StateMode};
 use jackfield_signing::TrustedKey;
+use jackfield_tls::TlsFiles;
 
 pub use access::Access;
-pub use admin::{Admin, AdminPlace, AdminToken};
+pub use admin::{ADMIN_LISTENER, Admin, AdminCertificates, AdminPlace, AdminTls, AdminToken};
 pub use api::{Api, ApiToken};
 pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, SocketPlace};
 pub use data::{DataEnvironment, DataFolder};
@@ -266,6 +267,10 @@ impl Config {
             }
         }
         if let Some(AdminPlace::Socket(path)) = &mut self.admin.listen {
+            *path = base.join(&*path);
+        }
+        let files = self.admin.tls.iter_mut().map(|tls| &mut tls.files);
+        for path in files.flat_map(TlsFiles::paths_mut) {
             *path = base.join(&*path);
         }
         if let Some(cache) = &mut self.plugins.cache {

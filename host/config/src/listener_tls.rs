@@ -1,4 +1,5 @@
-//! Settings `listeners[].tls`: certificates of a listener, and users of clients with a certificate.
+//! Settings `listeners[].tls` and `admin.tls`: certificates of a listener, and users of clients with a
+//! certificate.
 
 use std::path::PathBuf;
 
@@ -29,19 +30,20 @@ pub enum UserName {
     Uri,
 }
 
+/// The keys of TLS; `C` are those of the certificates of clients.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawTls {
+pub(super) struct RawTls<C> {
     certificate: PathBuf,
     key: PathBuf,
     #[serde(default)]
     certificates: Vec<RawCertificate>,
-    client_certificates: Option<RawClients>,
+    client_certificates: Option<C>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawClients {
+pub(super) struct RawClients {
     authorities: PathBuf,
     #[serde(default = "is_required")]
     required: bool,
@@ -52,7 +54,7 @@ struct RawClients {
 }
 
 /// Whether clients without a certificate are refused, without the key `required`.
-const fn is_required() -> bool {
+pub(super) const fn is_required() -> bool {
     true
 }
 
@@ -63,30 +65,36 @@ struct RawCertificate {
     key: PathBuf,
 }
 
-impl RawTls {
-    pub(super) fn read(self) -> (TlsFiles, Option<CertificateUsers>) {
+impl RawClients {
+    pub(super) fn read(self) -> (ClientAuthorities, CertificateUsers) {
+        let Self { authorities: file, required, user: name, roles } = self;
+        (ClientAuthorities { file, required }, CertificateUsers { name, roles })
+    }
+}
+
+impl<C> RawTls<C> {
+    /// Returns the files, and the users of clients with a certificate.
+    pub(super) fn read<U>(
+        self,
+        read_clients: impl FnOnce(C) -> (ClientAuthorities, U),
+    ) -> (TlsFiles, Option<U>) {
         let Self { certificate, key, certificates, client_certificates } = self;
         let more = certificates.into_iter();
         let more =
             more.map(|RawCertificate { certificate, key }| CertificateFiles { certificate, key });
         let pairs = std::iter::once(CertificateFiles { certificate, key }).chain(more).collect();
-        let (clients, users) = match client_certificates {
-            Some(RawClients { authorities: file, required, user: name, roles }) => {
-                (Some(ClientAuthorities { file, required }), Some(CertificateUsers { name, roles }))
-            }
-            None => (None, None),
-        };
+        let (clients, users) = client_certificates.map(read_clients).unzip();
         (TlsFiles { pairs, clients }, users)
     }
 }
 
-/// Returns the key of a file of TLS, below that of its listener.
+/// Returns the key of a file of TLS, below `tls`.
 pub(super) fn key_of(part: TlsPart) -> String {
     match part {
-        TlsPart::Certificate(0) => "tls.certificate".to_owned(),
-        TlsPart::Key(0) => "tls.key".to_owned(),
-        TlsPart::Certificate(at) => format!("tls.certificates.{}.certificate", at - 1),
-        TlsPart::Key(at) => format!("tls.certificates.{}.key", at - 1),
-        TlsPart::Authorities => "tls.client_certificates.authorities".to_owned(),
+        TlsPart::Certificate(0) => "certificate".to_owned(),
+        TlsPart::Key(0) => "key".to_owned(),
+        TlsPart::Certificate(at) => format!("certificates.{}.certificate", at - 1),
+        TlsPart::Key(at) => format!("certificates.{}.key", at - 1),
+        TlsPart::Authorities => "client_certificates.authorities".to_owned(),
     }
 }

@@ -9,16 +9,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jackfield_text::Untrusted;
-use jackfield_tls::{CertificateFiles, ClientAuthorities, TlsFiles};
+use jackfield_tls::TlsFiles;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_yaml::ValueError;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::access::Path;
-use super::admin::{AdminPlace, overlap};
+use super::admin::{ADMIN_LISTENER, AdminPlace, overlap};
 use super::control::{ControlSocket, socket_error};
-use super::listener_tls::{CertificateUsers, RawTls};
+use super::listener_tls::{CertificateUsers, RawClients, RawTls};
 use super::origins::Origins;
 use super::{Config, listen_address};
 
@@ -128,7 +128,7 @@ impl Default for Protocols {
 
 impl ListenerMethod {
     /// The key of the method below `auth`.
-    const fn key(self) -> &'static str {
+    pub(super) const fn key(self) -> &'static str {
         match self {
             Self::Tickets => "auth.tickets",
             Self::Jwt => "auth.jwt",
@@ -143,7 +143,7 @@ pub(super) struct RawListener {
     address: Option<Listen>,
     socket: Option<PathBuf>,
     mode: Option<Mode>,
-    tls: Option<RawTls>,
+    tls: Option<RawTls<RawClients>>,
     path: Option<Path>,
     origins: Option<Origins>,
     protocols: Option<Protocols>,
@@ -227,7 +227,7 @@ impl RawListener {
             anonymous: self.auth.anonymous,
             methods: self.auth.methods,
         };
-        let (tls, users) = self.tls.map(RawTls::read).unzip();
+        let (tls, users) = self.tls.map(|tls| tls.read(RawClients::read)).unzip();
         Ok(ListenerSettings { name: self.name, place, rules, tls, users: users.flatten() })
     }
 }
@@ -277,14 +277,8 @@ impl ListenerSettings {
         if let ListenerPlace::Socket { path, .. } = &mut self.place {
             *path = base.join(&*path);
         }
-        let pairs = self.tls.iter_mut().flat_map(|tls| &mut tls.pairs);
-        for CertificateFiles { certificate, key } in pairs {
-            *certificate = base.join(&*certificate);
-            *key = base.join(&*key);
-        }
-        let clients = self.tls.as_mut().and_then(|tls| tls.clients.as_mut());
-        if let Some(ClientAuthorities { file, .. }) = clients {
-            *file = base.join(&*file);
+        for path in self.tls.iter_mut().flat_map(TlsFiles::paths_mut) {
+            *path = base.join(&*path);
         }
     }
 }
@@ -294,6 +288,14 @@ impl Config {
     pub fn all_listeners(&self) -> impl Iterator<Item = ListenerSettings> {
         let simple = self.listen.map(ListenerSettings::simple);
         simple.into_iter().chain(self.listeners.iter().cloned())
+    }
+
+    /// Returns the files of TLS of all listeners and of the admin listener, each with its key.
+    pub fn tls_files(&self) -> impl Iterator<Item = (String, &TlsFiles)> {
+        let listeners = self.listeners.iter().enumerate();
+        let listeners = listeners
+            .filter_map(|(at, it)| Some((format!("listeners.{at}.tls"), it.tls.as_ref()?)));
+        listeners.chain(self.admin.tls.iter().map(|tls| ("admin.tls".to_owned(), &tls.files)))
     }
 }
 
@@ -326,6 +328,8 @@ pub(super) fn mistakes(config: &Config, has: impl Fn(&str) -> bool) -> Vec<Value
         let name = listener.name.as_ref();
         let is_taken = |name: &String| {
             name.is_empty()
+                // Metrics and log lines of certificates have it.
+                || (name == ADMIN_LISTENER && config.admin.tls.is_some())
                 || config.listeners.iter().take(at).any(|it| it.name.as_ref() == Some(name))
         };
         if let Some(name) = name.filter(|name| is_taken(name)) {

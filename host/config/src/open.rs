@@ -6,7 +6,7 @@
 
 use jackfield_auth::{Auth, OpenError, Secret, SecretError, SetupError};
 use jackfield_text::Untrusted;
-use jackfield_tls::ServerTls;
+use jackfield_tls::{ServerTls, TlsFiles, TlsPart};
 use jackfield_yaml::{Diagnosis, ValueError};
 use zeroize::Zeroizing;
 
@@ -42,6 +42,8 @@ pub struct Opened {
     pub metrics_token: Option<Zeroizing<String>>,
     /// TLS of `listeners`, in their order.
     pub tls: Vec<Option<ServerTls>>,
+    /// TLS of the admin listener.
+    pub admin_tls: Option<ServerTls>,
     /// The headers for the collector of spans: names and values.
     pub trace_headers: Vec<(String, Zeroizing<String>)>,
 }
@@ -92,7 +94,15 @@ impl Settings {
         let metrics_token = settings.metrics_token(&mut absent);
         let trace_headers = settings.trace_headers(&mut absent);
         let mut warnings = opening.warnings;
-        let tls = settings.tls(&mut warnings);
+        let config = self.config.clone();
+        let listeners = config.listeners.iter().enumerate();
+        let tls = listeners.map(|(at, listener)| {
+            settings.tls(&format!("listeners.{at}.tls"), listener.tls.as_ref()?, &mut warnings)
+        });
+        let tls = tls.collect();
+        let admin_tls = config.admin.tls.as_ref();
+        let admin_tls =
+            admin_tls.and_then(|it| settings.tls("admin.tls", &it.files, &mut warnings));
         problems.append(&mut settings.problems);
         let is_whole = problems.is_empty() && absent.is_empty();
         let opened = auth.filter(|_| is_whole);
@@ -102,35 +112,42 @@ impl Settings {
             admin_tokens,
             metrics_token,
             tls,
+            admin_tls,
             trace_headers,
         });
         Opening { opened, problems, absent, warnings }
     }
 
-    /// Loads the certificates and keys of listeners.
-    fn tls(&mut self, warnings: &mut Vec<String>) -> Vec<Option<ServerTls>> {
-        let listeners = self.config.listeners.clone().into_iter().enumerate();
-        let loaded = listeners.map(|(at, listener)| match listener.tls?.load() {
+    /// Loads the certificates and keys of a listener; `section` is the key of its TLS.
+    fn tls(
+        &mut self,
+        section: &str,
+        files: &TlsFiles,
+        warnings: &mut Vec<String>,
+    ) -> Option<ServerTls> {
+        match files.load() {
             Ok(loaded) => {
-                for certificate in &loaded.certificates {
-                    if certificate.seconds_left() <= 0 {
-                        let hosts = Untrusted::new(certificate.hosts().join(", "));
-                        let message = format!("the certificate for {hosts} has expired");
-                        let key = format!("listeners.{at}.tls.certificate");
-                        let error = ValueError::at(&key, message, "renew it");
+                for (at, certificate) in loaded.certificates.iter().enumerate() {
+                    let hosts = Untrusted::new(certificate.hosts().join(", "));
+                    let expired = (certificate.seconds_left() <= 0)
+                        .then(|| (format!("the certificate for {hosts} has expired"), "renew it"));
+                    let fault = certificate.fault_as_server();
+                    let fault = fault.map(|(message, help)| (message.to_owned(), help));
+                    for (message, help) in expired.into_iter().chain(fault) {
+                        let key = listener_tls::key_of(TlsPart::Certificate(at));
+                        let error = ValueError::at(&format!("{section}.{key}"), message, help);
                         warnings.push(self.diagnosis(error).warning().to_string());
                     }
                 }
                 Some(loaded)
             }
             Err(error) => {
-                let key = format!("listeners.{at}.{}", listener_tls::key_of(error.part));
+                let key = format!("{section}.{}", listener_tls::key_of(error.part));
                 let help = error.problem().help();
                 self.report(ValueError::at(&key, format!("`{key}`: {error}"), help));
                 None
             }
-        });
-        loaded.collect()
+        }
     }
 
     fn refuse(&mut self, key: &'static str, error: SetupError) {

@@ -143,7 +143,7 @@ impl Settings {
             listen: self.tree.at("admin.listen").is_some_and(|value| !is_off(value)),
             tokens: self.tree.at("admin.tokens").is_some_and(is_given),
         };
-        wrongs.extend(admin::mistakes(&self.config, written));
+        wrongs.extend(admin::mistakes(&self.config, written, has));
         wrongs.extend(listeners::mistakes(&self.config, has));
         if let ControlSocket::At(path) = &self.config.control.socket {
             wrongs.extend(control::socket_error("control.socket", path));
@@ -168,11 +168,12 @@ impl Settings {
             all.map(move |at| format!("{section}.tokens.{at}.token.file"))
         });
         let listeners = 0..self.tree.at("listeners").map_or(0, Value::count);
-        let pairs = listeners.flat_map(|at| {
-            let more = self.tree.at(&format!("listeners.{at}.tls.certificates"));
+        let listeners = listeners.map(|at| format!("listeners.{at}.tls"));
+        let pairs = listeners.chain(["admin.tls".to_owned()]).flat_map(|tls| {
+            let more = self.tree.at(&format!("{tls}.certificates"));
             let more = 0..more.map_or(0, Value::count);
-            let more = more.map(move |pair| format!("listeners.{at}.tls.certificates.{pair}"));
-            std::iter::once(format!("listeners.{at}.tls")).chain(more)
+            let more: Vec<_> = more.map(|pair| format!("{tls}.certificates.{pair}")).collect();
+            std::iter::once(tls).chain(more)
         });
         let files = pairs.flat_map(|pair| [format!("{pair}.certificate"), format!("{pair}.key")]);
         let paths = PATHS.map(str::to_owned).into_iter().chain(tokens).chain(files);

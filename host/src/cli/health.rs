@@ -21,6 +21,7 @@ use super::config_args::SettingsArgs;
 use super::control::{self, ANSWER_TIME, ControlError};
 use super::http_exchange::{HttpAnswer, exchange};
 use super::{JsonAlways, say};
+use crate::connection::TLS_ONLY;
 
 /// The exit code of a command line with a wrong value.
 const USAGE: u8 = 2;
@@ -82,7 +83,14 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         }
         let status = answer.status;
         let place = Untrusted::new(place);
-        say(format_args!("error: the server at {place} is not well: status {status}"));
+        if status == 400 && answer.body.contains(TLS_ONLY) {
+            say(format_args!(
+                "error: the server at {place} accepts only TLS\n  = help: leave out --listen, so that the \
+                 settings name the certificate"
+            ));
+        } else {
+            say(format_args!("error: the server at {place} is not well: status {status}"));
+        }
         Ok(ExitCode::FAILURE)
     })
 }

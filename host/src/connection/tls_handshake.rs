@@ -14,14 +14,17 @@ use crate::http;
 use crate::listener_tls::ListenerTls;
 use crate::metrics::ConnectionOutcome;
 
+/// The answer to a client that does not speak TLS begins with it.
+pub(crate) const TLS_ONLY: &str = "this port accepts only TLS";
+
 /// A failed handshake: its outcome, and the end of the connection.
-pub(super) struct FailedHandshake {
-    pub(super) outcome: ConnectionOutcome,
-    pub(super) ended: DisconnectReason,
+pub(crate) struct FailedHandshake {
+    pub(crate) outcome: ConnectionOutcome,
+    pub(crate) ended: DisconnectReason,
 }
 
 /// Makes the handshake. A client that speaks HTTP without TLS gets an answer that says so.
-pub(super) async fn secure(
+pub(crate) async fn secure(
     socket: ClientSocket,
     tls: &ListenerTls,
 ) -> Result<Option<ClientStream>, FailedHandshake> {
@@ -34,7 +37,7 @@ pub(super) async fn secure(
         Some(HANDSHAKE_RECORD) => {}
         Some(first) => {
             if first.is_ascii_uppercase() {
-                let message = "this port speaks TLS alone: connect with https:// or wss://";
+                let message = format!("{TLS_ONLY}: connect with https:// or wss://");
                 let refusal = Refusal::new("400 Bad Request", message);
                 http::refuse(ClientStream::Plain(socket), &refusal).await;
             }

@@ -28,11 +28,13 @@ export const forgetToken = () => sessionStorage.removeItem(KEY);
 async function send(method, path, { query = {}, body, signal, time } = {}) {
   const pairs = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== '');
   const search = new URLSearchParams(pairs).toString();
-  const headers = { authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ''}` };
+  const token = sessionStorage.getItem(KEY);
+  // Without one, the browser may have a certificate of the client.
+  const headers = token === null ? {} : { authorization: `Bearer ${token}` };
   if (body) headers['content-type'] = 'application/json';
   const limit = time && AbortSignal.timeout(time);
   const signals = [signal, limit].filter(Boolean);
-  const request = { method, headers, signal: AbortSignal.any(signals), cache: 'no-store', credentials: 'omit' };
+  const request = { method, headers, signal: AbortSignal.any(signals), cache: 'no-store', credentials: 'same-origin' };
   if (body) request.body = typeof body === 'string' ? body : JSON.stringify(body);
   const response = await answered(() => fetch(`/v1/${path}${search && `?${search}`}`, request), signal);
   if (response.ok) return response;

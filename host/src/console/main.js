@@ -63,7 +63,7 @@ const shared = {
 
   /** The reason why the user may not change anything; undefined if they may. */
   get denied() {
-    return this.caller.read_only ? `The token “${this.caller.name}” is for reading alone.` : undefined;
+    return this.caller.read_only ? `The ${this.caller.kind} “${this.caller.name}” is for reading alone.` : undefined;
   },
 
   /** A button for a change, or the submit button of a form. Without the right to change, it shows the reason. */
@@ -76,25 +76,30 @@ const shared = {
   },
 };
 
+/** Whether the browser may have a certificate of a client, as it can with TLS. After a sign-out, a token is asked for. */
+let mayHaveCertificate = location.protocol === 'https:';
+
 await start();
 
 async function start() {
   let reason;
   for (;;) {
     shared.caller = await knownCaller() ?? await signIn(root, reason);
+    mayHaveCertificate = false;
     reason = await run();
   }
 }
 
-/** The holder of the token of this tab, if there is one that is still valid. Waits for a server that does not answer. */
+/** The holder of the token of this tab or of the browser's certificate, if one is still valid. Waits for a server that does not answer. */
 async function knownCaller() {
-  while (hasToken()) {
+  while (hasToken() || mayHaveCertificate) {
     try {
       return await get('caller');
     } catch (error) {
       const { status, message } = asApiError(error);
       if (status === 401) {
         forgetToken();
+        mayHaveCertificate = false;
         break;
       }
       const leave = h('button', { class: 'button', type: 'button', onclick: () => { forgetToken(); location.reload(); } }, 'Sign out');
@@ -156,7 +161,7 @@ function makeFrame(leave, signal) {
     h('a', { class: 'brand', href: '#/overview' }, h('img', { src: '/console/icon.svg', alt: '' }), 'Jackfield'),
     h('nav', { 'aria-label': 'Pages' }, h('ul', {}, links.map((link) => h('li', {}, link)))),
     h('div', { class: 'side-foot' }, state,
-      h('div', { class: 'who', title: shared.denied ?? 'This token may change the server.' }, icon('user'), h('b', {}, shared.caller.name), shared.caller.read_only && h('span', { class: 'pill plain' }, 'read only')),
+      h('div', { class: 'who', title: shared.denied ?? `This ${shared.caller.kind} may change the server.` }, icon('user'), h('b', {}, shared.caller.name), shared.caller.read_only && h('span', { class: 'pill plain' }, 'read only')),
       h('div', { class: 'row' },
         h('button', { class: 'button small quiet', type: 'button', onclick: switchTheme, title: 'Light, dark, or as the system' }, icon('theme'), 'Theme'),
         h('button', { class: 'button small quiet', type: 'button', onclick: leave }, icon('leave'), 'Sign out'))));

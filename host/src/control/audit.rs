@@ -15,7 +15,7 @@ use crate::generation::Share;
 use crate::log::AUDIT;
 use crate::user_name::user_name;
 
-/// The client that asks: a process of this machine, or the holder of a token.
+/// The client that asks: a process of this machine, or the holder of a token or a certificate.
 #[derive(Clone, Debug)]
 pub(super) enum Caller {
     /// The peer of a Unix socket, as the operating system names it.
@@ -25,13 +25,30 @@ pub(super) enum Caller {
         pid: Option<i32>,
     },
     /// A client of the admin listener.
-    Token {
-        /// The name of its token.
+    Remote {
+        kind: Holding,
+        /// The name of its token, or that in its certificate.
         name: Arc<str>,
         address: IpAddr,
         /// Whether it may only read.
         read_only: bool,
     },
+}
+
+/// The proof of a client of the admin listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    Token,
+    Certificate,
+}
+
+impl Holding {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Certificate => "certificate",
+        }
+    }
 }
 
 impl Caller {
@@ -40,7 +57,23 @@ impl Caller {
     }
 
     pub(super) fn token(name: &str, address: IpAddr, read_only: bool) -> Self {
-        Self::Token { name: name.into(), address, read_only }
+        Self::Remote { kind: Holding::Token, name: name.into(), address, read_only }
+    }
+
+    pub(super) fn certificate(name: &str, address: IpAddr, read_only: bool) -> Self {
+        // Names of tokens are the operator's own; this one is the authority's.
+        let name = shown(name).into();
+        Self::Remote { kind: Holding::Certificate, name, address, read_only }
+    }
+
+    /// What it holds, if that is for reading alone.
+    pub(super) fn read_only_name(&self) -> Option<String> {
+        match self {
+            Self::Remote { kind, name, read_only: true, .. } => {
+                Some(format!("the {} `{name}`", kind.label()))
+            }
+            Self::Remote { .. } | Self::Process { .. } => None,
+        }
     }
 
     /// The name with which handlers see its publications. No user of an application has it: their
@@ -51,7 +84,7 @@ impl Caller {
                 Some(name) => format!("operator:{name}"),
                 None => format!("operator:{uid}"),
             },
-            Self::Token { name, .. } => format!("operator:{name}"),
+            Self::Remote { name, .. } => format!("operator:{name}"),
         }
     }
 
@@ -62,8 +95,8 @@ impl Caller {
                 let name = user_name(*uid).unwrap_or_else(|| uid.to_string());
                 json!({ "name": name, "kind": "process", "read_only": false, "files": true })
             }
-            Self::Token { name, read_only, .. } => {
-                json!({ "name": &**name, "kind": "token", "read_only": read_only, "files": false })
+            Self::Remote { kind, name, read_only, .. } => {
+                json!({ "name": &**name, "kind": kind.label(), "read_only": read_only, "files": false })
             }
         }
     }
@@ -78,7 +111,7 @@ impl Caller {
     pub(super) fn check_files(&self) -> Result<(), Problem> {
         match self {
             Self::Process { .. } => Ok(()),
-            Self::Token { .. } => Err(Problem::files_are_local()),
+            Self::Remote { .. } => Err(Problem::files_are_local()),
         }
     }
 }
@@ -90,7 +123,9 @@ impl fmt::Display for Caller {
                 write!(f, "uid {uid}")?;
                 pid.map_or(Ok(()), |pid| write!(f, ", pid {pid}"))
             }
-            Self::Token { name, address, .. } => write!(f, "token {name}, {address}"),
+            Self::Remote { kind, name, address, .. } => {
+                write!(f, "{} {name}, {address}", kind.label())
+            }
         }
     }
 }
@@ -193,8 +228,13 @@ pub(super) fn record(
     let (mut process, mut holder) = (None, None);
     match caller {
         Caller::Process { uid, pid } => process = Some((*uid, *pid)),
-        Caller::Token { name, address, .. } => holder = Some((&**name, address.to_string())),
+        Caller::Remote { kind, name, address, .. } => {
+            holder = Some((*kind, &**name, address.to_string()));
+        }
     }
+    let name_of = |wanted: Holding| {
+        holder.as_ref().filter(|(kind, ..)| *kind == wanted).map(|(_, name, _)| *name)
+    };
     info!(
         name: "control.changed",
         target: AUDIT,
@@ -213,8 +253,9 @@ pub(super) fn record(
         uid = process.map(|(uid, _)| uid),
         pid = process.and_then(|(_, pid)| pid),
         user = process.and_then(|(uid, _)| user_name(uid)),
-        token = holder.as_ref().map(|(name, _)| *name),
-        address = holder.as_ref().map(|(_, address)| address.as_str()),
+        token = name_of(Holding::Token),
+        certificate = name_of(Holding::Certificate),
+        address = holder.as_ref().map(|(.., address)| address.as_str()),
         "control"
     );
 }

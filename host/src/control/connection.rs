@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::Context;
-use super::access::{Revocation, TokenAccess};
+use super::access::{AdminAccess, CertificateHolder, Revocation};
 use super::audit::Caller;
 use super::console;
 use super::problem::Problem;
@@ -79,11 +79,45 @@ impl ConnectionPlaces {
         context: Arc<Context>,
         authentication: Authentication,
     ) {
+        match self.served.take() {
+            Some(place) => self.run(place, context, async { Some((stream, authentication)) }),
+            None => self.refuse(stream),
+        }
+    }
+
+    /// Serves a connection that a handshake opens, in a task of its own. Without a place, it is closed:
+    /// no answer can be read before the handshake.
+    pub(super) fn serve_after<S>(
+        &self,
+        handshake: impl Future<Output = Option<(S, Authentication)>> + Send + 'static,
+        context: Arc<Context>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Some(place) = self.served.take() {
+            self.run(place, context, handshake);
+        } else {
+            debug!("maximum {} connections reached; one is closed", self.kind);
+        }
+    }
+
+    fn run<S>(
+        &self,
+        place: ProvisionalPlace,
+        context: Arc<Context>,
+        opening: impl Future<Output = Option<(S, Authentication)>> + Send + 'static,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let kind = self.kind;
-        let Some(place) = self.served.take() else { return self.refuse(stream) };
         tokio::spawn(async move {
+            let served = async {
+                if let Ok(Some((stream, authentication))) = timeout(MAX_HEAD_TIME, opening).await {
+                    serve(stream, context, authentication, &place).await;
+                }
+            };
             tokio::select! {
-                () = serve(stream, context, authentication, &place) => {}
+                () = served => {}
                 () = place.evicted() => warn!(
                     name: "control.evicted",
                     "maximum {kind} connections reached: one that had sent no accepted request was closed for another"
@@ -149,8 +183,8 @@ pub(super) enum Authentication {
     Peer(Caller),
     /// The operating system has named another user than the server's and root.
     OtherUser,
-    /// Each request has a token.
-    Token(Arc<TokenAccess>, IpAddr),
+    /// Each request has a token, or the connection has a certificate.
+    Remote(Arc<AdminAccess>, IpAddr, Option<CertificateHolder>),
 }
 
 impl Authentication {
@@ -159,8 +193,8 @@ impl Authentication {
         match self {
             Self::Peer(caller) => Ok((caller.clone(), None)),
             Self::OtherUser => Err(Problem::forbidden()),
-            Self::Token(access, peer) => {
-                let checked = access.check(request, *peer);
+            Self::Remote(access, peer, certificate) => {
+                let checked = access.check(request, *peer, certificate.as_ref());
                 checked.map(|(caller, revocation)| (caller, Some(revocation)))
             }
         }
@@ -172,9 +206,9 @@ impl Authentication {
         let answer = match request.uri().path() {
             "/livez" if is_read => Health::live(),
             "/readyz" if is_read => Health(Arc::clone(&context.state)).ready(),
-            _ => console::answer(request).filter(|_| matches!(self, Self::Token(..)))?,
+            _ => console::answer(request).filter(|_| matches!(self, Self::Remote(..)))?,
         };
-        let Self::Token(access, _) = self else { return Some(answer) };
+        let Self::Remote(access, ..) = self else { return Some(answer) };
         let checked = access.check_host(request.headers()).map(drop);
         Some(checked.map_or_else(Problem::answer, |()| answer))
     }
@@ -227,7 +261,7 @@ async fn serve(
     };
     tokio::select! {
         () = exchange(stream, service, &is_whole, MAX_ANSWER_TIME) => {}
-        () = revoked => info!(name: "admin.stream_revoked", "a stream of the admin listener ends: its token was revoked"),
+        () = revoked => info!(name: "admin.stream_revoked", "a stream of the admin listener ends: its token or certificate was revoked"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Errors of the control API: an HTTP status, an error URI for programs, and a sentence for people;
 //! in the form of the HTTP API's errors.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -192,9 +192,14 @@ impl Problem {
         Self::new(ProblemKind::WrongToken, message).with(WWW_AUTHENTICATE, challenge)
     }
 
-    /// A change by a token that may only read.
-    pub(super) fn read_only(token: &str) -> Self {
-        let message = format!("the token `{token}` is for reading alone (read_only: true)");
+    /// A request to the admin listener with a certificate that names no single user.
+    pub(super) fn wrong_certificate(reason: &str) -> Self {
+        Self::new(ProblemKind::NotAuthorized, reason)
+    }
+
+    /// A change by a caller that may only read; `holder` is a kind of caller and a name.
+    pub(super) fn read_only(holder: impl Display) -> Self {
+        let message = format!("{holder} is for reading alone (read_only: true)");
         Self::new(ProblemKind::NotAuthorized, message)
     }
 

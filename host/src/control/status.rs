@@ -5,20 +5,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use jackfield_config::AdminPlace;
 use jackfield_sandbox::{CircuitState, CircuitStatus, Compiling, OutgoingCount, OutgoingKind};
 use jackfield_text::Untrusted;
 use jackfield_tls::CertificateInfo;
 use jackfield_wamp::dialect::Dialect;
 use serde_json::{Value, json};
 
-use super::Context;
 use super::ended;
 use super::problem::Problem;
 use super::query::Query;
 use super::settings;
+use super::{AdminInfo, Context};
 use crate::client_listener::ClientListener;
 use crate::generation::{self, PluginEntry};
 use crate::http::response::Answer;
+use crate::listener_tls::ListenerTls;
 use crate::rates::TrafficCounts;
 use crate::reload::{Names, PluginChange, ReloadChanges, ReloadRecord, Reloader, ServedVersion};
 use crate::server_state::ServerState;
@@ -27,7 +29,7 @@ use crate::timestamp::time;
 
 /// The maximum number of plugins in an answer.
 const MAX_PLUGINS: usize = 200;
-/// The maximum number of names in a list: handlers of a plugin, files that are being loaded.
+/// The maximum number of entries in a list: handlers and lanes of a plugin, files that are being loaded.
 const MAX_NAMES: usize = 50;
 /// The maximum number of problems of each reload.
 const MAX_PROBLEMS: usize = 10;
@@ -37,7 +39,7 @@ const MAX_TEXT_BYTES: usize = 4 * 1024;
 /// Shows the state of the server.
 pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
     Query::parse(query, &[])?;
-    let Context { state, connections, process, listeners, .. } = context;
+    let Context { state, connections, process, listeners, admin, .. } = context;
     let ServerState { reloader, realms, instance_memory, totals, .. } = &**state;
     let reload_state = reloader.state();
     let generations = reloader.generations();
@@ -81,6 +83,7 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
         "config_file": process.config_file.as_ref().map(|path| path.display().to_string()),
         "listen": listeners.first().map(|it| it.place()),
         "listeners": listeners.iter().map(|it| listener(it)).collect::<Vec<_>>(),
+        "admin": admin_listener(admin),
         "generation": {
             "number": generation.number(),
             "hash": generation.hash().to_string(),
@@ -127,6 +130,23 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
 
 /// A listener for clients.
 fn listener(listener: &ClientListener) -> Value {
+    json!({
+        "name": listener.name,
+        "url": listener.url,
+        "certificates": certificates(listener.tls.as_deref()),
+    })
+}
+
+/// The admin listener; null without one.
+fn admin_listener(admin: &AdminInfo) -> Option<Value> {
+    let listen = match admin.listen.as_ref()? {
+        AdminPlace::Address(address) => address.to_string(),
+        AdminPlace::Socket(path) => path.display().to_string(),
+    };
+    Some(json!({ "listen": listen, "certificates": certificates(admin.tls.as_deref()) }))
+}
+
+fn certificates(tls: Option<&ListenerTls>) -> Vec<Value> {
     let certificate = |(file, info): (PathBuf, CertificateInfo)| {
         json!({
             "file": file.display().to_string(),
@@ -135,12 +155,7 @@ fn listener(listener: &ClientListener) -> Value {
             "seconds_left": info.seconds_left(),
         })
     };
-    let certificates = listener.tls.iter().flat_map(|tls| tls.certificates());
-    json!({
-        "name": listener.name,
-        "url": listener.url,
-        "certificates": certificates.map(certificate).collect::<Vec<_>>(),
-    })
+    tls.into_iter().flat_map(ListenerTls::certificates).map(certificate).collect()
 }
 
 fn counts(traffic: TrafficCounts) -> Value {
@@ -186,7 +201,16 @@ fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>, shadows: &Shadows) -> 
             "calls": count(entry.outgoing(OutgoingKind::Call)),
             "later": count(entry.outgoing(OutgoingKind::Deferred)),
         },
-        "store": { "state": entry.state_mode(), "failure": entry.store_failure() },
+        "store": {
+            "state": entry.state_mode(),
+            "failure": entry.store_failure(),
+            "bytes": entry.store().used(),
+            "limit": entry.store_limit(),
+        },
+        "queue": {
+            "waiting": entry.waiting(),
+            "lanes": entry.queues().take(MAX_NAMES).collect::<Vec<_>>(),
+        },
         "memory": { "bytes": entry.memory_used(), "limit_per_instance": entry.memory_limit() },
         "circuit_breaker": {
             "state": worst.label(),

@@ -155,7 +155,8 @@ fn serve(
         return;
     };
     // Behind a proxy, `client` is known only after the request has been read.
-    let span = info_span!("connection", peer = %shown, client = field::Empty);
+    let name = listener.name.as_deref();
+    let span = info_span!("connection", peer = %shown, listener = name, client = field::Empty);
     tasks.spawn(connection(Arc::clone(context), socket, listener, permit).instrument(span));
 }
 

@@ -92,7 +92,12 @@ impl OpenListener {
                 Listening::Tcp(bound.map_err(|error| ServeError::Listen(address, error))?)
             }
             (None, ListenerPlace::Socket { path, mode }) => {
-                let failed = |error| ServeError::ListenAtPath(path.clone(), error);
+                let failed = |error| match path.parent() {
+                    Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                        ServeError::NoSocketFolder(path.clone(), folder.to_owned())
+                    }
+                    Some(_) | None => ServeError::ListenAtPath(path.clone(), error),
+                };
                 let socket = bind(&path, mode).map_err(failed)?;
                 let file = SocketFile::of(&path).map_err(failed)?;
                 Listening::Unix(socket, Some(file))

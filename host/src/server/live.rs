@@ -78,8 +78,15 @@ impl LiveParts {
         let (http, admin) = (has(&OF_HTTP), has(&["admin.tokens"]));
         let (config, opened, files, applied) = change.take();
         // Listeners follow their certificates themselves; traces need a restart.
-        let Opened { auth: methods, tokens, admin_tokens, metrics_token, tls: _, trace_headers: _ } =
-            opened;
+        let Opened {
+            auth: methods,
+            tokens,
+            admin_tokens,
+            metrics_token,
+            tls: _,
+            admin_tls: _,
+            trace_headers: _,
+        } = opened;
         // Rules that admit fewer clients come first, and so do those about clients that are admitted.
         if access {
             self.admission.set_rules(config.access.clone());

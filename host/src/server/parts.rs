@@ -44,8 +44,8 @@ pub(super) struct Inputs<'a> {
     pub(super) plugin_log: PluginLog,
     pub(super) demo: Demo,
     pub(super) data: Option<&'a DataFolder>,
-    /// TLS of listeners.
-    pub(super) tls: &'a [Option<Arc<ListenerTls>>],
+    /// TLS of all listeners.
+    pub(super) tls: Vec<Arc<ListenerTls>>,
 }
 
 /// The parts of a server that tasks and listeners reach.

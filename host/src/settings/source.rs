@@ -148,8 +148,8 @@ impl SettingsSource {
                 // The users or keys, or a certificate, may be what is missing.
                 let of_auth = config.auth.files();
                 let of_auth = of_auth.iter().map(|(_, path)| (*path).to_owned());
-                let of_tls = config.listeners.iter().filter_map(|it| it.tls.as_ref());
-                let of_tls = of_tls.flat_map(|tls| tls.paths().map(Path::to_owned));
+                let of_tls = config.tls_files();
+                let of_tls = of_tls.flat_map(|(_, tls)| tls.paths().map(Path::to_owned));
                 watched.extend(of_auth.chain(of_tls).map(WatchedFile::now));
                 Err(problems.iter().map(ToString::to_string).collect())
             }

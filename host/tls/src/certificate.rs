@@ -23,10 +23,13 @@ pub struct CertificateInfo {
     pub emails: Vec<String>,
     /// The URIs.
     pub uris: Vec<String>,
+    /// Whether it is that of an authority.
+    pub is_authority: bool,
 }
 
 /// Tags of DER.
 mod tag {
+    pub(super) const BOOLEAN: u8 = 0x01;
     pub(super) const OID: u8 = 0x06;
     pub(super) const UTF8: u8 = 0x0c;
     pub(super) const SEQUENCE: u8 = 0x30;
@@ -47,6 +50,8 @@ mod tag {
 
 /// `id-at-commonName`, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// `id-ce-basicConstraints`, 2.5.29.19.
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// `id-ce-subjectAltName`, 2.5.29.17.
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 
@@ -120,13 +125,20 @@ impl CertificateInfo {
         let mut extensions = Der(Der(extensions).take(tag::SEQUENCE)?);
         while let Some(extension) = extensions.take(tag::SEQUENCE) {
             let mut extension = Der(extension);
-            if extension.take(tag::OID)? != ALTERNATIVE_NAMES {
-                continue;
-            }
+            let kind = extension.take(tag::OID)?;
             // Whether it is critical is the other value.
             while let Some((found, value)) = extension.next() {
-                if found == tag::OCTETS {
-                    self.read_names(Der(value).take(tag::SEQUENCE)?);
+                if found != tag::OCTETS {
+                    continue;
+                }
+                match kind {
+                    ALTERNATIVE_NAMES => self.read_names(Der(value).take(tag::SEQUENCE)?),
+                    BASIC_CONSTRAINTS => {
+                        let mut constraints = Der(Der(value).take(tag::SEQUENCE)?);
+                        let flag = constraints.take(tag::BOOLEAN);
+                        self.is_authority = flag.is_some_and(|it| it != [0]);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -158,11 +170,25 @@ impl CertificateInfo {
         SystemTime::UNIX_EPOCH + since
     }
 
-    /// Returns the names and addresses of hosts; the common name if there are none.
+    /// Returns the names and addresses of hosts. The common name is none of them: clients ignore it.
     pub fn hosts(&self) -> Vec<String> {
         let addresses = self.addresses.iter().map(ToString::to_string);
-        let hosts: Vec<String> = self.dns_names.iter().cloned().chain(addresses).collect();
-        if hosts.is_empty() { self.common_names.clone() } else { hosts }
+        self.dns_names.iter().cloned().chain(addresses).collect()
+    }
+
+    /// Returns the reason why clients refuse it as that of a server, whatever its authority is, and the
+    /// next step.
+    pub fn fault_as_server(&self) -> Option<(&'static str, &'static str)> {
+        if self.is_authority {
+            return Some((
+                "the certificate is that of an authority (CA:TRUE), which many clients refuse as a server's own",
+                "use one with CA:FALSE: openssl req -x509 … -addext basicConstraints=critical,CA:FALSE",
+            ));
+        }
+        self.hosts().is_empty().then_some((
+            "the certificate has no host in its subjectAltName, so browsers and many clients refuse it",
+            "request it again with the host as subjectAltName; the common name does not count",
+        ))
     }
 
     /// Returns whether the certificate is for a host of this name. Names are not case-sensitive; `*`
@@ -253,6 +279,19 @@ mod tests {
         for other in ["example.org", "a.b.example.org", "example.com", "xshop.example.com", ""] {
             assert!(!info.is_for(other), "{other}");
         }
+    }
+
+    #[test]
+    fn names_certificates_that_clients_refuse() {
+        let fault = |info: CertificateInfo| info.fault_as_server().map(|(fault, _)| fault);
+        let hosts = || vec!["localhost".to_owned()];
+        let none = CertificateInfo { common_names: hosts(), ..CertificateInfo::default() };
+        assert!(none.hosts().is_empty());
+        assert!(fault(none).unwrap().contains("subjectAltName"));
+        let good = CertificateInfo { dns_names: hosts(), ..CertificateInfo::default() };
+        assert_eq!(fault(good.clone()), None);
+        let authority = CertificateInfo { is_authority: true, ..good };
+        assert!(fault(authority).unwrap().contains("CA:TRUE"));
     }
 
     proptest::proptest! {

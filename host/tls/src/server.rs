@@ -64,7 +64,12 @@ pub struct ServerTls {
 impl ServerTls {
     /// Returns whether the certificates and the authorities are those of another loading.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.certificates == other.certificates && self.authorities == other.authorities
+        self.certificates == other.certificates && self.has_same_authorities(other)
+    }
+
+    /// Returns whether the authorities of clients are those of another loading.
+    pub fn has_same_authorities(&self, other: &Self) -> bool {
+        self.authorities == other.authorities
     }
 }
 
@@ -142,6 +147,12 @@ impl TlsFiles {
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let pairs = self.pairs.iter().flat_map(|it| [&*it.certificate, &*it.key]);
         pairs.chain(self.clients.iter().map(|it| &*it.file))
+    }
+
+    /// Returns all files, to resolve relative paths.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let pairs = self.pairs.iter_mut().flat_map(|it| [&mut it.certificate, &mut it.key]);
+        pairs.chain(self.clients.iter_mut().map(|it| &mut it.file))
     }
 
     /// Loads all files: a certificate with its key or none of them.

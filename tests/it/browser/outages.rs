@@ -214,7 +214,7 @@ async fn twenty_tabs_reconnect_spread_over_time() {
     let url = format!("{}/page.html", browser.home);
     for tab in &tabs[1..] {
         browser.tell(json!({"do": "open", "page": tab, "url": url, "beside": tabs[0]})).await;
-        browser.connect_v2(tab, addr, "").await;
+        browser.connect_v2(tab, &format!("http://{addr}"), "").await;
     }
     for tab in &tabs {
         listen(&mut browser, tab).await;

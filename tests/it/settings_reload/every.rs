@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::reload;
+use crate::tls::authority::Authority;
 use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
@@ -85,8 +86,9 @@ fn set(tree: &mut Value, setting: &str, value: Value) {
     *at = value;
 }
 
-/// The settings with another value, and with what that value needs beside it.
-fn with(base: &Value, setting: &str, value: Value) -> Value {
+/// The settings with another value, and with what that value needs beside it. `pair` is a certificate
+/// with its key.
+fn with(base: &Value, setting: &str, value: Value, pair: &[String; 2]) -> Value {
     let mut tree = base.clone();
     let users = &mut tree["auth"]["users"];
     if setting.starts_with("auth.users.http.") {
@@ -105,6 +107,12 @@ fn with(base: &Value, setting: &str, value: Value) -> Value {
         tree["listeners"] = json!([{ "address": "127.0.0.1:9" }]);
         return tree;
     }
+    if setting.starts_with("admin.tls.") {
+        // All are one setting, of which the running server has none.
+        let [certificate, key] = pair;
+        tree["admin"]["tls"] = json!({ "certificate": certificate, "key": key });
+        return tree;
+    }
     set(&mut tree, setting, value);
     tree
 }
@@ -120,6 +128,7 @@ async fn every_setting_changes_or_is_named() {
     );
     site.write("keys.pem", PEM);
     let data = tempfile::tempdir().unwrap();
+    let pair = Authority::new(data.path()).server("server");
     let mut base = base(&site);
     base["data"] = json!(data.path().join("data").display().to_string());
     // JSON is YAML.
@@ -135,7 +144,7 @@ async fn every_setting_changes_or_is_named() {
         }
         let mut seen = Vec::new();
         for value in values(setting, kind, &site) {
-            server.reconfigure(&with(&base, setting, value).to_string());
+            server.reconfigure(&with(&base, setting, value, &pair).to_string());
             let (_, answer) = reload(&server).await;
             let settings = answer["settings"].clone();
             // Back to the settings of the start: each one that was changed changes again.

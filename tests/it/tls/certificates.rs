@@ -14,11 +14,10 @@ use jackfield_tests::client::v2::{Client, Options};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 use tokio::io::AsyncReadExt as _;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::version::TLS13;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::authority::Authority;
 use super::{Secure, connect};
 use crate::listeners::free;
 use crate::remote::tls::certificate_for;
@@ -156,6 +155,20 @@ async fn commands_examine_certificates() {
     assert!(is_good, "{text}");
     let (_, text) = run("doctor", &key);
     assert!(text.contains("for localhost, expires in "), "{text}");
+    // One of an authority, which clients refuse.
+    let [authority, its_key] = certificate_for(folder, "authority", true, 5).await;
+    let pair = format!("{{ certificate: {authority}, key: {its_key} }}");
+    let config = format!("listeners: [{{ address: '{}', tls: {pair} }}]\n", secure.addr);
+    secure.site.write("jackfield.yml", &config);
+    for command in ["check", "doctor"] {
+        let output = Command::new(build::jackfield()).arg(command).arg(secure.site.path()).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert!(text.contains("an authority (CA:TRUE)") && text.contains("warning"), "{text}");
+    }
+    let address = secure.addr.to_string();
+    let output = Command::new(build::jackfield()).args(["health", "--listen", &address]).output();
+    let text = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(text.contains("accepts only TLS\n  = help: leave out --listen"), "{text}");
     // With the certificate of the file alone, over TLS.
     secure.server.logged("the certificate was loaded again");
     let (is_good, text) = run("health", &key);
@@ -195,46 +208,6 @@ async fn selects_the_certificate_by_the_name_of_the_host() {
     for (name, file) in [("localhost", Path::new(&first)), ("shop.example.org", &other)] {
         let tunnel = Tunnel::open(addr, name, file, own).await;
         Client::connect(tunnel.addr, Codec::Json, "realm1").await.round_trip().await;
-    }
-}
-
-/// Signs certificates of clients. The files of the folder: `ca.crt`, and `NAME.crt`, `NAME.key`.
-struct Authority<'a>(&'a Path);
-
-impl<'a> Authority<'a> {
-    fn new(folder: &'a Path) -> Self {
-        let authority = Self(folder);
-        authority.openssl(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=ca \
-             -addext keyUsage=keyCertSign -keyout ca.key -out ca.crt",
-        );
-        authority
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let arguments: Vec<&str> = arguments.split_whitespace().collect();
-        let output = Command::new("openssl").args(arguments).current_dir(self.0).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// Returns a client with the certificate of a subject.
-    fn client(&self, name: &str, subject: &str, server: &str) -> ClientConfig {
-        fs::write(self.0.join("client.ext"), "basicConstraints=CA:FALSE\n").unwrap();
-        self.openssl(&format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj {subject} \
-             -keyout {name}.key -out {name}.csr"
-        ));
-        self.openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial \
-             -extfile client.ext -out {name}.crt"
-        ));
-        let file = |end: &str| self.0.join(format!("{name}.{end}"));
-        let chain = vec![CertificateDer::from_pem_file(file("crt")).unwrap()];
-        let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(server).unwrap()).unwrap();
-        let config = ClientConfig::builder().with_root_certificates(roots);
-        config.with_client_auth_cert(chain, key).unwrap()
     }
 }
 

@@ -10,6 +10,7 @@ use jackfield_auth::{FileOf, Secret};
 use jackfield_config::{AdminPlace, Config, ListenerPlace, ListenerSettings, Settings};
 use jackfield_text::Untrusted;
 
+use super::super::validity::validity;
 use super::finding::Finding;
 
 /// The bit of a mode that lets all users read.
@@ -37,8 +38,8 @@ pub(super) fn secrets(settings: &Settings) -> Finding {
             Secret::Env(_) | Secret::Credential(_) => {}
         }
     }
-    let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    files.extend(tls.flat_map(|tls| &tls.pairs).map(|pair| pair.key.clone()));
+    let tls = config.tls_files();
+    files.extend(tls.flat_map(|(_, tls)| &tls.pairs).map(|pair| pair.key.clone()));
     let users = config.auth.files().into_iter().filter(|(file, _)| *file == FileOf::Users);
     files.extend(users.map(|(_, path)| path.to_path_buf()));
     match files.iter().find_map(|file| open_to_others(file, OTHERS_READ)) {
@@ -104,25 +105,22 @@ pub(super) fn clients(config: &Config) -> Finding {
 pub(super) fn certificates(config: &Config) -> Vec<Finding> {
     const CHECK: &str = "tls";
     let mut findings = Vec::new();
-    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+    for (_, tls) in config.tls_files() {
         let Ok(loaded) = tls.load() else { continue };
         for (pair, certificate) in tls.pairs.iter().zip(&loaded.certificates) {
             let file = Untrusted::new(pair.certificate.display());
             let hosts = certificate.hosts().join(", ");
             let hosts = Untrusted::new(&hosts);
-            let days = certificate.seconds_left() / DAY_SECONDS;
-            findings.push(match certificate.seconds_left() {
-                ..=0 => Finding::problem(
-                    CHECK,
-                    format!("the certificate in {file}, for {hosts}, has expired"),
-                    "renew it; the server loads it without a restart",
-                ),
-                1..WARNED_SECONDS => Finding::warning(
-                    CHECK,
-                    format!("the certificate in {file}, for {hosts}, expires in {days} days"),
-                    "renew it; the server loads it without a restart",
-                ),
-                _ => Finding::good(CHECK, format!("{file}, for {hosts}, is valid for {days} days")),
+            if let Some((fault, help)) = certificate.fault_as_server() {
+                findings.push(Finding::warning(CHECK, format!("{file}: {fault}"), help));
+            }
+            let left = certificate.seconds_left();
+            let message = format!("the certificate in {file}, for {hosts}, {}", validity(left));
+            let help = "renew it; the server loads it without a restart";
+            findings.push(match left {
+                ..=0 => Finding::problem(CHECK, message, help),
+                1..WARNED_SECONDS => Finding::warning(CHECK, message, help),
+                _ => Finding::good(CHECK, message),
             });
         }
     }
@@ -138,10 +136,14 @@ pub(super) fn admin(config: &Config) -> Finding {
         Some(AdminPlace::Address(address)) if address.ip().to_canonical().is_loopback() => {
             Finding::good(CHECK, format!("this machine alone reaches {address}"))
         }
+        Some(AdminPlace::Address(address)) if config.admin.tls.is_some() => Finding::good(
+            CHECK,
+            format!("other machines can reach the admin listener at {address}, with TLS"),
+        ),
         Some(AdminPlace::Address(address)) => Finding::warning(
             CHECK,
             format!("other machines can reach the admin listener at {address}, without encryption"),
-            "listen on 127.0.0.1, or on a private network: docs/control.md#the-admin-listener",
+            "add `admin.tls`, or listen on 127.0.0.1: docs/control.md#the-admin-listener",
         ),
     }
 }

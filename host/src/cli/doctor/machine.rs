@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use jackfield_config::{AdminPlace, Config, ListenerPlace};
 use jackfield_text::Untrusted;
@@ -130,11 +131,23 @@ pub(super) async fn ports(
     }
     let mut findings = Vec::new();
     for listener in config.all_listeners() {
-        if let ListenerPlace::Address(address) = listener.place {
-            findings.push(port(address, is_denied).await);
+        match listener.place {
+            ListenerPlace::Address(address) => findings.push(port(address, is_denied).await),
+            ListenerPlace::Socket { path, .. } => findings.extend(socket_folder(&path)),
         }
     }
     findings
+}
+
+/// The folder of a Unix socket, if it is missing.
+fn socket_folder(path: &Path) -> Option<Finding> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty() && !it.is_dir())?;
+    let (path, folder) = (Untrusted::new(path.display()), Untrusted::new(folder.display()));
+    Some(Finding::problem(
+        PORT,
+        format!("the socket {path} cannot be made: the folder {folder} does not exist"),
+        "make the folder, or name another path in `listeners[].socket`",
+    ))
 }
 
 /// The name of the check of a port.

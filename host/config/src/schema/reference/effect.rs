@@ -6,6 +6,9 @@ use crate::{Config, Settings};
 /// A key of minisign, for `plugins.verify`.
 const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
 
+/// A token of the HTTP API or of the admin listener.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// Settings beside which others can be given.
 const BASES: [(&str, &str); 8] = [
     ("auth.tickets.secret", ""),
@@ -91,6 +94,13 @@ fn pairs(setting: &str, kind: &str) -> Vec<(Option<Config>, Option<Config>)> {
         let read = |value: String| read("", &format!("listeners=[{{ {} }}]", element(&value)));
         return values(kind).into_iter().map(|it| (self::read("", ""), read(it))).collect();
     }
+    if let Some(field) = key.strip_prefix("admin.tls.") {
+        let base =
+            format!("admin: {{ listen: '[::1]:1', tokens: [{{ name: a, token: {TOKEN} }}] }}");
+        let tls = |value: &str| format!("admin.tls={{ {} }}", element_of_tls(field, value));
+        let values = values(kind).into_iter();
+        return values.map(|it| (read(&base, ""), read(&base, &tls(&it)))).collect();
+    }
     if let Some((list, field)) = key.split_once("[].") {
         let element = |value: &str| {
             let given = match field {
@@ -98,10 +108,10 @@ fn pairs(setting: &str, kind: &str) -> Vec<(Option<Config>, Option<Config>)> {
                 _ => format!(", {field}: {value}"),
             };
             let name = if field == "name" { value } else { "a" };
-            let token = if field == "token" { value } else { "0123456789abcdef0123456789abcdef" };
+            let token = if field == "token" { value } else { TOKEN };
             format!("{list}=[{{ name: {name}, token: {token}{given} }}]")
         };
-        let plain = format!("{list}=[{{ name: a, token: 0123456789abcdef0123456789abcdef }}]");
+        let plain = format!("{list}=[{{ name: a, token: {TOKEN} }}]");
         let values = values(kind).into_iter();
         return values.map(|it| (read(base, &plain), read(base, &element(&it)))).collect();
     }
