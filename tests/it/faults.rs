@@ -9,6 +9,7 @@ mod clock;
 mod databases;
 mod half_open;
 mod memory;
+mod names;
 pub(crate) mod open_files;
 mod reconnects;
 mod slow_bytes;

@@ -26,7 +26,7 @@ out:
 const VERSION: &str = "@@VERSION-000001";
 
 /// A site with the plugin.
-fn site() -> Site {
+pub(crate) fn site() -> Site {
     let site = Site::open();
     site.bundle("out", ROUTES, &[build::guest("outgoing")]);
     site
@@ -34,13 +34,18 @@ fn site() -> Site {
 
 /// Serves the site with these settings of the plugin, in the flow style of YAML, and with both
 /// grants that the plugin needs to load.
-fn serve(site: &Path, settings: &str) -> Server {
+pub(crate) fn serve(site: &Path, settings: &str) -> Server {
     serve_with(site, settings, "")
 }
 
 /// As [`serve`], with further settings of the server.
-fn serve_with(site: &Path, settings: &str, more: &str) -> Server {
-    let mut settings = settings.to_owned();
+fn serve_with(site: &Path, policy: &str, more: &str) -> Server {
+    Server::configured(site, &settings(policy, more))
+}
+
+/// The settings of a server with this policy of the plugin.
+pub(crate) fn settings(policy: &str, more: &str) -> String {
+    let mut settings = policy.to_owned();
     for (key, grant) in [("calls:", "['out/*']"), ("http:", "['https://unused.example']")] {
         if !settings.contains(key) {
             settings = format!("{settings}, {key} {{ allow: {grant} }}");
@@ -48,11 +53,11 @@ fn serve_with(site: &Path, settings: &str, more: &str) -> Server {
     }
     // Clients register procedures that no route has.
     let plugins = format!("plugins: {{ named: {{ outgoing: {{ {settings} }} }} }}");
-    Server::configured(site, &format!("unrouted: broadcast\n{plugins}\n{more}"))
+    format!("unrouted: broadcast\n{plugins}\n{more}")
 }
 
 /// A client that is subscribed to `out/a`.
-async fn member(server: &Server) -> Client {
+pub(crate) async fn member(server: &Server) -> Client {
     let mut client = join(server).await;
     client.subscribe("out/a", json!({})).await;
     client
@@ -63,12 +68,12 @@ async fn join(server: &Server) -> Client {
 }
 
 /// Publishes an order to the plugin.
-async fn order(client: &mut Client, order: Value) {
+pub(crate) async fn order(client: &mut Client, order: Value) {
     client.publish_acknowledged("out/a", json!({}), json!([order]), Value::Null).await.unwrap();
 }
 
 /// What the plugin publishes next, without its version.
-async fn report(client: &mut Client) -> Value {
+pub(crate) async fn report(client: &mut Client) -> Value {
     let event = client.event().await;
     assert_eq!(event.args[0][0], VERSION, "{event:?}");
     Value::Array(event.args[0].as_array().unwrap()[1..].to_vec())

@@ -1,10 +1,11 @@
 //! Settings that change while the server runs: what takes effect, what needs a restart, and files that
-//! are refused. `files` replaces the file by other things, `limits` changes limits of open sessions, `revoked` permissions and credentials,
+//! are refused. `files` replaces the file by other things, `limits` changes limits of open sessions, `policies` those of plugins, `revoked` permissions and credentials,
 //! `every` tries each setting.
 
 mod every;
 mod files;
 mod limits;
+mod policies;
 mod revoked;
 
 use std::path::Path;
