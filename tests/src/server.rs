@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags};
 use serde_json::Value;
 
 use crate::build;
@@ -27,10 +28,10 @@ pub struct Server {
 }
 
 /// The server's log so far.
-#[derive(Default)]
 struct Log {
     text: Mutex<String>,
     grown: Condvar,
+    stderr: OwnedFd,
 }
 
 /// Settings without rates, for measurements and for tests that send as fast as they can. They are a part
@@ -171,11 +172,11 @@ impl Server {
         command.env("XDG_STATE_HOME", state.path()).env_remove("STATE_DIRECTORY");
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("jackfield runs");
-        let log = Arc::new(Log::default());
-        let stderr = process.stderr.take().expect("stderr is piped");
+        let stderr = process.stderr.take().expect("stderr is piped").into();
+        let log = Arc::new(Log { text: Mutex::default(), grown: Condvar::new(), stderr });
         std::thread::spawn({
             let log = Arc::clone(&log);
-            move || log.follow(stderr)
+            move || log.follow()
         });
         let stdout = process.stdout.take();
         Self { addr, process, stdout, log, config: None, _state: state }
@@ -217,9 +218,9 @@ impl Server {
         self.process.id()
     }
 
-    /// Returns the log so far.
+    /// Returns the log so far: all that the server has written.
     pub fn log(&self) -> String {
-        self.log.text().clone()
+        self.log.complete().clone()
     }
 
     /// Waits until the log contains the text; returns the log.
@@ -326,13 +327,37 @@ impl Log {
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn follow(&self, mut stderr: impl Read) {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(count) = stderr.read(&mut buffer) {
-            if count == 0 {
-                break;
+    /// Returns the text once it has all that the process has written. On a busy machine, the thread that
+    /// follows it may be late.
+    fn complete(&self) -> MutexGuard<'_, String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text();
+            let waiting = rustix::io::ioctl_fionread(&self.stderr).expect("a pipe can be asked");
+            if waiting == 0 {
+                return text;
             }
-            self.text().push_str(&String::from_utf8_lossy(&buffer[..count]));
+            assert!(Instant::now() < until, "the log is never read to its end");
+            drop(text);
+            std::thread::yield_now();
+        }
+    }
+
+    /// Follows the log to its end. The lock is held from reading to appending, so that nothing is between
+    /// the pipe and the text.
+    fn follow(&self) {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let mut fds = [PollFd::new(&self.stderr, PollFlags::IN)];
+            if rustix::event::poll(&mut fds, None).is_err() {
+                continue;
+            }
+            let mut text = self.text();
+            match rustix::io::read(&self.stderr, &mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => text.push_str(&String::from_utf8_lossy(&buffer[..count])),
+            }
+            drop(text);
             self.grown.notify_all();
         }
     }

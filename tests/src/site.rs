@@ -68,13 +68,13 @@ impl Site {
         }
         // The routing file comes last, so that a running server never finds routes without their
         // handlers.
-        fs::write(folder.join("websocket_routing.yml"), routes).unwrap();
+        self.rename_over(&format!("{name}/websocket_routing.yml"), routes);
     }
 
-    /// Writes a file in place.
+    /// Writes a file at once, so that a server never reads a part of it.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
-        fs::write(self.file(name), contents).unwrap();
+        self.rename_over(name, contents);
     }
 
     /// Writes a file under a name that is not served, and renames it over the other.
