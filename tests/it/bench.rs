@@ -11,6 +11,7 @@ use jackfield_tests::site::Site;
 
 mod call;
 mod fake_server;
+mod tls;
 
 /// The route that `docs/bench.md` tells operators to add.
 const ROUTE: &str = "\

@@ -36,7 +36,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("jackfield-auth", &["jackfield-text", "jackfield-tls", "jackfield-yaml"]),
     // The load generator shares no protocol code with the server.
-    ("jackfield-bench", &["jackfield-text"]),
+    ("jackfield-bench", &["jackfield-text", "jackfield-tls"]),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-client", &["jackfield-text", "jackfield-tls", "jackfield-wamp"]),
     // It depends on neither admission nor dispatch, which belong to the host.

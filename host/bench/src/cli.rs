@@ -2,13 +2,14 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use jackfield_text::Terminal;
 
-use crate::plan::{Dialect, Plan, Serializer, Target, Work};
+use crate::plan::{Dialect, Plan, Serializer, Target, Tls, Work};
 
 /// Measure the throughput and latency of a running server.
 #[derive(Debug, Parser)]
@@ -90,9 +91,13 @@ enum Task {
 /// Options of all workloads.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// URL of the server, such as ws://127.0.0.1:8080/.
+    /// URL of the server, such as ws://127.0.0.1:8080/ or wss://shop.example.com/ws.
     #[arg(value_name = "URL", value_parser = Target::parse)]
     url: Target,
+    /// Certificates of the authorities that a wss:// server may have, in PEM, in place of those of the
+    /// system; or the variable JACKFIELD_CA.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Protocol of the clients. `nats` (over WebSocket, all workloads except call) and `raw`
     /// (connect and fan-out) are for comparisons: a `raw` message to URL/pub reaches every client
     /// of URL/sub.
@@ -177,11 +182,14 @@ pub fn run() -> ExitCode {
 fn measure(cli: Cli, out: &mut dyn Write) -> io::Result<ExitCode> {
     let (common, work) = cli.work.split();
     let (json, progress) = (common.json, common.progress);
-    let plan = common.plan(work);
-    if let Err(error) = plan.check() {
-        say(&format!("error: {error}\n\nFor more information, try '--help'."));
-        return Ok(ExitCode::from(USAGE));
-    }
+    let plan = common.plan(work).and_then(|plan| plan.check().map(|()| plan));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            say(&format!("error: {error}\n\nFor more information, try '--help'."));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
     let mut err = io::stderr();
     let terminal = err.is_terminal();
     let mut line = |line: &str| {
@@ -244,7 +252,9 @@ impl Task {
 }
 
 impl Common {
-    fn plan(self, work: Work) -> Plan {
+    /// # Errors
+    /// When the authorities cannot be read.
+    fn plan(self, work: Work) -> Result<Plan, String> {
         let serializer = match self.serializer {
             SerializerName::Json => Serializer::Json,
             SerializerName::Msgpack => Serializer::MessagePack,
@@ -256,7 +266,8 @@ impl Common {
             Protocol::Nats => Dialect::Nats,
             Protocol::Raw => Dialect::Raw,
         };
-        Plan {
+        Ok(Plan {
+            tls: Tls::of(&self.url, self.ca)?,
             target: self.url,
             dialect,
             realm: self.realm,
@@ -270,7 +281,7 @@ impl Common {
             threads: self.threads,
             pids: self.pid,
             work,
-        }
+        })
     }
 }
 
@@ -290,7 +301,7 @@ mod tests {
         let line = ["bench"].into_iter().chain(line.split(' '));
         let (common, work) =
             Cli::try_parse_from(line).map_err(|error| error.to_string())?.work.split();
-        let plan = common.plan(work);
+        let plan = common.plan(work)?;
         plan.check().map(|()| plan)
     }
 

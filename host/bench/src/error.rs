@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use jackfield_tls::HandshakeError;
+
 use crate::protocol::ProtocolError;
 
 /// A run ended without a result.
@@ -22,6 +24,14 @@ pub enum BenchError {
         address: SocketAddr,
         /// The system's error.
         error: std::io::Error,
+    },
+    /// The TLS handshake failed.
+    #[error("failed to open {url}: {error}{}", error.help().map(|it| format!("\n  = help: {it}")).unwrap_or_default())]
+    Tls {
+        /// The server's URL.
+        url: String,
+        /// The error.
+        error: HandshakeError,
     },
     /// The WebSocket handshake failed.
     #[error("the server at {url} did not open a WebSocket: {message}")]
@@ -155,6 +165,7 @@ impl BenchError {
             ),
             Self::Handshake { .. } | Self::Ended(_) | Self::Silent(..) => false,
             Self::Unresolved { .. }
+            | Self::Tls { .. }
             | Self::Session(_)
             | Self::Topic { .. }
             | Self::Procedure { .. }

@@ -11,7 +11,7 @@
 //! - `frame`, `handshake`: client side of WebSocket;
 //! - `protocol`: client side of WAMP v1, WAMP v2 and NATS;
 //! - `workers`: worker threads and their counters (`tally`);
-//! - `socket`, `session`: one connection, and the opening of its session;
+//! - `socket`, `tls_session`, `session`: one connection, its TLS, and the opening of its session;
 //! - `work`: the workloads;
 //! - `coordinator`: phases of a run, and CPU and memory of processes (`process`);
 //! - [`report`]: the result, drawn by `chart`;
@@ -32,9 +32,11 @@ mod session;
 mod socket;
 mod tally;
 mod timestamp;
+mod tls_session;
 mod work;
 mod workers;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -42,6 +44,7 @@ use coordinator::Coordinator;
 use error::BenchError;
 use plan::Plan;
 use report::BenchReport;
+use tokio::net::TcpStream;
 use workers::Workers;
 
 /// Runs a plan. `progress` gets a line about once a second. Ctrl-C ends the run early, with the
@@ -63,9 +66,9 @@ async fn coordinate(
     }
     let authority = &plan.target.authority;
     let unresolved = |error| BenchError::Unresolved { authority: authority.clone(), error };
-    let mut addresses = tokio::net::lookup_host(authority).await.map_err(unresolved)?;
+    let addresses = tokio::net::lookup_host(authority).await.map_err(unresolved)?;
     let nothing = || unresolved(std::io::Error::other("it has no address"));
-    let address = addresses.next().ok_or_else(nothing)?;
+    let address = first_that_listens(addresses.collect()).await.ok_or_else(nothing)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     tokio::spawn(async move {
@@ -75,4 +78,15 @@ async fn coordinate(
     });
     let workers = Workers::start(plan, address)?;
     work::run(&mut Coordinator::new(workers, progress, interrupted)).await
+}
+
+/// Returns the first address that accepts a connection, as `localhost` may have one that does not. If
+/// none does, it is the first one: its error is the reason.
+async fn first_that_listens(addresses: Vec<SocketAddr>) -> Option<SocketAddr> {
+    for address in &addresses {
+        if addresses.len() > 1 && TcpStream::connect(address).await.is_ok() {
+            return Some(*address);
+        }
+    }
+    addresses.first().copied()
 }

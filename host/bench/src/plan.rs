@@ -1,21 +1,26 @@
 //! Plan of a run: the parsed form of the command line. It opens no connection.
 //!
 //! - [`target`]: the server's URL;
+//! - [`tls`]: the trust in a `wss://` server;
 //! - [`check`]: validation of options.
 
 mod check;
 mod target;
+mod tls;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub use target::Target;
+pub use tls::Tls;
 
 /// A run's settings.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The server.
     pub target: Target,
+    /// TLS of a `wss://` server.
+    pub tls: Option<Tls>,
     /// The protocol.
     pub dialect: Dialect,
     /// The realm of WAMP v2 sessions.

@@ -4,14 +4,18 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use jackfield_tls::HandshakeError;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
 
 use crate::error::BenchError;
 use crate::handshake::UpgradeRequest;
+use crate::plan::Tls;
 use crate::protocol::{ClientProtocol, ServerMessage};
 use crate::tally::Tally;
+use crate::tls_session::TlsSession;
 use crate::workers::{RunContext, Worker};
 
 /// A WebSocket connection, owned by its task.
@@ -30,6 +34,7 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 pub(crate) struct SocketWriter {
     half: OwnedWriteHalf,
+    tls: Option<TlsSession>,
     /// Bytes that the socket has not accepted yet.
     pending: Mutex<Vec<u8>>,
 }
@@ -57,28 +62,28 @@ impl Socket {
     ) -> Result<Self, BenchError> {
         let mut stream = connect(shared).await?;
         let plan = &shared.plan;
-        let request = UpgradeRequest::new(&plan.target.authority, path, plan.dialect);
-        let refused = |message| BenchError::Handshake {
-            url: format!("{}{path}", plan.target.authority),
-            message,
+        let (stream, tls, early) = match &plan.tls {
+            None => {
+                let early = upgrade(&mut stream, shared, path).await?;
+                (stream, None, early)
+            }
+            Some(Tls { config, name }) => {
+                let connector = TlsConnector::from(Arc::clone(config));
+                let mut secure =
+                    connector.connect(name.clone(), stream).await.map_err(|error| {
+                        let url = plan.target.url.clone();
+                        match HandshakeError::among(&error) {
+                            Some(error) => BenchError::Tls { url, error },
+                            None => BenchError::Handshake { url, message: error.to_string() },
+                        }
+                    })?;
+                let early = upgrade(&mut secure, shared, path).await?;
+                let (stream, connection) = secure.into_inner();
+                (stream, Some(TlsSession::new(connection)), early)
+            }
         };
-        let failed = |error: std::io::Error| refused(format!("{error}; {LIMIT_HINT}"));
-        stream.write_all(&request.bytes).await.map_err(failed)?;
-        let mut head = Vec::with_capacity(512);
-        let length = loop {
-            if stream.read_buf(&mut head).await.map_err(failed)? == 0 {
-                return Err(refused(format!("it closed the connection; {LIMIT_HINT}")));
-            }
-            if let Some(length) = request.check_response(&head).map_err(refused)? {
-                break length;
-            }
-            if head.len() > MAX_HEAD_BYTES {
-                return Err(refused("the head of its response exceeds 64 KiB".to_owned()));
-            }
-        };
-        let early = head.split_off(length);
         let (read, half) = stream.into_split();
-        let writer = Arc::new(SocketWriter { half, pending: Mutex::default() });
+        let writer = Arc::new(SocketWriter { half, tls, pending: Mutex::default() });
         Ok(Self { read, writer, protocol, early, replies: Vec::new() })
     }
 
@@ -120,10 +125,8 @@ impl Socket {
         let mut local = worker.local();
         let crate::workers::WorkerLocal { buffer, tally } = &mut *local;
         let bytes = if self.early.is_empty() {
-            let mut filled = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut self.read).poll_read(context, &mut filled))
+            let length = ready!(self.writer.poll_read(context, &mut self.read, buffer))
                 .map_err(|error| BenchError::Ended(error.to_string()))?;
-            let length = filled.filled().len();
             if length == 0 {
                 let message = "it closed the connection without a reason";
                 return Poll::Ready(Err(BenchError::Ended(message.to_owned())));
@@ -159,6 +162,10 @@ impl SocketWriter {
 
     /// Writes as much as the socket accepts without blocking.
     pub(crate) fn flush(&self, pending: &mut Vec<u8>) -> Result<(), BenchError> {
+        if let Some(tls) = &self.tls {
+            let flushed = tls.flush(self.half.as_ref(), pending);
+            return flushed.map_err(|error| BenchError::Ended(error.to_string()));
+        }
         let mut written = 0;
         while let Some(rest) = pending.get(written..).filter(|rest| !rest.is_empty()) {
             match self.half.try_write(rest) {
@@ -169,6 +176,21 @@ impl SocketWriter {
         }
         pending.drain(..written);
         Ok(())
+    }
+
+    /// Reads bytes, or registers the task to be woken; none at the end.
+    fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        read: &mut OwnedReadHalf,
+        buffer: &mut [u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if let Some(tls) = &self.tls {
+            return tls.poll_read(context, self.half.as_ref(), buffer);
+        }
+        let mut filled = ReadBuf::new(buffer);
+        ready!(Pin::new(read).poll_read(context, &mut filled))?;
+        Poll::Ready(Ok(filled.filled().len()))
     }
 
     /// Returns true when pending bytes have all been written.
@@ -186,6 +208,34 @@ impl SocketWriter {
             }
         }
         Ok(false)
+    }
+}
+
+/// Opens a WebSocket. Returns the bytes behind the head of the response.
+async fn upgrade(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    shared: &RunContext,
+    path: &str,
+) -> Result<Vec<u8>, BenchError> {
+    let plan = &shared.plan;
+    let request = UpgradeRequest::new(&plan.target.authority, path, plan.dialect);
+    let refused = |message| BenchError::Handshake {
+        url: format!("{}{path}", plan.target.authority),
+        message,
+    };
+    let failed = |error: std::io::Error| refused(format!("{error}; {LIMIT_HINT}"));
+    stream.write_all(&request.bytes).await.map_err(failed)?;
+    let mut head = Vec::with_capacity(512);
+    loop {
+        if stream.read_buf(&mut head).await.map_err(failed)? == 0 {
+            return Err(refused(format!("it closed the connection; {LIMIT_HINT}")));
+        }
+        if let Some(length) = request.check_response(&head).map_err(refused)? {
+            return Ok(head.split_off(length));
+        }
+        if head.len() > MAX_HEAD_BYTES {
+            return Err(refused("the head of its response exceeds 64 KiB".to_owned()));
+        }
     }
 }
 

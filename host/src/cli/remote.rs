@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jackfield_client::{Authorities, Client, ClientError, HandshakeError, Target};
+use jackfield_client::{Authorities, Client, ClientError, Target};
 use jackfield_config::oro::{self, Dsn};
 use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::error_uri;
@@ -132,7 +132,7 @@ impl Remote {
                     Some(TLS_HELP.to_owned())
                 }
                 ClientError::Refused { uri, .. } if is_unauthenticated(uri) => Some(help),
-                ClientError::Tls { error, .. } => advice(error).map(str::to_owned),
+                ClientError::Tls { error, .. } => error.help().map(str::to_owned),
                 _ => None,
             };
             match help {
@@ -167,30 +167,6 @@ pub(super) fn read_authorities(source: &str, path: &Path) -> Result<Authorities,
         .map_err(|error| format!("{source}: cannot read {}: {error}", path.display()))?;
     let authorities = Authorities::from_pem(&pem);
     authorities.map_err(|error| format!("{source}: {} {error}", path.display()))
-}
-
-/// Returns the help line for a TLS handshake error.
-pub(super) fn advice(error: &HandshakeError) -> Option<&'static str> {
-    match error {
-        HandshakeError::UnknownAuthority => Some(
-            "if the server uses a private CA, pass the CA certificate with --ca FILE or \
-             JACKFIELD_CA",
-        ),
-        HandshakeError::AuthorityAsServer => Some(
-            "use a server certificate with CA:FALSE: openssl req -x509 … -addext \
-             basicConstraints=critical,CA:FALSE",
-        ),
-        HandshakeError::OtherName(_) => {
-            Some("use a host name or IP address that the certificate contains")
-        }
-        HandshakeError::Expired(_) => Some("renew the server certificate"),
-        HandshakeError::NotValidYet(_) => Some("check the clocks of the client and the server"),
-        HandshakeError::NoTls => Some("use ws:// for a server without TLS"),
-        HandshakeError::Certificate(_)
-        | HandshakeError::Incompatible
-        | HandshakeError::Refused(_)
-        | HandshakeError::Other(_) => None,
-    }
 }
 
 /// A credential, and the option or variable that it comes from.

@@ -60,6 +60,27 @@ impl HandshakeError {
         None
     }
 
+    /// The next step for the user of a command.
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownAuthority => Some(
+                "if the server uses a private CA, pass the CA certificate with --ca FILE or \
+             JACKFIELD_CA",
+            ),
+            Self::AuthorityAsServer => Some(
+                "use a server certificate with CA:FALSE: openssl req -x509 … -addext \
+             basicConstraints=critical,CA:FALSE",
+            ),
+            Self::OtherName(_) => {
+                Some("use a host name or IP address that the certificate contains")
+            }
+            Self::Expired(_) => Some("renew the server certificate"),
+            Self::NotValidYet(_) => Some("check the clocks of the client and the server"),
+            Self::NoTls => Some("use ws:// for a server without TLS"),
+            Self::Certificate(_) | Self::Incompatible | Self::Refused(_) | Self::Other(_) => None,
+        }
+    }
+
     fn of(error: &TlsError) -> Self {
         match error {
             TlsError::InvalidCertificate(error) => Self::of_certificate(error),

@@ -133,6 +133,7 @@ mod tests {
     fn plan(work: Work) -> Plan {
         Plan {
             target: Target::parse("ws://h").unwrap(),
+            tls: None,
             dialect: Dialect::Wamp2(Serializer::Json),
             realm: "realm1".to_owned(),
             topic: "t".to_owned(),

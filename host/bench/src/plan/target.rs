@@ -1,6 +1,6 @@
 //! URL of the measured server.
 
-/// A parsed `ws://` URL.
+/// A parsed `ws://` or `wss://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The URL as given.
@@ -18,13 +18,10 @@ impl Target {
     /// The error, and the expected form.
     pub fn parse(url: &str) -> Result<Self, String> {
         let lower = url.to_ascii_lowercase();
-        if lower.starts_with("wss://") {
-            return Err("TLS is not supported: measure the server behind its TLS proxy, \
-                        with a ws:// URL"
-                .to_owned());
-        }
-        let rest = if lower.starts_with("ws://") { url.get(5..) } else { None };
+        let scheme = ["ws://", "wss://"].into_iter().find(|scheme| lower.starts_with(scheme));
+        let rest = scheme.and_then(|scheme| url.get(scheme.len()..));
         let rest = rest.ok_or("expected a URL such as ws://127.0.0.1:8080/")?;
+        let default_port = if scheme == Some("wss://") { 443 } else { 80 };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let path = path.split('#').next().unwrap_or_default();
@@ -39,9 +36,20 @@ impl Target {
                 port.parse::<u16>().map_err(|_| format!("`{port}` is not a port"))?;
                 authority.to_owned()
             }
-            None => format!("{authority}:80"),
+            None => format!("{authority}:{default_port}"),
         };
         Ok(Self { url: url.to_owned(), authority, path })
+    }
+
+    /// Whether the server has TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss:"))
+    }
+
+    /// Returns the host without its port.
+    pub(crate) fn host(&self) -> &str {
+        let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// Returns the path with a segment appended.
@@ -67,10 +75,17 @@ mod tests {
             ("ws://example.org?x", "example.org:80", "/?x"),
             ("ws://[::1]/", "[::1]:80", "/"),
             ("ws://[::1]:8080/a", "[::1]:8080", "/a"),
+            ("wss://example.org", "example.org:443", "/"),
+            ("WSS://[::1]:8443/ws", "[::1]:8443", "/ws"),
         ];
         for (url, authority, path) in cases {
             assert_eq!(parse(url), (authority.to_owned(), path.to_owned()), "{url}");
         }
+        let host = |url: &str| Target::parse(url).unwrap().host().to_owned();
+        assert_eq!(
+            (host("wss://a.example:1"), host("wss://[::1]")),
+            ("a.example".into(), "::1".into())
+        );
         assert_eq!(Target::parse("ws://h").unwrap().below("pub"), "/pub");
         assert_eq!(Target::parse("ws://h/a/").unwrap().below("pub"), "/a/pub");
     }
@@ -78,7 +93,6 @@ mod tests {
     #[test]
     fn rejects_other_urls_with_an_example() {
         for (url, message) in [
-            ("wss://localhost", "TLS"),
             ("localhost:8080", "ws://127.0.0.1:8080/"),
             ("http://localhost", "ws://127.0.0.1:8080/"),
             ("ws://", "ws://127.0.0.1:8080/"),

@@ -19,7 +19,6 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::super::http_exchange::{HttpAnswer, exchange};
-use super::super::remote;
 use super::finding::Finding;
 
 /// The time to look a name up, and the time to connect with TLS.
@@ -146,7 +145,7 @@ impl PublicUrl {
             Ok(Err(error)) => {
                 let known = HandshakeError::among(&error);
                 let text = known.as_ref().map_or_else(|| error.to_string(), ToString::to_string);
-                let help = known.as_ref().and_then(remote::advice);
+                let help = known.as_ref().and_then(HandshakeError::help);
                 let help = help.unwrap_or("the log of the proxy has the reason");
                 return Err(problem(format!("{}: {text}", self.shown()), help));
             }
