@@ -1,9 +1,10 @@
 //! Several listeners: addresses and Unix sockets, each with rules of its own.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
@@ -117,6 +118,22 @@ async fn serves_on_a_unix_socket_alone() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert!(server.wait().unwrap().success());
     assert!(!socket.exists(), "the socket is removed at the end");
+}
+
+#[test]
+fn announces_each_listener_with_its_path() {
+    let (site, [first, second, third]) = (Site::open(), [free(), free(), free()]);
+    let listeners = format!("[{{ address: '{second}', path: /ws }}, {{ address: '{third}' }}]");
+    let config = format!("listen: '{first}'\naccess: {{ path: /sync }}\nlisteners: {listeners}\n");
+    site.write("jackfield.yml", config);
+    let mut server = serve(&site).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    for (address, path) in [(first, "/sync"), (second, "/ws"), (third, "/sync")] {
+        let line = lines.next().unwrap().unwrap();
+        assert_eq!(line, format!("listening on ws://{address}{path}"));
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
 }
 
 #[test]

@@ -205,7 +205,7 @@ impl Server {
         let address = line
             .trim()
             .strip_prefix("listening on ws://")
-            .and_then(|it| it.trim_end_matches('/').parse().ok());
+            .and_then(|it| it.split('/').next()?.parse().ok());
         let Some(addr) = address else {
             let _ended = self.process.wait();
             panic!("jackfield did not start: {line}{}", self.log.text());

@@ -66,7 +66,8 @@ pub(super) fn open(
     let mut listeners = Vec::new();
     for settings in settings {
         let socket = inherited.take(&settings, is_single);
-        listeners.push(OpenListener::open(settings, tls.next().flatten(), socket)?);
+        let path = settings.rules.path.as_ref().unwrap_or(&config.access.path).clone();
+        listeners.push(OpenListener::open(settings, &path, tls.next().flatten(), socket)?);
     }
     inherited.finish()?;
     Ok(listeners)
@@ -75,6 +76,7 @@ pub(super) fn open(
 impl OpenListener {
     fn open(
         settings: ListenerSettings,
+        url_path: &str,
         tls: Option<Arc<ListenerTls>>,
         inherited: Option<ListeningSocket>,
     ) -> Result<Self, ServeError> {
@@ -103,7 +105,7 @@ impl OpenListener {
                 Listening::Unix(socket, Some(file))
             }
         };
-        let url = socket.url(tls.is_some())?;
+        let url = socket.url(tls.is_some(), url_path)?;
         if is_inherited {
             info!(name: "manager.socket", %url, "listening on a socket of the service manager");
         }
@@ -154,10 +156,10 @@ impl OpenListener {
 }
 
 impl Listening {
-    fn url(&self, is_encrypted: bool) -> io::Result<String> {
+    fn url(&self, is_encrypted: bool, path: &str) -> io::Result<String> {
         let scheme = if is_encrypted { "wss" } else { "ws" };
         Ok(match self {
-            Self::Tcp(socket) => format!("{scheme}://{}/", socket.local_addr()?),
+            Self::Tcp(socket) => format!("{scheme}://{}{path}", socket.local_addr()?),
             Self::Unix(socket, _) => {
                 let address = socket.local_addr()?;
                 format!("unix:{}", address.as_pathname().unwrap_or(Path::new("")).display())
