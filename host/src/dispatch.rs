@@ -37,6 +37,7 @@ mod call;
 mod deferred;
 mod effects;
 mod excess;
+mod history;
 mod hooks;
 mod outgoing;
 mod plugin_call;
@@ -237,6 +238,7 @@ impl Dispatch {
         let Publish { topic, options, payload, .. } = publish;
         let generation = self.generations.current();
         let routed = Self::check_publish(&generation, from, topic)?;
+        let recording = history::recording(routed.as_ref());
         let mut publication = Publication {
             topic,
             id,
@@ -246,6 +248,7 @@ impl Dispatch {
             narrowed: None,
             patterns: pattern_audience(&generation, routed.as_ref()),
             overflow: overflow(routed.as_ref()),
+            recording: recording.as_ref(),
             payload,
         };
         let counts = routed.as_ref().map_or(generation.counts().unrouted(), |it| it.counts);

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jackfield_broker::{Realm, RealmLimits, Session};
-use jackfield_config::{Config, Limits};
+use jackfield_broker::{EventHistory, Realm, RealmLimits, Session};
+use jackfield_config::{Config, HistoryLimits, Limits};
 use jackfield_sandbox::RealmId;
 
 use crate::audience::Subscribers;
@@ -20,6 +20,7 @@ use crate::trace::Traces;
 pub(crate) struct Realms {
     by_name: HashMap<String, Arc<Dispatch>>,
     default: Arc<Dispatch>,
+    history: Arc<EventHistory>,
 }
 
 impl Realms {
@@ -31,28 +32,32 @@ impl Realms {
         audience: &Subscribers,
         traces: &Arc<Traces>,
     ) -> Option<Self> {
+        let HistoryLimits { memory_bytes, replay } = config.history;
+        let history = EventHistory::new(memory_bytes, replay);
         let realms: Vec<Arc<Realm>> =
-            config.realms.iter().map(|name| realm(name, config.limits)).collect();
+            config.realms.iter().map(|name| realm(name, config.limits, &history)).collect();
         audience.set(realms.clone());
         let dispatch = |(id, realm): (u64, Arc<Realm>)| {
             let (generations, traces) = (Arc::clone(generations), Arc::clone(traces));
             Arc::new(Dispatch::new(realm, RealmId(id), generations, traces))
         };
-        Self::new((0..).zip(realms).map(dispatch).collect())
+        Self::new((0..).zip(realms).map(dispatch).collect(), history)
     }
 
     /// Creates the realm of the server's own probe, alone. No client finds it among the others.
     pub(crate) fn of_probe(limits: Limits, generations: &Arc<CurrentGeneration>) -> Self {
-        let realm = realm(PROBE_REALM, limits);
+        let history = Arc::default();
+        let realm = realm(PROBE_REALM, limits, &history);
         let dispatch = Arc::new(Dispatch::of_probe(realm, Arc::clone(generations)));
         let by_name = HashMap::from([(PROBE_REALM.to_owned(), Arc::clone(&dispatch))]);
-        Self { by_name, default: dispatch }
+        Self { by_name, default: dispatch, history }
     }
 
-    fn new(dispatches: Vec<Arc<Dispatch>>) -> Option<Self> {
+    fn new(dispatches: Vec<Arc<Dispatch>>, history: Arc<EventHistory>) -> Option<Self> {
         let default = Arc::clone(dispatches.first()?);
         let by_name = |it: Arc<Dispatch>| (it.realm().name().to_owned(), it);
-        Some(Self { by_name: dispatches.into_iter().map(by_name).collect(), default })
+        let by_name = dispatches.into_iter().map(by_name).collect();
+        Some(Self { by_name, default, history })
     }
 
     /// Returns the realm with this name.
@@ -81,7 +86,8 @@ impl Realms {
     }
 
     /// Follows changed limits. Subscriptions and registrations beyond them stay.
-    pub(crate) fn follow(&self, limits: &Limits) {
+    pub(crate) fn follow(&self, limits: &Limits, history: HistoryLimits) {
+        self.history.set_limits(history.memory_bytes, history.replay);
         for dispatch in self.iter() {
             let (own, max_bytes) = (realm_limits(limits), limits.event_bytes);
             dispatch.realm().set_limits(own, max_bytes);
@@ -97,8 +103,9 @@ impl Realms {
     }
 }
 
-fn realm(name: &str, limits: Limits) -> Arc<Realm> {
-    Arc::new(Realm::new(name.to_owned(), framing(limits.event_bytes), realm_limits(&limits)))
+fn realm(name: &str, limits: Limits, history: &Arc<EventHistory>) -> Arc<Realm> {
+    let framing = framing(limits.event_bytes);
+    Arc::new(Realm::new(name.to_owned(), framing, realm_limits(&limits), history))
 }
 
 fn realm_limits(limits: &Limits) -> RealmLimits {

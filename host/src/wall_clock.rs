@@ -1,11 +1,16 @@
 //! Wall clock: the time of the system, never before 1970. A clock that is not set yet must not make
 //! saved times unreadable, nor a date of HTTP impossible.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The present time, or 1970 if the clock says an earlier one.
 pub(crate) fn now() -> SystemTime {
     not_before_1970(SystemTime::now())
+}
+
+/// The time since 1970.
+pub(crate) fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Whether the clock is at 1970 or later. Before, hyper cannot write the header `Date`.
@@ -19,8 +24,6 @@ fn not_before_1970(time: SystemTime) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

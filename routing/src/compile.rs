@@ -50,6 +50,7 @@ impl Compiler {
             timer,
             lanes,
             slow_subscriber,
+            history,
             places,
             warnings: own,
         } = draft;
@@ -131,6 +132,7 @@ impl Compiler {
             timer,
             lanes,
             slow_subscriber,
+            history,
             origin,
             pattern,
             matcher,

@@ -18,12 +18,13 @@ use serde_json::{Map, Value};
 
 use crate::allow::Allow;
 use crate::channel::{DefaultValue, Written};
+use crate::history::History;
 use crate::route::{Handler, Places};
 use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::Timer;
 
 /// Keys of a route: the predecessors', then our own.
-const ROUTE_KEYS: [&str; 11] = [
+const ROUTE_KEYS: [&str; 12] = [
     "channel",
     "pattern",
     "handler",
@@ -35,6 +36,7 @@ const ROUTE_KEYS: [&str; 11] = [
     "timer",
     "lanes",
     "slow_subscriber",
+    "history",
 ];
 /// Keys of an import.
 const IMPORT_KEYS: [&str; 6] =
@@ -55,6 +57,7 @@ pub(crate) struct Draft {
     pub(crate) timer: Option<Timer>,
     pub(crate) lanes: NonZeroU16,
     pub(crate) slow_subscriber: Option<SlowSubscriber>,
+    pub(crate) history: Option<History>,
     pub(crate) places: Places,
     /// Warnings, discarded if a later file replaces the route.
     pub(crate) warnings: Vec<Diagnosis>,
@@ -222,6 +225,7 @@ impl Reader<'_> {
         let period = timer.and_then(|(_, value)| self.timer(value));
         let slow = get(entries, "slow_subscriber");
         let slow_subscriber = slow.and_then(|(_, value)| self.slow_subscriber(value));
+        let history = get(entries, "history").and_then(|(_, value)| self.history(value));
         let lane_count = lanes.map_or(NonZeroU16::MIN, |(_, value)| self.lanes(value));
         let channel = channel.and_then(|(_, node)| Some((self.channel(node)?, node)));
         let callback = callback.and_then(|(_, node)| self.handler(node));
@@ -247,6 +251,7 @@ impl Reader<'_> {
             timer: period,
             lanes: lane_count,
             slow_subscriber,
+            history,
             places,
             warnings: Vec::new(),
         })
@@ -254,7 +259,7 @@ impl Reader<'_> {
 
     fn import(&mut self, entries: &[(Node, Node)]) -> Option<Import> {
         let help = "choose between an import and a route definition";
-        for key in ["channel", "pattern", "allow", "timer", "lanes", "slow_subscriber"] {
+        for key in ["channel", "pattern", "allow", "timer", "lanes", "slow_subscriber", "history"] {
             if let Some((key, _)) = set(entries, key) {
                 let message =
                     format!("{} has both `resource` and `{}`", self.subject, key.spelling());

@@ -25,6 +25,7 @@
 //! | module | content |
 //! |---|---|
 //! | `entry` | one entry of a file, before it is compiled: a draft of a route, or an import |
+//! | `history` | the recent events that are kept of each topic |
 //! | `slow_subscriber` | the policy for subscribers that do not keep up |
 //! | `timer` | the interval and start of a handler's timer hook |
 //! | `load` | files in order, imports, replacement of routes of the same name |
@@ -45,6 +46,7 @@ mod compile;
 mod entry;
 mod explain;
 mod generate;
+mod history;
 mod index;
 mod lints;
 mod load;
@@ -61,6 +63,7 @@ mod timer;
 pub use allow::{Action, Allow};
 pub use explain::Outcome;
 pub use generate::GenerateError;
+pub use history::History;
 pub use jackfield_yaml::{Diagnosis, Snippet};
 pub use load::{Files, NoFiles, SourceFile, load};
 pub use restriction::{Restriction, RestrictionOrigin, restrictions};

@@ -9,6 +9,7 @@ use jackfield_yaml::{Diagnosis, Place};
 
 use crate::allow::Allow;
 use crate::channel::Channel;
+use crate::history::History;
 use crate::matcher::Matcher;
 use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::Timer;
@@ -39,6 +40,8 @@ pub struct Route {
     pub lanes: NonZeroU16,
     /// The policy for subscribers that do not keep up; `None` is the one of the settings.
     pub slow_subscriber: Option<SlowSubscriber>,
+    /// The recent events that are kept of each topic, if any.
+    pub history: Option<History>,
     /// The route's place in its file.
     pub origin: Origin,
     pub(crate) pattern: Channel,
@@ -58,7 +61,7 @@ impl PartialEq for Route {
             && *options == other.options
             && *allow == other.allow
             && (self.timer, self.lanes) == (other.timer, other.lanes)
-            && self.slow_subscriber == other.slow_subscriber
+            && (self.slow_subscriber, self.history) == (other.slow_subscriber, other.history)
     }
 }
 

@@ -30,6 +30,7 @@ mod durable_store;
 mod faults;
 mod handshake;
 mod haproxy;
+mod history;
 mod http;
 mod interop;
 mod invariants;

@@ -65,6 +65,7 @@ fn publish(criterion: &mut Criterion) {
                 SessionId::new(id).unwrap(),
                 TOPIC,
                 MatchPolicy::Exact,
+                None,
                 &mut PendingFlushes::default(),
                 |_| None,
             );
@@ -93,7 +94,7 @@ fn subscribe(criterion: &mut Criterion) {
             let topic = format!("acme.chat.{id}");
             let mut batch = PendingFlushes::default();
             let id = SessionId::new(id).unwrap();
-            realm.subscribe(id, &topic, policy, &mut batch, |_| None).unwrap();
+            realm.subscribe(id, &topic, policy, None, &mut batch, |_| None).unwrap();
         }
         let id = SessionId::new(500).unwrap();
         group.bench_function(format!("{policy:?}"), |bencher| {
@@ -101,7 +102,7 @@ fn subscribe(criterion: &mut Criterion) {
             let frame = || Some(Bytes::from_static(b"acknowledged"));
             bencher.iter(|| {
                 let topic = black_box("acme.room.lobby");
-                let subscribed = realm.subscribe(id, topic, policy, &mut batch, |_| frame());
+                let subscribed = realm.subscribe(id, topic, policy, None, &mut batch, |_| frame());
                 let subscription = subscribed.unwrap().id;
                 batch.flush();
                 let topic = realm.unsubscribe(id, subscription, &mut batch, frame()).unwrap();
@@ -115,7 +116,8 @@ fn subscribe(criterion: &mut Criterion) {
 /// Returns a realm whose transport writes a header before each message, as WebSocket does.
 fn realm() -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message).slice(6..);
-    Realm::new("realm1".to_owned(), Framing { headroom: 10, max_bytes: 1 << 20, finish }, LIMITS)
+    let framing = Framing { headroom: 10, max_bytes: 1 << 20, finish };
+    Realm::new("realm1".to_owned(), framing, LIMITS, &Arc::default())
 }
 
 fn join(realm: &Realm, id: u64) {
@@ -139,6 +141,7 @@ fn publication(payload: &Payload) -> Publication<'_> {
         narrowed: None,
         patterns: PatternAudience::Everybody,
         overflow: None,
+        recording: None,
         payload,
     }
 }

@@ -14,13 +14,15 @@
 //! - [`quota`]: totals of a realm, and the share of each client;
 //! - `uri_table`: values by URI, prefix and wildcard;
 //! - [`subscriptions`]: subscriptions of a realm;
+//! - [`history`]: the recent events of topics;
 //! - [`publication`]: an event and its audience, encoded at most once per dialect;
 //! - [`realm`]: sessions and subscriptions under one lock;
 //! - `registrations`: registrations of a realm;
 //! - [`dealer`]: registrations and pending calls under one lock.
 //!
-//! **Locks.** A realm, a dealer and each outbox have one lock each. The order is realm or dealer,
-//! then outbox. No other lock is taken under any of them. None is held over an await, a wasm call
+//! **Locks.** A realm, a dealer, the history of all topics, that of each topic, and each outbox have
+//! one lock each. The order is realm or dealer, then history, then that of a topic, then outbox. No
+//! other lock is taken under any of them. None is held over an await, a wasm call
 //! or a callback of the host.
 
 #![forbid(unsafe_code)]
@@ -28,6 +30,7 @@
 mod client_key;
 mod close_reason;
 pub mod dealer;
+pub mod history;
 pub mod identity;
 pub mod outbox;
 pub mod publication;
@@ -43,6 +46,7 @@ mod uri_table;
 pub use client_key::ClientKey;
 pub use close_reason::{CloseCause, CloseReason};
 pub use dealer::{CallError, CallsView, Dealer, Encode, UnregisterError};
+pub use history::{EventHistory, HistoryRule, Recording, ReplayLimits, ReplayRequest};
 pub use identity::Identity;
 pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};
 pub use publication::{

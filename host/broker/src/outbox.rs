@@ -17,6 +17,7 @@ use crate::close_reason::{CloseCause, CloseReason};
 use crate::total::Total;
 
 mod latest;
+mod replay;
 mod shared_bounds;
 mod sink;
 mod traffic;

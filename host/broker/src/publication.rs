@@ -10,6 +10,7 @@ use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::{Payload, Untranslatable};
 
+use crate::history::{Recording, SentFrames};
 use crate::outbox::Overflow;
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::Subscription;
@@ -44,6 +45,8 @@ pub struct Publication<'a> {
     pub patterns: PatternAudience<'a>,
     /// The policy for subscribers that do not keep up; `None` is that of their outboxes.
     pub overflow: Option<Overflow>,
+    /// The rule of the topic's history, if it has one.
+    pub recording: Option<&'a Recording>,
     /// The arguments of the event.
     pub payload: &'a Payload,
 }
@@ -132,7 +135,8 @@ impl Publication<'_> {
     }
 }
 
-fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
+/// Returns whether the lists of receivers admit a session.
+pub(crate) fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
     let ReceiverFilter {
         exclude,
         exclude_authid,
@@ -161,6 +165,7 @@ pub(crate) struct Frames<'a> {
 impl<'a> Frames<'a> {
     pub(crate) fn new(
         publication: &Publication<'a>,
+        offset: u64,
         subscription: &Subscription,
         framing: Framing,
     ) -> Self {
@@ -175,6 +180,8 @@ impl<'a> Frames<'a> {
                 authrole: Some(session.identity.authrole()),
             }),
             replaced: 0,
+            offset,
+            stream: None,
             payload: publication.payload,
         };
         let overflow = publication.overflow;
@@ -205,6 +212,11 @@ impl<'a> Frames<'a> {
         }
     }
 
+    /// Returns the frames that were sent, for the history of the topic.
+    pub(crate) fn into_sent(self) -> SentFrames {
+        SentFrames { subscription: self.event.subscription, frames: self.ready }
+    }
+
     /// Queues the event for a subscriber, to be flushed with the batch. Returns whether it was accepted.
     /// Only an event of an exact subscription replaces older ones: a pattern has many topics.
     pub(crate) fn deliver(&mut self, session: &Arc<Session>, batch: &mut PendingFlushes) -> bool {
@@ -228,7 +240,8 @@ impl<'a> Frames<'a> {
     }
 }
 
-fn frame(event: &Event<'_>, framing: Framing, dialect: Dialect) -> Bytes {
+/// Returns the frame of an event.
+pub(crate) fn frame(event: &Event<'_>, framing: Framing, dialect: Dialect) -> Bytes {
     let room = event.topic.len() + event.payload.len() + EVENT_HEAD_BYTES;
     let mut message = Vec::with_capacity(framing.headroom + room);
     message.resize(framing.headroom, 0);

@@ -4,6 +4,7 @@
 //! first event of a subscription and no event is queued after UNSUBSCRIBED, without bookkeeping per
 //! delivery.
 
+mod history;
 mod inspect;
 mod limits;
 mod revoke;
@@ -17,6 +18,7 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
+use crate::history::{EventHistory, RealmHistory, Recipient, ReplayRequest, SentFrames};
 use crate::publication::{
     DeliveryError, DeliveryReport, Frames, Framing, PatternAudience, Publication,
 };
@@ -32,8 +34,9 @@ pub use limits::RealmLimits;
 pub struct Realm {
     name: String,
     /// Reads are deliveries and lookups; writes are joins, leaves and changes of subscriptions.
-    /// Only outbox locks are taken under it.
+    /// Only locks of histories and outboxes are taken under it.
     state: RwLock<State>,
+    history: RealmHistory,
 }
 
 struct State {
@@ -89,8 +92,13 @@ pub struct Revoked {
 }
 
 impl Realm {
-    /// Creates an empty realm.
-    pub fn new(name: String, framing: Framing, limits: RealmLimits) -> Self {
+    /// Creates an empty realm. Its topics may have a place in `history`, which all realms share.
+    pub fn new(
+        name: String,
+        framing: Framing,
+        limits: RealmLimits,
+        history: &Arc<EventHistory>,
+    ) -> Self {
         let state = State {
             framing,
             limits,
@@ -99,7 +107,7 @@ impl Realm {
             subscribed: Usage::default(),
             dialects: [0; Dialect::COUNT],
         };
-        Self { name, state: RwLock::new(state) }
+        Self { name, state: RwLock::new(state), history: history.realm() }
     }
 
     /// Returns the realm's name, a URI.
@@ -168,50 +176,38 @@ impl Realm {
     }
 
     /// Subscribes a member. The frame of `acknowledge` is queued before any event of the
-    /// subscription.
+    /// subscription, and what the member gets from the history before every later event.
     pub fn subscribe(
         &self,
         session: SessionId,
         uri: &str,
         policy: MatchPolicy,
+        request: Option<&ReplayRequest<'_>>,
         batch: &mut PendingFlushes,
         acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
     ) -> Result<Subscribed, SubscribeError> {
         let mut state = self.write();
         let known = state.check_subscribe(session, uri, policy)?;
-        let quotas = state.limits.topics();
+        let kept_id = self.kept_id(uri, request);
+        let (quotas, framing) = (state.limits.topics(), state.framing);
         let State { members, subscriptions, subscribed: all, .. } = &mut *state;
         let member = members.get_mut(&session).ok_or(SubscribeError::Gone)?;
-        let subscribed = subscriptions.add(&member.session, uri, policy, quotas)?;
+        let subscribed = subscriptions.add(&member.session, uri, policy, quotas, kept_id)?;
         if !known {
             all.add(member.session.client);
         }
         member.patterns += usize::from(!known && policy != MatchPolicy::Exact);
         member.subscribed.insert(subscribed.id);
+        let session = Arc::clone(&member.session);
         if let Some(frame) = acknowledge(subscribed.id) {
-            member.session.reply(frame, batch);
-        }
-        Ok(subscribed)
-    }
-
-    /// Acknowledges an existing exact subscription again, without another authorization. Returns
-    /// whether the session has one.
-    pub fn acknowledge(
-        &self,
-        session: SessionId,
-        topic: &str,
-        batch: &mut PendingFlushes,
-        acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
-    ) -> bool {
-        let state = self.read();
-        let subscription = state.subscriptions.exact(topic);
-        let known = subscription.and_then(|it| Some((it.id, it.get(session)?)));
-        if let Some((id, session)) = known
-            && let Some(frame) = acknowledge(id)
-        {
             session.reply(frame, batch);
         }
-        known.is_some()
+        if let Some(request) = request {
+            let Subscribed { id: subscription, new: is_new } = subscribed;
+            let recipient = Recipient { session: &session, subscription, is_new, framing };
+            self.replay(&state, uri, &recipient, request, batch);
+        }
+        Ok(subscribed)
     }
 
     /// Ends a subscription by its id. The acknowledgement is queued after its last event. Returns
@@ -240,7 +236,8 @@ impl Realm {
     }
 
     /// Fan-out: queues the event to every receiver, encoding it at most once per dialect and
-    /// subscription. Receivers to flush are noted in the batch.
+    /// subscription. Receivers to flush are noted in the batch. The lock of the topic's history, if it
+    /// has one, is held meanwhile: offsets and outboxes have one order.
     ///
     /// # Errors
     /// [`DeliveryError`] of any receiver; nothing is queued then.
@@ -250,31 +247,18 @@ impl Realm {
         batch: &mut PendingFlushes,
     ) -> Result<DeliveryReport, DeliveryError> {
         let state = self.read();
-        let subscriptions = &state.subscriptions;
-        let exact = subscriptions.exact(publication.topic);
-        let patterns: Vec<_> = if publication.patterns == PatternAudience::Nobody {
-            Vec::new()
-        } else {
-            let (patterns, steps) = subscriptions.patterns(publication.topic);
-            batch.add_matching(steps);
-            patterns.collect()
+        let Some(recording) = publication.recording else {
+            return state.deliver(publication, 0, &mut None, batch);
         };
-        let audiences = || exact.into_iter().chain(patterns.iter().copied());
-        let mut report = DeliveryReport::default();
-        let Some(first) = audiences().next() else { return Ok(report) };
-        let mut frames = Frames::new(publication, first, state.framing);
-        if frames.may_be_refused() {
-            check(publication, first, &mut frames)?;
-            // The EVENT of a pattern has its topic, too, and may be too long where another is not.
-            audiences().skip(1).try_for_each(|further| {
-                check(publication, further, &mut Frames::new(publication, further, state.framing))
-            })?;
-        }
-        fan_out(publication, first, frames, batch, &mut report);
-        for further in audiences().skip(1) {
-            let frames = Frames::new(publication, further, state.framing);
-            fan_out(publication, further, frames, batch, &mut report);
-        }
+        let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
+        let Publication { topic, id, .. } = *publication;
+        let history = self.history.get_or_create(topic, id, recording.now, is_subscribed);
+        let mut recent = history.lock();
+        let mut sent = None;
+        let report = state.deliver(publication, recent.next_offset(), &mut sent, batch)?;
+        recent.append(publication, recording, sent);
+        drop((recent, state));
+        self.history.relieve();
         Ok(report)
     }
 
@@ -293,7 +277,7 @@ impl Realm {
             return Ok(false);
         };
         let Some(session) = subscription.get(to) else { return Ok(false) };
-        let mut frames = Frames::new(publication, subscription, state.framing);
+        let mut frames = Frames::new(publication, 0, subscription, state.framing);
         frames.check(session.dialect)?;
         Ok(frames.deliver(session, batch))
     }
@@ -325,31 +309,6 @@ impl Realm {
         self.read().members.get(&id).map(|member| Arc::clone(&member.session))
     }
 
-    /// Returns the number of members.
-    pub fn session_count(&self) -> usize {
-        self.read().members.len()
-    }
-
-    /// Returns the number of members of each dialect, by its index.
-    pub fn session_counts(&self) -> [usize; Dialect::COUNT] {
-        self.read().dialects
-    }
-
-    /// Returns the number of topics and patterns with subscribers.
-    pub fn topic_count(&self) -> usize {
-        self.read().subscriptions.count()
-    }
-
-    /// The number of subscriptions of all members.
-    pub fn subscription_count(&self) -> usize {
-        self.read().subscribed.used()
-    }
-
-    /// Returns all members.
-    pub fn sessions(&self) -> Vec<Arc<Session>> {
-        self.read().members.values().map(|member| Arc::clone(&member.session)).collect()
-    }
-
     fn read(&self) -> RwLockReadGuard<'_, State> {
         // A panic under the lock is a bug for tests to find. The tables stay consistent, and it is
         // better to continue than to refuse every request.
@@ -365,7 +324,7 @@ impl Realm {
 fn fan_out(
     publication: &Publication<'_>,
     subscription: &Subscription,
-    mut frames: Frames<'_>,
+    frames: &mut Frames<'_>,
     batch: &mut PendingFlushes,
     report: &mut DeliveryReport,
 ) {
@@ -391,6 +350,50 @@ fn check(
 }
 
 impl State {
+    /// Queues an event to its receivers, with its offset in the history of the topic. `sent` gets the
+    /// frames of the exact subscription, if they are to be kept.
+    fn deliver(
+        &self,
+        publication: &Publication<'_>,
+        offset: u64,
+        sent: &mut Option<SentFrames>,
+        batch: &mut PendingFlushes,
+    ) -> Result<DeliveryReport, DeliveryError> {
+        let subscriptions = &self.subscriptions;
+        let exact = subscriptions.exact(publication.topic);
+        let patterns: Vec<_> = if publication.patterns == PatternAudience::Nobody {
+            Vec::new()
+        } else {
+            let (patterns, steps) = subscriptions.patterns(publication.topic);
+            batch.add_matching(steps);
+            patterns.collect()
+        };
+        let audiences = || exact.into_iter().chain(patterns.iter().copied());
+        let mut report = DeliveryReport::default();
+        let Some(first) = audiences().next() else { return Ok(report) };
+        let mut frames = Frames::new(publication, offset, first, self.framing);
+        if frames.may_be_refused() {
+            check(publication, first, &mut frames)?;
+            // The EVENT of a pattern has its topic, too, and may be too long where another is not.
+            audiences().skip(1).try_for_each(|further| {
+                check(
+                    publication,
+                    further,
+                    &mut Frames::new(publication, offset, further, self.framing),
+                )
+            })?;
+        }
+        fan_out(publication, first, &mut frames, batch, &mut report);
+        if publication.recording.is_some() && !first.pattern {
+            *sent = Some(frames.into_sent());
+        }
+        for further in audiences().skip(1) {
+            let mut frames = Frames::new(publication, offset, further, self.framing);
+            fan_out(publication, further, &mut frames, batch, &mut report);
+        }
+        Ok(report)
+    }
+
     /// Checks whether a member may subscribe. Returns whether it is a subscriber already.
     fn check_subscribe(
         &self,

@@ -76,7 +76,7 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// Adds a subscriber. Idempotent.
+    /// Adds a subscriber. Idempotent. A new subscription has the id that it had before, if that is given.
     ///
     /// # Errors
     /// [`QuotaError`], of different topics and wildcards alone; nothing is changed then.
@@ -86,6 +86,7 @@ impl Subscriptions {
         uri: &str,
         policy: MatchPolicy,
         quotas: TopicQuotas,
+        kept_id: Option<SubscriptionId>,
     ) -> Result<Subscribed, QuotaError> {
         if let Some(subscription) = self.table.get_mut(uri, policy) {
             let new = subscription.subscribers.insert(session.id, Arc::clone(session)).is_none();
@@ -96,7 +97,8 @@ impl Subscriptions {
         if policy == MatchPolicy::Wildcard {
             self.wildcards.add(session.client);
         }
-        let id = self.next_id();
+        let id = kept_id.filter(|id| !self.by_id.contains_key(id));
+        let id = id.unwrap_or_else(|| self.next_id());
         let key = Key { policy, uri: uri.into() };
         self.by_id.insert(id, key.clone());
         self.table.insert(key, Subscription::new(id, policy, session));
@@ -246,7 +248,7 @@ mod tests {
         let mut table = Subscriptions::default();
         let (one, two) = (session(1), session(2));
         let wildcard = MatchPolicy::Wildcard;
-        let mut add = |session, uri: &str, policy| table.add(session, uri, policy, WILDCARDS);
+        let mut add = |session, uri: &str, policy| table.add(session, uri, policy, WILDCARDS, None);
         for uri in [".a", ".b", ".c", ".d"] {
             add(&one, uri, wildcard).unwrap();
         }
@@ -256,9 +258,9 @@ mod tests {
         // The place is free when no session holds the wildcard any more.
         let key = Key { policy: wildcard, uri: ".a".into() };
         assert!(table.remove(one.id, &key));
-        assert!(table.add(&one, ".e", wildcard, WILDCARDS).is_err());
+        assert!(table.add(&one, ".e", wildcard, WILDCARDS, None).is_err());
         assert!(table.remove(two.id, &key));
-        table.add(&one, ".e", wildcard, WILDCARDS).unwrap();
+        table.add(&one, ".e", wildcard, WILDCARDS, None).unwrap();
         for uri in [".b", ".c", ".d", ".e"] {
             assert!(table.remove(one.id, &Key { policy: wildcard, uri: uri.into() }));
         }
@@ -273,18 +275,18 @@ mod tests {
         let topics = Quota { what: "topics", setting: None, total: 4, client_percent: 50 };
         let quotas = TopicQuotas { topics, ..WILDCARDS };
         let exact = MatchPolicy::Exact;
-        table.add(&first, "a", exact, quotas).unwrap();
-        table.add(&first, "b", MatchPolicy::Prefix, quotas).unwrap();
-        assert!(table.add(&first, "c", exact, quotas).unwrap_err().is_of_client());
+        table.add(&first, "a", exact, quotas, None).unwrap();
+        table.add(&first, "b", MatchPolicy::Prefix, quotas, None).unwrap();
+        assert!(table.add(&first, "c", exact, quotas, None).unwrap_err().is_of_client());
         // A topic that exists takes no further place.
-        table.add(&other, "a", exact, quotas).unwrap();
-        table.add(&other, "c", exact, quotas).unwrap();
-        table.add(&first, "c", exact, quotas).unwrap();
+        table.add(&other, "a", exact, quotas, None).unwrap();
+        table.add(&other, "c", exact, quotas, None).unwrap();
+        table.add(&first, "c", exact, quotas, None).unwrap();
         let key = |policy, uri: &str| Key { policy, uri: uri.into() };
         table.remove(first.id, &key(exact, "a"));
-        assert!(table.add(&first, "d", exact, quotas).is_err());
+        assert!(table.add(&first, "d", exact, quotas, None).is_err());
         table.remove(other.id, &key(exact, "a"));
-        table.add(&first, "d", exact, quotas).unwrap();
+        table.add(&first, "d", exact, quotas, None).unwrap();
         for (session, policy, uri) in [
             (&first, MatchPolicy::Prefix, "b"),
             (&first, exact, "c"),
@@ -304,15 +306,15 @@ mod tests {
         let other = session_from(2, Ipv4Addr::new(192, 0, 2, 1));
         let uris = [".a", ".b", ".c", ".d"];
         for uri in uris {
-            table.add(&first, uri, wildcard, WILDCARDS).unwrap();
-            table.add(&other, uri, wildcard, WILDCARDS).unwrap();
+            table.add(&first, uri, wildcard, WILDCARDS, None).unwrap();
+            table.add(&other, uri, wildcard, WILDCARDS, None).unwrap();
         }
-        assert!(table.add(&first, ".e", wildcard, WILDCARDS).is_err());
+        assert!(table.add(&first, ".e", wildcard, WILDCARDS, None).is_err());
         for uri in uris {
             table.remove(first.id, &Key { policy: wildcard, uri: uri.into() });
         }
-        assert!(table.add(&other, ".e", wildcard, WILDCARDS).unwrap_err().is_of_client());
-        table.add(&first, ".e", wildcard, WILDCARDS).unwrap();
+        assert!(table.add(&other, ".e", wildcard, WILDCARDS, None).unwrap_err().is_of_client());
+        table.add(&first, ".e", wildcard, WILDCARDS, None).unwrap();
         for (session, uri) in uris.map(|uri| (&other, uri)).into_iter().chain([(&first, ".e")]) {
             assert!(table.remove(session.id, &Key { policy: wildcard, uri: uri.into() }));
         }
@@ -323,17 +325,20 @@ mod tests {
     fn the_last_subscriber_removes_a_shared_subscription() {
         let mut table = Subscriptions::default();
         let (one, two) = (session(1), session(2));
-        let first = table.add(&one, "a", MatchPolicy::Exact, WILDCARDS).unwrap();
+        let first = table.add(&one, "a", MatchPolicy::Exact, WILDCARDS, None).unwrap();
         assert!(first.new);
         assert_eq!(
-            table.add(&one, "a", MatchPolicy::Exact, WILDCARDS),
+            table.add(&one, "a", MatchPolicy::Exact, WILDCARDS, None),
             Ok(Subscribed { new: false, ..first })
         );
         assert_eq!(
-            table.add(&two, "a", MatchPolicy::Exact, WILDCARDS),
+            table.add(&two, "a", MatchPolicy::Exact, WILDCARDS, None),
             Ok(Subscribed { new: true, ..first })
         );
-        assert_ne!(table.add(&two, "a", MatchPolicy::Prefix, WILDCARDS).unwrap().id, first.id);
+        assert_ne!(
+            table.add(&two, "a", MatchPolicy::Prefix, WILDCARDS, None).unwrap().id,
+            first.id
+        );
         let key = Key { policy: MatchPolicy::Exact, uri: "a".into() };
         assert!(table.remove(one.id, &key));
         assert_eq!(table.exact("a").unwrap().len(), 1);

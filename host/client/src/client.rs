@@ -124,7 +124,8 @@ impl Client {
     pub async fn subscribe(&mut self, topic: &str, policy: MatchPolicy) -> Result<(), ClientError> {
         let request = self.request()?;
         let topic = topic.to_owned();
-        let subscribe = Subscribe { request, policy, get_retained: false, topic: topic.clone() };
+        let subscribe =
+            Subscribe { request, policy, get_retained: false, since: None, topic: topic.clone() };
         self.send(&Message::Subscribe(subscribe)).await?;
         match self.response(request).await? {
             Message::Subscribed(subscribed) => {

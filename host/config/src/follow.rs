@@ -13,7 +13,7 @@ use jackfield_sandbox::{CompileLimits, PluginPolicy};
 
 use super::{
     Access, Admin, AdminPlace, Api, Config, Control, ControlSocket, DataFolder, HealthChecks,
-    Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Traces, Watch,
+    HistoryLimits, Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Traces, Watch,
 };
 
 /// New settings of a running server.
@@ -87,6 +87,7 @@ impl Comparison {
             auth,
             allow,
             limits,
+            history,
             keepalive,
             handshake_timeout,
             shutdown,
@@ -117,6 +118,10 @@ impl Comparison {
             self.live(&setting, &running.allow.roles(action), &allow.roles(action));
         }
         self.limits(&running.limits, limits);
+        let HistoryLimits { memory_bytes, replay } = history;
+        self.live("history.memory", &running.history.memory_bytes, memory_bytes);
+        self.live("history.replay.events", &running.history.replay.events, &replay.events);
+        self.live("history.replay.bytes", &running.history.replay.bytes, &replay.bytes);
         let Keepalive { interval, timeout } = keepalive;
         self.live("keepalive.interval", &running.keepalive.interval, interval);
         self.live("keepalive.timeout", &running.keepalive.timeout, timeout);

@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `admin`, `api`, `control`, `health`, `listeners`, `listener_tls`, `metrics`, `shutdown`, `state`, `traces`, `verify`, `versions` | parts of the schema |
+//! | `access`, `admin`, `api`, `control`, `health`, `history`, `listeners`, `listener_tls`, `metrics`, `shutdown`, `state`, `traces`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -31,6 +31,7 @@ mod control;
 mod data;
 mod follow;
 mod health;
+mod history;
 mod limits;
 mod listener_tls;
 mod listeners;
@@ -74,6 +75,7 @@ pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, So
 pub use data::{DataEnvironment, DataFolder};
 pub use follow::{Followed, RestartNeeded};
 pub use health::{HealthChecks, ProbeTimes};
+pub use history::HistoryLimits;
 pub use limits::{ByteRate, Limits, Rate};
 pub use listener_tls::{CertificateUsers, UserName};
 pub use listeners::{ListenerMethod, ListenerPlace, ListenerRules, ListenerSettings, Protocols};
@@ -110,6 +112,8 @@ pub struct Config {
     pub allow: Allow,
     /// The limits of clients: of one, of a realm, and of all together.
     pub limits: Limits,
+    /// The limits of the recent events that routes keep.
+    pub history: HistoryLimits,
     /// The detection of dead connections.
     pub keepalive: Keepalive,
     /// The maximum time from a client's connection to the end of its handshake.
@@ -308,6 +312,7 @@ impl Default for Config {
             auth: AuthSettings::default(),
             allow: Allow::default(),
             limits: Limits::default(),
+            history: HistoryLimits::default(),
             keepalive: Keepalive {
                 interval: Duration::from_secs(30),
                 timeout: Duration::from_secs(10),

@@ -8,13 +8,14 @@ use std::ops::Range;
 use jackfield_yaml::{Diagnosis, Message, Origin, Path, Snippet, Step, ValueError};
 
 /// Top-level keys without secrets below them.
-const PLAIN: [&str; 14] = [
+const PLAIN: [&str; 15] = [
     "listen",
     "realms",
     "unrouted",
     "access",
     "allow",
     "limits",
+    "history",
     "slow_subscriber",
     "keepalive",
     "handshake_timeout",

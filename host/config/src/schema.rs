@@ -21,6 +21,7 @@ use super::breaker::RawBreaker;
 use super::control::RawControl;
 use super::data::RawData;
 use super::health::RawHealth;
+use super::history::RawHistory;
 use super::limits::RawLimits;
 use super::listeners::{Listen, RawListeners};
 use super::merge::{set_bytes, set_count, set_duration};
@@ -44,6 +45,7 @@ pub(super) struct Written {
     auth: Option<AuthSettings>,
     allow: RawAllow,
     limits: RawLimits,
+    history: RawHistory,
     slow_subscriber: Option<RawOverflow>,
     keepalive: RawKeepalive,
     handshake_timeout: Option<NonZeroDuration>,
@@ -194,6 +196,7 @@ impl Written {
             config.allow.set(action.into(), roles);
         }
         self.limits.apply(&mut config.limits);
+        self.history.apply(&mut config.history);
         if let Some(overflow) = self.slow_subscriber {
             config.limits.outbox.overflow = match overflow {
                 RawOverflow::Disconnect => Overflow::Disconnect,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use jackfield_routing::{
-    Allow, Restriction, RestrictionOrigin, Route, RouteTable, SlowSubscriber, restrictions,
+    Allow, History, Restriction, RestrictionOrigin, Route, RouteTable, SlowSubscriber, restrictions,
 };
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value, json};
@@ -87,6 +87,17 @@ pub(super) fn allow_lists(
     (allow, allow_from)
 }
 
+/// The recent events that are kept, for programs.
+fn history(history: History) -> Value {
+    let History { events, age, bytes, on_subscribe } = history;
+    json!({
+        "events": events,
+        "age_seconds": age.as_secs_f64(),
+        "bytes": bytes,
+        "on_subscribe": on_subscribe,
+    })
+}
+
 struct Row<'a> {
     route: &'a Route,
     /// The roles of the configuration.
@@ -110,6 +121,7 @@ impl Row<'_> {
 
     fn json(&self) -> Value {
         let Route { name, channel, handler, requirements, timer, lanes, origin, .. } = self.route;
+        let history = self.route.history.map(history);
         let slow_subscriber = self.route.slow_subscriber.map(SlowSubscriber::key);
         let (allow, allow_from) = allow_lists(self.route, self.configured);
         let requirements: Map<String, Value> =
@@ -127,6 +139,7 @@ impl Row<'_> {
             "timer_from": timer.map(|it| it.from.key()),
             "lanes": lanes.get(),
             "slow_subscriber": slow_subscriber,
+            "history": history,
             "file": origin.path,
             "line": origin.line,
             "column": origin.column,

@@ -15,7 +15,7 @@ use jackfield_wamp::protocol::Reply;
 use tracing::warn;
 
 use super::authorize::{overflow, pattern_audience};
-use super::{Dispatch, Refusal};
+use super::{Dispatch, Refusal, history};
 use crate::generation::{Generation, RouteMatch};
 use crate::{frame, ids};
 
@@ -102,6 +102,7 @@ fn emit(
     deliver: impl FnOnce(Publication<'_>) -> Result<(), DeliveryError>,
 ) {
     let routed = generation.find(topic).map(RouteMatch::for_events);
+    let recording = history::recording(routed.as_ref());
     let delivered = payload(event).and_then(|payload| {
         let delivered = deliver(Publication {
             topic,
@@ -112,6 +113,7 @@ fn emit(
             narrowed: None,
             patterns: pattern_audience(generation, routed.as_ref()),
             overflow: overflow(routed.as_ref()),
+            recording: recording.as_ref(),
             payload: &payload,
         });
         Ok(delivered?)

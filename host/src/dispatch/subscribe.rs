@@ -11,7 +11,7 @@ use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::{check_allowed, may, route};
 use super::trace::{self, MessageKind};
-use super::{Dispatch, Refusal, flush_before_wait, reply, uris};
+use super::{Dispatch, Refusal, flush_before_wait, history, reply, uris};
 use crate::frame;
 use crate::generation::{Generation, RouteMatch};
 use crate::metrics::RequestKind;
@@ -51,14 +51,19 @@ impl Dispatch {
         };
         if *policy != MatchPolicy::Exact {
             // A pattern names no topic: its subscriber is checked at each publication.
-            self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
+            // It has many topics, so no position.
+            let request = history::replay_request(None, subscribe);
+            self.realm.subscribe(from.id, topic, *policy, request.as_ref(), batch, acknowledge)?;
             return Ok(());
         }
         let generation = self.generations.current();
-        if self.realm.acknowledge(from.id, topic, batch, acknowledge) {
+        let routed = route(&generation, topic).map(|it| it.map(RouteMatch::for_events));
+        let mut wanted =
+            history::replay_request(routed.as_ref().ok().and_then(Option::as_ref), subscribe);
+        if self.realm.acknowledge(from.id, topic, wanted.as_ref(), batch, acknowledge) {
             return Ok(());
         }
-        let routed = route(&generation, topic)?.map(RouteMatch::for_events);
+        let routed = routed?;
         check_allowed(&generation, routed.as_ref(), Action::Subscribe, from)?;
 
         let (mut effects, mut passage) = (Vec::new(), Passage::default());
@@ -77,7 +82,13 @@ impl Dispatch {
             }
         }
 
-        if let Err(error) = self.realm.subscribe(from.id, topic, *policy, batch, acknowledge) {
+        if self.generations.current().number() != generation.number() {
+            // The roles that may see the history may be others now.
+            wanted = history::replay_request(None, subscribe);
+        }
+        let subscribed =
+            self.realm.subscribe(from.id, topic, *policy, wanted.as_ref(), batch, acknowledge);
+        if let Err(error) = subscribed {
             // Other sessions have used up the quota while the handler was asked.
             drop(passage);
             let left = (Arc::clone(from), Arc::from(topic.as_str()));

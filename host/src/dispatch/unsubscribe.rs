@@ -10,7 +10,7 @@ use jackfield_wamp::message::Unsubscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 
 use super::authorize::audience;
-use super::{Dispatch, Refusal, effects, flush_before_wait, reply, trace};
+use super::{Dispatch, Refusal, effects, flush_before_wait, history, reply, trace};
 use crate::frame;
 use crate::generation::{Generation, RouteMatch};
 use crate::metrics::RequestKind;
@@ -73,6 +73,7 @@ impl Dispatch {
 
     /// Revokes subscriptions and registrations after a reload, and updates the timers.
     pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
+        self.realm.end_histories(|topic| history::ends(&old, new, topic));
         self.revoke(old, new);
         self.revoke_registrations(new, &mut PendingFlushes::default());
         self.follow_all();

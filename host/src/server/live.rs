@@ -107,7 +107,7 @@ impl LiveParts {
         self.limit.set_address_limit(limits.address_connections);
         self.context.new_connections.follow(&running.limits, limits);
         self.state.totals.follow(limits);
-        self.state.realms.follow(limits);
+        self.state.realms.follow(limits, config.history);
         self.context.settings.set(&config);
         self.state.shutdown.set_times(config.shutdown);
         applied

@@ -130,6 +130,7 @@ fn subscribe(dialect: Dialect) -> Frame {
         request: RequestId::new(1234).unwrap(),
         policy: MatchPolicy::Exact,
         get_retained: false,
+        since: None,
         topic: TOPIC.to_owned(),
     });
     frame(codec, &message)
@@ -159,6 +160,8 @@ fn event(payload: &Payload) -> Event<'_> {
         pattern: false,
         publisher: None,
         replaced: 0,
+        offset: 0,
+        stream: None,
         payload,
     }
 }

@@ -9,6 +9,7 @@ use crate::dialect::{Codec, Dialect};
 use crate::id::{PublicationId, SessionId, SubscriptionId};
 use crate::message::MessageKind;
 use crate::payload::Payload;
+use crate::position::Stream;
 use crate::v1;
 
 /// An event for the subscribers of one subscription.
@@ -28,6 +29,12 @@ pub struct Event<'a> {
     /// Older events of the subscription that this one replaces, because the subscriber has not read
     /// them; the detail `_replaced`. Version 1 does not show it.
     pub replaced: u64,
+    /// The place in the history of the topic, from 1; 0 without a history: the detail `_offset`.
+    /// Version 1 does not show it.
+    pub offset: u64,
+    /// The answer to `_since`, in an event without arguments; the detail `_stream`. Version 1 does not
+    /// show it.
+    pub stream: Option<Stream>,
     /// The arguments.
     pub payload: &'a Payload,
 }
@@ -67,12 +74,19 @@ impl Event<'_> {
         let publisher = self.publisher.as_ref();
         let authid = publisher.and_then(|publisher| publisher.authid);
         let authrole = publisher.and_then(|publisher| publisher.authrole);
-        let has_replaced = self.replaced > 0;
-        let len =
-            [self.pattern, publisher.is_some(), authid.is_some(), authrole.is_some(), has_replaced]
-                .into_iter()
-                .map(usize::from)
-                .sum();
+        let (has_replaced, has_offset) = (self.replaced > 0, self.offset > 0);
+        let len = [
+            self.pattern,
+            publisher.is_some(),
+            authid.is_some(),
+            authrole.is_some(),
+            has_replaced,
+            has_offset,
+            self.stream.is_some(),
+        ]
+        .into_iter()
+        .map(usize::from)
+        .sum();
         writer.begin_map(len);
         if self.pattern {
             writer.key("topic");
@@ -94,6 +108,14 @@ impl Event<'_> {
             writer.key("_replaced");
             writer.uint(self.replaced);
         }
+        if has_offset {
+            writer.key("_offset");
+            writer.uint(self.offset);
+        }
+        if let Some(stream) = &self.stream {
+            writer.key("_stream");
+            stream.write(writer);
+        }
         writer.end_map();
     }
 }
@@ -104,6 +126,7 @@ mod tests {
 
     use super::*;
     use crate::codec::arbitrary::{self, recode};
+    use crate::position::{Epoch, Position};
 
     fn event(payload: &Payload) -> Event<'_> {
         Event {
@@ -113,6 +136,8 @@ mod tests {
             pattern: false,
             publisher: None,
             replaced: 0,
+            offset: 0,
+            stream: None,
             payload,
         }
     }
@@ -161,6 +186,29 @@ mod tests {
             &Event { replaced: 3, ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,
             r#"[36,7,9007199254740992,{"_replaced":3}]"#,
+        );
+        check(
+            &Event { offset: 41, ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"_offset":41}]"#,
+        );
+    }
+
+    #[test]
+    fn encodes_answers_to_positions() {
+        let payload = Payload::empty(Codec::Json);
+        let position = Position { epoch: Epoch::new(0x9f3), offset: 41 };
+        let stream = Stream { position: Some(position), recovered: true, replayed: 7 };
+        check(
+            &Event { stream: Some(stream), ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"_stream":{"epoch":"9f3","offset":41,"recovered":true,"replayed":7}}]"#,
+        );
+        let none = Stream { position: None, recovered: false, replayed: 0 };
+        check(
+            &Event { stream: Some(none), ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"_stream":{"recovered":false,"replayed":0}}]"#,
         );
     }
 

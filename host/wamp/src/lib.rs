@@ -11,6 +11,7 @@
 //! - `codec`: JSON, MessagePack and CBOR;
 //! - [`payload`]: undecoded arguments of a message, and their translation between codecs;
 //! - [`value`]: decoded dictionaries (options and details);
+//! - [`position`]: positions in the history of a topic;
 //! - [`message`]: every message of version 2;
 //! - `input`, `reply`: requests of a client, and answers of the router, in either version;
 //! - `v1`: the messages of version 1;
@@ -26,6 +27,7 @@ pub mod id;
 mod input;
 pub mod message;
 pub mod payload;
+pub mod position;
 pub mod protocol;
 mod reply;
 pub mod uri;

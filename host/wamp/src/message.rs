@@ -7,6 +7,7 @@
 
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::payload::Payload;
+use crate::position::Since;
 use crate::uri::MatchPolicy;
 use crate::value::{Dict, Value};
 
@@ -170,6 +171,8 @@ pub struct Subscribe {
     pub policy: MatchPolicy,
     /// Whether the client wants the last retained event.
     pub get_retained: bool,
+    /// The position from which the client wants the events that it has missed: `_since`.
+    pub since: Option<Since>,
     /// A URI or pattern; in version 1 with its prefix expanded.
     pub topic: String,
 }

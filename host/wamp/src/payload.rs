@@ -99,6 +99,14 @@ impl Payload {
         Self::new(codec, Elements::none(), Elements::none(), None)
     }
 
+    /// Returns a copy with bytes of its own: those of a message are a part of its frame, and keep all
+    /// of it.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let Self { codec, args, kwargs, foreign } = self;
+        Self { codec: *codec, args: args.detached(), kwargs: kwargs.detached(), foreign: *foreign }
+    }
+
     /// Creates a payload with one text as the only argument, as in errors.
     pub fn text(codec: Codec, text: &str) -> Self {
         let mut bytes = Vec::new();

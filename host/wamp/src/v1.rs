@@ -98,6 +98,7 @@ pub(crate) fn decode(
                 request: RequestId::default(),
                 policy: MatchPolicy::Exact,
                 get_retained: false,
+                since: None,
                 topic: prefixes.expand(name(&mut head, "topic")?),
             }))
         }

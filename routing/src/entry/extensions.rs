@@ -1,19 +1,25 @@
 //! Readers of the keys that the predecessors don't have: `allow`, `timer`, `lanes`,
-//! `slow_subscriber`.
+//! `slow_subscriber`, `history`.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use jackfield_yaml::{Node, NodeKind, suggest};
+use jackfield_yaml::{ByteSize, Node, NodeKind, suggest};
 
 use super::{Reader, get};
 use crate::allow::{Action, Allow};
+use crate::history::History;
 use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::{Timer, TimerFrom};
 
 /// Minimum interval of a timer: shorter than any use needs, and long enough that a timer costs next
 /// to nothing.
 const MIN_TIMER: Duration = Duration::from_millis(10);
+
+/// Maximum number of events of a topic's history: a look at all of them is short.
+const MAX_HISTORY_EVENTS: usize = 100_000;
+/// Minimum memory of a topic's history: a few small events.
+const MIN_HISTORY_BYTES: usize = 4 << 10;
 
 impl Reader<'_> {
     pub(super) fn allow(&mut self, node: &Node) -> Allow {
@@ -109,6 +115,93 @@ impl Reader<'_> {
             self.tell(node, message, suggest::advice(text, &keys));
         }
         policy
+    }
+
+    pub(super) fn history(&mut self, node: &Node) -> Option<History> {
+        let entries = match &node.kind {
+            NodeKind::Null => return None,
+            NodeKind::Map(entries) => entries,
+            NodeKind::Bool(_) | NodeKind::Number(..) | NodeKind::Text(_) | NodeKind::List(_) => {
+                let message = format!(
+                    "`history` of {} is a map, but this is {}",
+                    self.subject,
+                    node.describe()
+                );
+                self.tell(node, message, "write `history: { events: 100, age: 10m }`");
+                return None;
+            }
+        };
+        self.unknown_keys(entries, &History::KEYS, &[]);
+        let mut history = History::default();
+        let set = |name| get(entries, name).map(|(_, value)| value);
+        if let Some(node) = set("events") {
+            history.events = self.history_events(node, "`events` of `history`", &[])?;
+        }
+        if let Some(node) = set("age") {
+            history.age = self.duration(node, "`age` of `history`")?;
+        }
+        if let Some(node) = set("bytes") {
+            history.bytes = self.history_bytes(node)?;
+        }
+        if let Some(node) = set("on_subscribe") {
+            let names = [("none", 0), ("last", 1)];
+            let count = self.history_events(node, "`on_subscribe` of `history`", &names)?;
+            if count > history.events {
+                let message = format!(
+                    "a new subscriber would get {count} events, but `events` of `history` is {}",
+                    history.events
+                );
+                self.tell(node, message, "raise `events`, or lower `on_subscribe`");
+                return None;
+            }
+            history.on_subscribe = count;
+        }
+        Some(history)
+    }
+
+    /// Reads a number of events, or one of the names.
+    fn history_events(
+        &mut self,
+        node: &Node,
+        subject: &str,
+        names: &[(&str, usize)],
+    ) -> Option<usize> {
+        let named = |text: &str| names.iter().find(|(name, _)| *name == text).map(|it| it.1);
+        let count = match &node.kind {
+            NodeKind::Number(number, _) => number
+                .as_u64()
+                .and_then(|number| usize::try_from(number).ok())
+                .filter(|number| (1..=MAX_HISTORY_EVENTS).contains(number)),
+            NodeKind::Text(text) => named(text),
+            NodeKind::Null | NodeKind::Bool(_) | NodeKind::List(_) | NodeKind::Map(_) => None,
+        };
+        if count.is_none() {
+            let or_name = if names.is_empty() { "" } else { "`none`, `last` or " };
+            let message = format!(
+                "{subject} is {or_name}a whole number from 1 to {MAX_HISTORY_EVENTS}, but this is {}",
+                node.describe()
+            );
+            let help =
+                if names.is_empty() { "100 is the default" } else { "`none` is the default" };
+            self.tell(node, message, help);
+        }
+        count
+    }
+
+    fn history_bytes(&mut self, node: &Node) -> Option<usize> {
+        let bytes = match &node.kind {
+            NodeKind::Text(text) | NodeKind::Number(_, text) => ByteSize::parse(text),
+            NodeKind::Null | NodeKind::Bool(_) | NodeKind::List(_) | NodeKind::Map(_) => None,
+        };
+        let bytes = bytes.map(|ByteSize(bytes)| bytes).filter(|it| *it >= MIN_HISTORY_BYTES);
+        if bytes.is_none() {
+            let message = format!(
+                "`bytes` of `history` is a size of at least 4 KiB, but this is {}",
+                node.describe()
+            );
+            self.tell(node, message, "write `64 KiB`, `1 MiB`, or a number of bytes");
+        }
+        bytes
     }
 
     pub(super) fn lanes(&mut self, node: &Node) -> NonZeroU16 {

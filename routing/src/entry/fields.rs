@@ -84,7 +84,7 @@ impl Reader<'_> {
     /// Checks the keys of a handler map. The predecessors take the callback and ignore the rest.
     /// Our own keys, such as access lists, are errors there, because they would have no effect.
     fn keys_of_handler(&mut self, entries: &[(Node, Node)]) {
-        const OURS: [&str; 4] = ["allow", "timer", "lanes", "slow_subscriber"];
+        const OURS: [&str; 5] = ["allow", "timer", "lanes", "slow_subscriber", "history"];
         const THEIRS: [&str; 3] = ["requirements", "defaults", "options"];
         let help = "move it out of `handler`, so that it stands beside it";
         for (key, _) in entries {

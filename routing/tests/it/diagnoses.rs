@@ -279,6 +279,37 @@ fn reports_errors_of_extension_keys() {
 }
 
 #[test]
+fn diagnoses_histories() {
+    check_line(
+        "history: 5",
+        "5:12 `history` of route `r` is a map, but this is the number `5` | write `history: { events: 100, age: 10m }`",
+    );
+    check_line(
+        "history: { event: 5 }",
+        "5:14 unknown key `event` in route `r` | did you mean `events`?",
+    );
+    check_line(
+        "history: { events: 0 }",
+        "5:22 `events` of `history` is a whole number from 1 to 100000, but this is the number `0` | 100 is the default",
+    );
+    check_line("history: { events: last }", "5:22 `events` of `history` is a whole number");
+    check_line("history: { age: 0 }", "5:19 `age` of `history` is a length of time from 10 ms");
+    check_line(
+        "history: { bytes: 1 KiB }",
+        "5:21 `bytes` of `history` is a size of at least 4 KiB, but this is the text `1 KiB`",
+    );
+    check_line(
+        "history: { on_subscribe: first }",
+        "5:28 `on_subscribe` of `history` is `none`, `last` or a whole number from 1 to 100000, but this is the text `first`",
+    );
+    check_line(
+        "history: { events: 3, on_subscribe: 4 }",
+        "5:39 a new subscriber would get 4 events, but `events` of `history` is 3 | raise `events`, or lower `on_subscribe`",
+    );
+    check_line("history: { durable: true }", "5:14 unknown key `durable` in route `r`");
+}
+
+#[test]
 fn one_error_hides_no_other() {
     let yaml = "\
 one: ~
@@ -324,7 +355,7 @@ acme.news:
       |
     2 |     chanel: 'acme/chat/{room}'
       |     ^^^^^^
-      = help: did you mean `channel`? Expected one of: `channel`, `pattern`, `handler`, `callback`, `requirements`, `defaults`, `options`, `allow`, `timer`, `lanes`, `slow_subscriber`
+      = help: did you mean `channel`? Expected one of: `channel`, `pattern`, `handler`, `callback`, `requirements`, `defaults`, `options`, `allow`, `timer`, `lanes`, `slow_subscriber`, `history`
 
     r.yml:11:27: error: in the requirement of `room`, look-ahead is not supported
        |

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jackfield_routing::{Action, NoFiles, Route, Timer, TimerFrom, load};
+use jackfield_routing::{Action, History, NoFiles, Route, Timer, TimerFrom, load};
 
 use crate::{file, table};
 
@@ -143,6 +143,24 @@ fn reads_timers() {
     check("{x}", ", timer: { every: 5, from: subscribe }", of(Some(5_000), TimerFrom::Subscribe));
     check("c", ", timer: { from: start }", of(None, TimerFrom::Start));
     check("c", ", timer: {}", of(None, TimerFrom::Subscribe));
+}
+
+#[test]
+fn reads_histories() {
+    let check = |history: &str, expect: Option<History>| {
+        let table = table(&format!("r: {{ channel: c, handler: h{history} }}"));
+        assert_eq!(table.routes()[0].history, expect, "{history}");
+    };
+    let default = History::default();
+    check("", None);
+    check(", history: ~", None);
+    check(", history: {}", Some(default));
+    check(
+        ", history: { events: 5, age: 1h, bytes: 64 KiB, on_subscribe: 3 }",
+        Some(History { events: 5, age: Duration::from_hours(1), bytes: 64 << 10, on_subscribe: 3 }),
+    );
+    check(", history: { on_subscribe: last }", Some(History { on_subscribe: 1, ..default }));
+    check(", history: { on_subscribe: none }", Some(default));
 }
 
 #[test]

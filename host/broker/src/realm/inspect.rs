@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
@@ -46,6 +47,31 @@ pub struct SubscriptionView {
 }
 
 impl Realm {
+    /// Returns the number of members.
+    pub fn session_count(&self) -> usize {
+        self.read().members.len()
+    }
+
+    /// Returns the number of members of each dialect, by its index.
+    pub fn session_counts(&self) -> [usize; Dialect::COUNT] {
+        self.read().dialects
+    }
+
+    /// Returns the number of topics and patterns with subscribers.
+    pub fn topic_count(&self) -> usize {
+        self.read().subscriptions.count()
+    }
+
+    /// The number of subscriptions of all members.
+    pub fn subscription_count(&self) -> usize {
+        self.read().subscribed.used()
+    }
+
+    /// Returns all members.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.read().members.values().map(|member| Arc::clone(&member.session)).collect()
+    }
+
     /// Returns the sessions that are wanted, by id, behind the id `after`.
     pub fn session_page(
         &self,

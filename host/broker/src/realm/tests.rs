@@ -15,6 +15,7 @@ use crate::close_reason::CloseReason;
 use crate::outbox::{Bounds, Outbox, Overflow};
 use crate::session::{Features, Transport};
 
+mod history;
 mod pages;
 mod shares;
 mod too_long;
@@ -74,6 +75,17 @@ impl Peer {
         blocked: bool,
     ) -> Self {
         let bounds = Bounds { bytes: 200, frames: 100, overflow: Overflow::Disconnect };
+        Self::join_bounded(realm, id, dialect, identity, blocked, bounds)
+    }
+
+    fn join_bounded(
+        realm: &Realm,
+        id: u64,
+        dialect: Dialect,
+        identity: Identity,
+        blocked: bool,
+        bounds: Bounds,
+    ) -> Self {
         let outbox = Arc::new(Outbox::new(bounds));
         let link = Recorder { outbox: Arc::clone(&outbox), read: Mutex::default(), blocked };
         let link = Arc::new(link);
@@ -88,7 +100,7 @@ impl Peer {
     fn subscribe(&self, realm: &Realm, uri: &str, policy: MatchPolicy) -> SubscriptionId {
         let mut batch = PendingFlushes::default();
         let acknowledge = |id| Some(format!("subscribed {id}").into());
-        realm.subscribe(self.session.id, uri, policy, &mut batch, acknowledge).unwrap().id
+        realm.subscribe(self.session.id, uri, policy, None, &mut batch, acknowledge).unwrap().id
     }
 
     fn read(&self) -> Vec<String> {
@@ -102,7 +114,12 @@ fn realm() -> Realm {
 
 fn limited(limits: RealmLimits) -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message);
-    Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, limits)
+    Realm::new(
+        "realm1".into(),
+        Framing { headroom: 0, max_bytes: 1 << 20, finish },
+        limits,
+        &Arc::default(),
+    )
 }
 
 fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
@@ -116,6 +133,7 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
         disclosed: None,
         patterns: PatternAudience::Everybody,
         overflow: None,
+        recording: None,
         payload,
     }
 }
@@ -216,7 +234,8 @@ fn bounds_the_patterns_of_a_session() {
     let realm = realm();
     let peer = Peer::join(&realm, 1, V2, &[]);
     let subscribe = |uri: &str, policy| {
-        realm.subscribe(peer.session.id, uri, policy, &mut PendingFlushes::default(), |_| None)
+        realm
+            .subscribe(peer.session.id, uri, policy, None, &mut PendingFlushes::default(), |_| None)
     };
     let first = subscribe("a", MatchPolicy::Prefix).unwrap();
     subscribe("a", MatchPolicy::Wildcard).unwrap();
@@ -235,7 +254,7 @@ fn bounds_the_subscriptions_of_all_sessions() {
     let peers = [1, 2, 3].map(|id| Peer::join(&realm, id, V2, &[]));
     let subscribe = |peer: &Peer, uri: &str| {
         let exact = MatchPolicy::Exact;
-        realm.subscribe(peer.session.id, uri, exact, &mut PendingFlushes::default(), |_| None)
+        realm.subscribe(peer.session.id, uri, exact, None, &mut PendingFlushes::default(), |_| None)
     };
     let [first, second, third] = &peers;
     for uri in ["a", "b", "c"] {
@@ -273,7 +292,7 @@ fn invariant_4_a_publication_is_encoded_once_for_all_receivers_of_a_dialect() {
         Bytes::from(message)
     };
     let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish };
-    let realm = Realm::new("realm1".into(), framing, LIMITS);
+    let realm = Realm::new("realm1".into(), framing, LIMITS, &Arc::default());
     for id in 1..=40 {
         let dialect = if id % 2 == 0 { Dialect::V1 } else { V2 };
         Peer::join(&realm, id, dialect, &[]).subscribe(&realm, "t", MatchPolicy::Exact);
@@ -372,6 +391,7 @@ fn subscriptions_are_bounded() {
         peer.session.id,
         "a",
         MatchPolicy::Exact,
+        None,
         &mut PendingFlushes::default(),
         |_| None,
     );
@@ -380,6 +400,7 @@ fn subscriptions_are_bounded() {
         peer.session.id,
         "d",
         MatchPolicy::Exact,
+        None,
         &mut PendingFlushes::default(),
         |_| None,
     );

@@ -266,12 +266,14 @@ fn decode_subscribe(head: &mut MessageReader<'_>) -> Result<Subscribe, DecodeErr
     let request = request(head)?;
     let mut policy = MatchPolicy::default();
     let mut get_retained = false;
+    let mut since = None;
     head.options("Options", |option| match option.key {
         "match" => choose_policy(option, &mut policy),
         "get_retained" => option.flag(&mut get_retained),
+        "_since" => option.since().map(|given| since = given),
         _ => option.ignore(),
     })?;
-    Ok(Subscribe { request, policy, get_retained, topic: head.text("Topic")? })
+    Ok(Subscribe { request, policy, get_retained, since, topic: head.text("Topic")? })
 }
 
 fn choose_policy(option: OptionValue<'_, '_>, policy: &mut MatchPolicy) -> Result<(), DecodeError> {

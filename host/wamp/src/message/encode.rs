@@ -10,6 +10,7 @@ use crate::codec::CodecWriter;
 use crate::dialect::Codec;
 use crate::id::{RequestId, SessionId};
 use crate::payload::Payload;
+use crate::position::Since;
 use crate::uri::MatchPolicy;
 use crate::value::{Dict, Value};
 
@@ -91,6 +92,9 @@ impl Message {
                 let mut options = Dict::new();
                 insert_policy(&mut options, subscribe.policy);
                 insert_flag(&mut options, "get_retained", subscribe.get_retained, false);
+                if let Some(since) = &subscribe.since {
+                    options.insert("_since", Value::Map(position(since)));
+                }
                 list.begin(3)
                     .request(subscribe.request)
                     .dict(&options)
@@ -237,6 +241,17 @@ fn insert_policy(dict: &mut Dict, policy: MatchPolicy) {
         MatchPolicy::Exact => {}
         MatchPolicy::Prefix | MatchPolicy::Wildcard => dict.insert("match", policy.name()),
     }
+}
+
+fn position(since: &Since) -> Dict {
+    let mut dict = Dict::new();
+    if let Some(epoch) = &since.epoch {
+        dict.insert("epoch", epoch.as_str());
+    }
+    if let Some(offset) = since.offset {
+        dict.insert("offset", offset);
+    }
+    dict
 }
 
 fn progress(progress: bool) -> Dict {

@@ -8,7 +8,8 @@ use crate::dialect::Codec;
 use crate::id::SessionId;
 use crate::message::DecodeError;
 use crate::payload::{Elements, Payload};
-use crate::value::Dict;
+use crate::position::Since;
+use crate::value::{Dict, Value};
 
 /// Reader of a message whose list has been entered.
 pub(crate) struct MessageReader<'a> {
@@ -217,6 +218,34 @@ impl<'a> OptionValue<'_, 'a> {
             Item::Text(text) => Ok(Some(text.into_owned())),
             item => Err(self.wrong("a string", &item)),
         }
+    }
+
+    /// Reads a position in the history of a topic. Null is none. A part of another type counts as
+    /// missing: an unknown position is answered and not refused.
+    pub(crate) fn since(mut self) -> Result<Option<Since>, DecodeError> {
+        let codec = self.reader.codec();
+        let fail = |fault| malformed(codec, fault);
+        let map = match self.item()? {
+            Item::Null => return Ok(None),
+            Item::Map(map) => map,
+            Item::List(mut list) => {
+                // PHP writes an empty dictionary as an empty list.
+                if self.reader.more(&mut list).map_err(fail)? {
+                    return Err(self.wrong("a dictionary", &Item::List(list)));
+                }
+                return Ok(Some(Since::default()));
+            }
+            item => return Err(self.wrong("a dictionary", &item)),
+        };
+        let dict = codec::dict(map, self.reader, self.depth).map_err(fail)?;
+        let epoch = dict.get("epoch").and_then(Value::as_text).map(str::to_owned);
+        let offset = dict.get("offset").and_then(|offset| match offset {
+            Value::UInt(number) => Some(*number),
+            // See `whole`.
+            Value::Float(number) => whole(&Item::Float(*number)),
+            _ => None,
+        });
+        Ok(Some(Since { epoch, offset }))
     }
 
     /// Reads a text with few valid values. Null keeps the default.

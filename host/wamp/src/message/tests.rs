@@ -10,6 +10,7 @@ use super::*;
 use crate::codec::arbitrary::{CODECS, codec, dict, payload, recode, text};
 use crate::dialect::Codec;
 use crate::id::MAX_ID;
+use crate::position::Since;
 
 fn session() -> impl Strategy<Value = SessionId> {
     (1..=MAX_ID).prop_map(|number| SessionId::new(number).unwrap())
@@ -98,6 +99,11 @@ fn opening() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn since() -> impl Strategy<Value = Since> {
+    let offset = option::of(0..=1_u64 << 53);
+    (option::of(text()), offset).prop_map(|(epoch, offset)| Since { epoch, offset })
+}
+
 fn pubsub(codec: Codec) -> impl Strategy<Value = Message> {
     prop_oneof![
         (request(), publish_options(), text(), payload(codec)).prop_map(
@@ -108,9 +114,9 @@ fn pubsub(codec: Codec) -> impl Strategy<Value = Message> {
         (request(), publication()).prop_map(|(request, publication)| {
             Message::Published(Published { request, publication })
         }),
-        (request(), policy(), any::<bool>(), text()).prop_map(
-            |(request, policy, get_retained, topic)| {
-                Message::Subscribe(Subscribe { request, policy, get_retained, topic })
+        (request(), policy(), any::<bool>(), option::of(since()), text()).prop_map(
+            |(request, policy, get_retained, since, topic)| {
+                Message::Subscribe(Subscribe { request, policy, get_retained, since, topic })
             }
         ),
         (request(), subscription()).prop_map(|(request, subscription)| {

@@ -28,6 +28,11 @@ impl Elements {
         Self { count: 1, bytes: value, is_enclosed: false }
     }
 
+    /// Returns a copy with bytes of its own.
+    pub(super) fn detached(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..*self }
+    }
+
     /// Takes the positional arguments, or with `is_map` the keyword arguments, after the reader has
     /// read `item`, their beginning at `start`. `None` if they have another type.
     ///

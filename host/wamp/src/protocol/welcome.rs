@@ -18,6 +18,7 @@ const ROLES: &[(&str, &[&str])] = &[
             "publisher_identification",
             "subscriber_blackwhite_listing",
             "subscription_revocation",
+            "x_event_recovery",
         ],
     ),
     (

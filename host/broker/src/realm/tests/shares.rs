@@ -10,7 +10,7 @@ fn leaves_subscriptions_to_other_clients() {
     let other = Peer::join_from(&realm, 3, [192, 0, 2, 1]);
     let subscribe = |peer: &Peer, uri: &str| {
         let exact = MatchPolicy::Exact;
-        realm.subscribe(peer.session.id, uri, exact, &mut PendingFlushes::default(), |_| None)
+        realm.subscribe(peer.session.id, uri, exact, None, &mut PendingFlushes::default(), |_| None)
     };
     for (peer, uri) in [(&first, "a"), (&first, "b"), (&second, "a"), (&second, "b")] {
         subscribe(peer, uri).unwrap();
@@ -56,7 +56,7 @@ proptest::proptest! {
                     let held = realm.subscription(id, uri);
                     held.map(|held| realm.unsubscribe(id, held, batch, None).unwrap());
                 }
-                _ => drop(realm.subscribe(id, uri, policies[policy], batch, |_| None)),
+                _ => drop(realm.subscribe(id, uri, policies[policy], None, batch, |_| None)),
             }
             let state = realm.read();
             let held: usize = state.members.values().map(|it| it.subscribed.len()).sum();

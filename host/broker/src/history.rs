@@ -1,0 +1,282 @@
+//! History: the recent events of topics, so that subscribers which were away get what they have
+//! missed.
+//!
+//! One [`EventHistory`] belongs to all realms of a server, because one limit of memory applies to
+//! them. Each topic with a history has a [`TopicHistory`]: an epoch, an offset for each event, and a
+//! bounded queue of the newest events with their frames as they were sent.
+//!
+//! **Order.** The lock of a topic's history is held while its event is queued to the subscribers, so
+//! that offsets and outboxes have one order. A subscription takes the write side of the realm's lock,
+//! so no event of the realm is on its way while a session gets what it has missed.
+//!
+//! **Doubt.** A client is told "recovered" only if nothing in between is missing. Whatever cannot be
+//! known makes a new epoch, or an event that is withheld.
+
+mod recent;
+mod replay;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jackfield_wamp::id::PublicationId;
+use jackfield_wamp::position::Epoch;
+
+use crate::total::Total;
+
+pub(crate) use recent::RecentEvents;
+pub(crate) use recent::SentFrames;
+pub(crate) use replay::Recipient;
+pub use replay::{ReplayLimits, ReplayRequest};
+
+/// The history that a route gives its topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryRule {
+    /// The maximum number of events.
+    pub events: usize,
+    /// The maximum age of an event.
+    pub age: Duration,
+    /// The maximum size of all events of a topic in bytes.
+    pub bytes: usize,
+    /// The number of events that a new subscriber gets.
+    pub on_subscribe: usize,
+}
+
+/// The rule of a publication's topic, and the time of the publication.
+#[derive(Clone, Copy, Debug)]
+pub struct Recording {
+    /// The rule.
+    pub rule: HistoryRule,
+    /// The time since the Unix epoch.
+    pub now: Duration,
+}
+
+/// The recent events of all topics of all realms, within one limit of memory.
+#[derive(Debug)]
+pub struct EventHistory {
+    memory: Arc<Total>,
+    replay: Mutex<ReplayLimits>,
+    /// Topics by realm. Held for a look-up; only locks of topics' histories are taken under it.
+    realms: Mutex<Vec<Topics>>,
+}
+
+/// The topics of one realm.
+#[derive(Debug, Default)]
+struct Topics {
+    by_name: HashMap<Arc<str>, Arc<TopicHistory>>,
+    /// The largest offset of the topics that were forgotten. New ones go on behind it: no subscriber
+    /// sees an offset twice.
+    forgotten: u64,
+    /// The number of topics at which idle ones are looked for again.
+    sweep_at: usize,
+}
+
+/// The part of one realm.
+#[derive(Clone, Debug)]
+pub(crate) struct RealmHistory {
+    all: Arc<EventHistory>,
+    realm: usize,
+}
+
+/// The history of one topic. The lock is held while an event is queued to all subscribers; only
+/// outbox locks are taken under it.
+#[derive(Debug)]
+pub(crate) struct TopicHistory(Mutex<RecentEvents>);
+
+/// The time for which the position of a topic without events is kept, so that a client that returns
+/// is told the truth.
+const POSITION_KEPT: Duration = Duration::from_hours(24);
+
+/// The part of the memory, one in so many, that is freed at once when the limit is exceeded: finding
+/// the topics takes a look at all of them.
+const FREED_SHARE: usize = 8;
+
+/// The number of topics of a realm below which idle ones are not looked for.
+const MIN_SWEEP: usize = 64;
+
+/// What is lost if a topic has to give up memory, the least loss first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Loss {
+    /// A position that never had an event: a client can make as many as it likes.
+    Nothing,
+    Events,
+    /// A position without events.
+    Position,
+}
+
+impl Loss {
+    fn of(recent: &RecentEvents) -> Self {
+        match (recent.had_events(), recent.is_empty()) {
+            (false, _) => Self::Nothing,
+            (true, false) => Self::Events,
+            (true, true) => Self::Position,
+        }
+    }
+}
+
+impl EventHistory {
+    /// Creates an empty history with a limit of memory in bytes.
+    pub fn new(memory: usize, replay: ReplayLimits) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Arc::new(Total::new(memory)),
+            replay: Mutex::new(replay),
+            realms: Mutex::default(),
+        })
+    }
+
+    /// Replaces the limits. Events beyond a lower limit are removed at the next publication.
+    pub fn set_limits(&self, memory: usize, replay: ReplayLimits) {
+        self.memory.set_limit(memory);
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = replay;
+    }
+
+    /// Returns the memory of all topics in bytes.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Returns the number of topics whose position is known.
+    pub fn topics(&self) -> usize {
+        self.realms().iter().map(|topics| topics.by_name.len()).sum()
+    }
+
+    fn replay_limits(&self) -> ReplayLimits {
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a realm.
+    pub(crate) fn realm(self: &Arc<Self>) -> RealmHistory {
+        let mut realms = self.realms();
+        realms.push(Topics::default());
+        RealmHistory { all: Arc::clone(self), realm: realms.len() - 1 }
+    }
+
+    /// Frees memory if the limit is exceeded, in the order of [`Loss`], and then of the last event.
+    fn relieve(&self) {
+        if !self.memory.is_exceeded() {
+            return;
+        }
+        let mut realms = self.realms();
+        let mut found = Vec::new();
+        for (realm, topics) in realms.iter().enumerate() {
+            found.extend(topics.by_name.iter().map(|(topic, history)| {
+                let recent = history.lock();
+                (Loss::of(&recent), recent.last(), realm, Arc::clone(topic))
+            }));
+        }
+        found.sort_unstable();
+        let enough = self.memory.limit() - self.memory.limit() / FREED_SHARE;
+        for (loss, _, realm, topic) in found {
+            if self.memory.bytes() <= enough {
+                break;
+            }
+            let Some(topics) = realms.get_mut(realm) else { continue };
+            match (loss, topics.by_name.get(&topic)) {
+                (Loss::Events, Some(history)) => history.lock().clear(),
+                (Loss::Nothing | Loss::Position, _) => topics.forget(&topic),
+                (Loss::Events, None) => {}
+            }
+        }
+    }
+
+    fn realms(&self) -> MutexGuard<'_, Vec<Topics>> {
+        // Each change of the table is one statement.
+        self.realms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 64 MiB, and the default limits of a replay.
+impl Default for EventHistory {
+    fn default() -> Self {
+        let memory = Arc::new(Total::new(64 << 20));
+        Self { memory, replay: Mutex::default(), realms: Mutex::default() }
+    }
+}
+
+impl RealmHistory {
+    /// Returns the history of a topic, if it has one.
+    pub(crate) fn get(&self, topic: &str) -> Option<Arc<TopicHistory>> {
+        self.all.realms().get(self.realm)?.by_name.get(topic).map(Arc::clone)
+    }
+
+    /// Returns the history of a topic. A new one has the epoch of `id`, which is random.
+    pub(crate) fn get_or_create(
+        &self,
+        topic: &str,
+        id: PublicationId,
+        now: Duration,
+        is_subscribed: impl Fn(&str) -> bool,
+    ) -> Arc<TopicHistory> {
+        let mut realms = self.all.realms();
+        let Some(topics) = realms.get_mut(self.realm) else {
+            return Arc::new(TopicHistory::new(topic, id, 0, now, &self.all.memory));
+        };
+        if let Some(history) = topics.by_name.get(topic) {
+            return Arc::clone(history);
+        }
+        topics.sweep(now, is_subscribed);
+        let history = TopicHistory::new(topic, id, topics.forgotten, now, &self.all.memory);
+        let history = Arc::new(history);
+        topics.by_name.insert(topic.into(), Arc::clone(&history));
+        history
+    }
+
+    /// Ends the histories of topics: their events are removed, and they have a new epoch.
+    pub(crate) fn end(&self, ends: impl Fn(&str) -> bool) {
+        let realms = self.all.realms();
+        let Some(topics) = realms.get(self.realm) else { return };
+        for (topic, history) in &topics.by_name {
+            if ends(topic) {
+                history.lock().renew();
+            }
+        }
+    }
+
+    pub(crate) fn relieve(&self) {
+        self.all.relieve();
+    }
+
+    pub(crate) fn replay_limits(&self) -> ReplayLimits {
+        self.all.replay_limits()
+    }
+}
+
+impl Topics {
+    /// Forgets topics without events and subscribers after [`POSITION_KEPT`].
+    fn sweep(&mut self, now: Duration, is_subscribed: impl Fn(&str) -> bool) {
+        if self.by_name.len() < self.sweep_at.max(MIN_SWEEP) {
+            return;
+        }
+        let is_idle = |history: &TopicHistory| {
+            let mut recent = history.lock();
+            recent.expire(now);
+            recent.is_empty() && recent.last() + POSITION_KEPT < now
+        };
+        let idle = self.by_name.iter().filter(|(topic, it)| !is_subscribed(topic) && is_idle(it));
+        let idle: Vec<_> = idle.map(|(topic, _)| Arc::clone(topic)).collect();
+        for topic in idle {
+            self.forget(&topic);
+        }
+        self.sweep_at = self.by_name.len() * 2;
+    }
+
+    /// Forgets the position of a topic, unless a publication or a subscription uses it now.
+    fn forget(&mut self, topic: &str) {
+        let Some(history) = self.by_name.get(topic) else { return };
+        if Arc::strong_count(history) == 1 {
+            self.forgotten = self.forgotten.max(history.lock().top());
+            self.by_name.remove(topic);
+        }
+    }
+}
+
+impl TopicHistory {
+    fn new(topic: &str, id: PublicationId, begin: u64, now: Duration, memory: &Arc<Total>) -> Self {
+        let epoch = Epoch::new(id.get());
+        Self(Mutex::new(RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory))))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, RecentEvents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

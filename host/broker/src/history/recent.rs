@@ -1,0 +1,365 @@
+//! The recent events of one topic: offsets without a hole, and the newest events with their frames.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::event::{Event, Publisher};
+use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
+use jackfield_wamp::message::ReceiverFilter;
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::position::{Epoch, Position};
+
+use super::{HistoryRule, Recording};
+use crate::publication::{self, Framing, Publication};
+use crate::session::Session;
+use crate::total::Total;
+
+/// The epoch and the newest events of a topic.
+#[derive(Debug)]
+pub(crate) struct RecentEvents {
+    topic: Arc<str>,
+    epoch: Epoch,
+    /// The offset before the first event of the epoch.
+    begin: u64,
+    /// The offset of the newest event.
+    top: u64,
+    /// The time of the newest event, or of the begin.
+    last: Duration,
+    /// The maximum age, as of the last rule.
+    age: Duration,
+    /// The exact subscription whose id the frames of version 2 have. It keeps its id when its last
+    /// subscriber leaves.
+    subscription: Option<SubscriptionId>,
+    /// The newest events, up to `top`, without a hole.
+    events: VecDeque<StoredEvent>,
+    /// The memory of the events in bytes.
+    bytes: usize,
+    memory: Arc<Total>,
+}
+
+/// One event of a history.
+#[derive(Debug)]
+pub(super) struct StoredEvent {
+    pub(super) offset: u64,
+    /// The time since the Unix epoch.
+    at: Duration,
+    id: PublicationId,
+    /// `None` if the event is withheld: its receivers were chosen by session ids, which nobody has
+    /// again, or it is too large.
+    content: Option<Content>,
+    bytes: usize,
+}
+
+/// What is needed to send an event again.
+#[derive(Debug)]
+struct Content {
+    payload: Payload,
+    publisher: Option<StoredPublisher>,
+    except: Option<SessionId>,
+    filter: Option<Box<ReceiverFilter>>,
+    narrowed: Option<Box<ReceiverFilter>>,
+    frames: [Option<Bytes>; Dialect::COUNT],
+}
+
+#[derive(Debug)]
+struct StoredPublisher {
+    session: SessionId,
+    authid: String,
+    authrole: String,
+}
+
+/// The frames of an event as they were sent to the subscribers of the exact subscription.
+#[derive(Debug)]
+pub(crate) struct SentFrames {
+    pub(crate) subscription: SubscriptionId,
+    pub(crate) frames: [Option<Bytes>; Dialect::COUNT],
+}
+
+/// The approximate memory of a topic besides its name, and of an event besides its bytes.
+const TOPIC_OVERHEAD_BYTES: usize = 256;
+const EVENT_OVERHEAD_BYTES: usize = 384;
+
+impl RecentEvents {
+    pub(super) fn new(
+        topic: &str,
+        epoch: Epoch,
+        begin: u64,
+        now: Duration,
+        memory: Arc<Total>,
+    ) -> Self {
+        memory.replace(0, TOPIC_OVERHEAD_BYTES + topic.len());
+        Self {
+            topic: topic.into(),
+            epoch,
+            begin,
+            top: begin,
+            last: now,
+            age: Duration::MAX,
+            subscription: None,
+            events: VecDeque::new(),
+            bytes: 0,
+            memory,
+        }
+    }
+
+    /// Returns the position behind the newest event.
+    pub(super) const fn position(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.top }
+    }
+
+    pub(super) const fn top(&self) -> u64 {
+        self.top
+    }
+
+    pub(super) const fn last(&self) -> Duration {
+        self.last
+    }
+
+    /// Returns whether the epoch has had an event.
+    pub(super) const fn had_events(&self) -> bool {
+        self.top > self.begin
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Returns the id of the topic's exact subscription, if it had one.
+    pub(crate) const fn subscription(&self) -> Option<SubscriptionId> {
+        self.subscription
+    }
+
+    /// Notes the id of the topic's exact subscription. Frames with another one are removed.
+    pub(crate) fn set_subscription(&mut self, id: SubscriptionId) {
+        if self.subscription.replace(id).is_some_and(|before| before != id) {
+            for event in &mut self.events {
+                event.forget_frames();
+            }
+            self.recount();
+        }
+    }
+
+    /// Returns the offset of the next event.
+    pub(crate) const fn next_offset(&self) -> u64 {
+        self.top + 1
+    }
+
+    /// Appends an event that is queued to its receivers.
+    pub(crate) fn append(
+        &mut self,
+        publication: &Publication<'_>,
+        recording: &Recording,
+        sent: Option<SentFrames>,
+    ) {
+        let Recording { rule, now } = *recording;
+        self.top += 1;
+        self.last = now;
+        let frames = sent.map(|sent| {
+            self.set_subscription(sent.subscription);
+            sent.frames
+        });
+        let content = Content::of(publication, frames.unwrap_or_default());
+        let mut event =
+            StoredEvent { offset: self.top, at: now, id: publication.id, content, bytes: 0 };
+        event.measure();
+        if event.bytes > rule.bytes {
+            event.content = None;
+            event.measure();
+        }
+        self.bytes += event.bytes;
+        self.memory.replace(0, event.bytes);
+        self.events.push_back(event);
+        self.trim(&rule, now);
+    }
+
+    /// Removes the oldest events beyond the rule.
+    pub(super) fn trim(&mut self, rule: &HistoryRule, now: Duration) {
+        self.age = rule.age;
+        self.expire(now);
+        while self.events.len() > rule.events || self.bytes > rule.bytes {
+            self.remove_oldest();
+        }
+    }
+
+    /// Removes events beyond the maximum age.
+    pub(super) fn expire(&mut self, now: Duration) {
+        while self.events.front().is_some_and(|it| it.at.saturating_add(self.age) < now) {
+            self.remove_oldest();
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        let bytes = self.events.pop_front().map_or(0, |event| event.bytes);
+        self.bytes -= bytes;
+        self.memory.replace(bytes, 0);
+    }
+
+    /// Removes all events; the position stays.
+    pub(super) fn clear(&mut self) {
+        self.memory.replace(self.bytes, 0);
+        self.bytes = 0;
+        self.events = VecDeque::new();
+    }
+
+    /// Removes all events and begins another epoch. Offsets go on: no subscriber sees one twice.
+    pub(super) fn renew(&mut self) {
+        self.clear();
+        self.begin = self.top;
+        self.epoch = successor(self.epoch);
+    }
+
+    /// Returns the events behind an offset; `None` if one of them is gone.
+    pub(super) fn behind(
+        &mut self,
+        offset: u64,
+    ) -> Option<impl DoubleEndedIterator<Item = &mut StoredEvent>> {
+        let first = self.events.front().map_or(self.top + 1, |event| event.offset);
+        let has_all = offset <= self.top && first <= offset.saturating_add(1);
+        let passed = usize::try_from(offset.saturating_sub(first - 1)).unwrap_or(usize::MAX);
+        has_all.then(|| self.events.iter_mut().skip(passed))
+    }
+
+    /// Returns all events, oldest first.
+    pub(super) fn all(&mut self) -> impl DoubleEndedIterator<Item = &mut StoredEvent> {
+        self.events.iter_mut()
+    }
+
+    pub(super) fn topic(&self) -> Arc<str> {
+        Arc::clone(&self.topic)
+    }
+
+    /// Counts the memory of new frames.
+    pub(super) fn grow(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.memory.replace(0, bytes);
+    }
+
+    /// Counts the memory again, after frames were removed.
+    fn recount(&mut self) {
+        let before = std::mem::take(&mut self.bytes);
+        for event in &mut self.events {
+            event.measure();
+            self.bytes += event.bytes;
+        }
+        self.memory.replace(before, self.bytes);
+    }
+}
+
+impl Drop for RecentEvents {
+    fn drop(&mut self) {
+        self.memory.replace(self.bytes + TOPIC_OVERHEAD_BYTES + self.topic.len(), 0);
+    }
+}
+
+impl Content {
+    /// Returns `None` for an event whose receivers were chosen by session ids.
+    fn of(publication: &Publication<'_>, frames: [Option<Bytes>; Dialect::COUNT]) -> Option<Self> {
+        let names_sessions = |it: &ReceiverFilter| !it.exclude.is_empty() || it.eligible.is_some();
+        let filters = [publication.filter, publication.narrowed];
+        if filters.into_iter().flatten().any(names_sessions) {
+            return None;
+        }
+        let [filter, narrowed] =
+            filters.map(|it| it.filter(|it| **it != ReceiverFilter::default()).cloned());
+        let publisher = publication.disclosed.map(|session| StoredPublisher {
+            session: session.id,
+            authid: session.identity.authid.clone(),
+            authrole: session.identity.authrole().to_owned(),
+        });
+        Some(Self {
+            payload: publication.payload.detached(),
+            publisher,
+            except: publication.except,
+            filter: filter.map(Box::new),
+            narrowed: narrowed.map(Box::new),
+            frames,
+        })
+    }
+}
+
+impl StoredEvent {
+    /// Returns whether the event is withheld from everybody.
+    pub(super) const fn is_withheld(&self) -> bool {
+        self.content.is_none()
+    }
+
+    /// Returns whether the session may receive the event now.
+    pub(super) fn admits(&self, session: &Session) -> bool {
+        let Some(Content { except, filter, narrowed, .. }) = &self.content else { return false };
+        let filters = [filter, narrowed].into_iter().flatten();
+        *except != Some(session.id)
+            && filters.into_iter().all(|it| publication::admits(it, session))
+    }
+
+    /// Returns the frame of a dialect; `None` if the dialect cannot carry the event. `grown` grows by the
+    /// memory of a new one.
+    pub(super) fn frame(
+        &mut self,
+        dialect: Dialect,
+        topic: &str,
+        subscription: SubscriptionId,
+        framing: Framing,
+        grown: &mut usize,
+    ) -> Option<Bytes> {
+        let Self { offset, id, content, bytes, .. } = self;
+        let Content { payload, publisher, frames, .. } = content.as_mut()?;
+        let ready = frames.get_mut(dialect.index())?;
+        if let Some(frame) = ready {
+            return Some(frame.clone());
+        }
+        payload.check_translatable(dialect.codec()).ok()?;
+        let event = Event {
+            topic,
+            subscription,
+            publication: *id,
+            pattern: false,
+            publisher: publisher.as_ref().map(|it| Publisher {
+                session: it.session,
+                authid: Some(&it.authid),
+                authrole: Some(&it.authrole),
+            }),
+            replaced: 0,
+            offset: *offset,
+            stream: None,
+            payload,
+        };
+        let frame = publication::frame(&event, framing, dialect);
+        if frame.len() > framing.max_bytes {
+            return None;
+        }
+        *bytes += frame.len();
+        *grown += frame.len();
+        Some(ready.insert(frame).clone())
+    }
+
+    fn forget_frames(&mut self) {
+        if let Some(content) = &mut self.content {
+            content.frames = Default::default();
+        }
+    }
+
+    fn measure(&mut self) {
+        self.bytes = EVENT_OVERHEAD_BYTES
+            + self.content.as_ref().map_or(0, |content| {
+                let Content { payload, filter, narrowed, frames, .. } = content;
+                let names: usize =
+                    [filter, narrowed].into_iter().flatten().map(|it| it.len()).sum();
+                let frames: usize = frames.iter().flatten().map(Bytes::len).sum();
+                payload.len() + frames + names * NAME_BYTES
+            });
+    }
+}
+
+/// The approximate memory of a name in a list of receivers.
+const NAME_BYTES: usize = 64;
+
+/// Returns an epoch that differs from all others as much as a random one (splitmix64).
+const fn successor(epoch: Epoch) -> Epoch {
+    let mut number = epoch.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    Epoch::new(number ^ (number >> 31))
+}

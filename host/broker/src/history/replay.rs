@@ -1,0 +1,227 @@
+//! Replay: the events that a subscriber gets from the history of its topic, behind SUBSCRIBED and
+//! before every later event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::event::Event;
+use jackfield_wamp::id::{PublicationId, SubscriptionId};
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::position::{Position, Since, Stream};
+
+use super::recent::StoredEvent;
+use super::{HistoryRule, RecentEvents};
+use crate::outbox::Overflow;
+use crate::publication::{self, Framing};
+use crate::session::{PendingFlushes, Session};
+
+/// The maximum size of one replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayLimits {
+    /// The number of events.
+    pub events: usize,
+    /// The size of their frames in bytes.
+    pub bytes: usize,
+}
+
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        Self { events: 300, bytes: 1 << 20 }
+    }
+}
+
+/// What a subscriber asks of the history.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayRequest<'a> {
+    /// The rule of the topic; `None` for topics without history, and for all patterns.
+    pub rule: Option<HistoryRule>,
+    /// The position of the subscriber, if it asks for what it has missed.
+    pub since: Option<&'a Since>,
+    /// The policy of the route for subscribers that do not keep up.
+    pub overflow: Option<Overflow>,
+    /// A random id: that of the answer to `since`, and the epoch of a history that begins here.
+    pub id: PublicationId,
+    /// The time since the Unix epoch.
+    pub now: Duration,
+}
+
+/// A session and the subscription by which it receives events.
+pub(crate) struct Recipient<'a> {
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) subscription: SubscriptionId,
+    /// Whether it was no subscriber before. One that was has every event already.
+    pub(crate) is_new: bool,
+    pub(crate) framing: Framing,
+}
+
+/// The events for one subscriber.
+struct Selection {
+    frames: Vec<Bytes>,
+    /// The offset before the first of them.
+    offset: u64,
+    is_recovered: bool,
+}
+
+impl ReplayRequest<'_> {
+    /// Returns whether the subscriber gets an answer to its position. Version 1 cannot ask.
+    pub(crate) fn is_answered(&self, session: &Session) -> bool {
+        self.since.is_some() && session.dialect != Dialect::V1
+    }
+}
+
+impl Recipient<'_> {
+    /// Queues the answer for a subscription without history.
+    pub(crate) fn answer_without_history(
+        &self,
+        request: &ReplayRequest<'_>,
+        batch: &mut PendingFlushes,
+    ) {
+        if request.is_answered(self.session) {
+            let stream = Stream { position: None, recovered: false, replayed: 0 };
+            self.session.reply(self.marker(request, stream), batch);
+        }
+    }
+
+    /// Queues the answer to the subscriber's position, and the events that follow from it: all that it
+    /// has missed, or else what a new subscriber gets.
+    pub(crate) fn replay(
+        &self,
+        recent: &mut RecentEvents,
+        rule: HistoryRule,
+        request: &ReplayRequest<'_>,
+        limits: ReplayLimits,
+        batch: &mut PendingFlushes,
+    ) {
+        recent.trim(&rule, request.now);
+        let is_answered = request.is_answered(self.session);
+        let position = request.since.and_then(Since::position);
+        let position = position.filter(|it| is_answered && it.epoch == recent.position().epoch);
+        if !self.is_new {
+            // It has received events that its position may be behind.
+            let is_recovered = position == Some(recent.position());
+            let none = Selection { frames: Vec::new(), offset: recent.top(), is_recovered };
+            self.answer(recent, request, &none, batch);
+            return;
+        }
+        let mut grown = 0;
+        let missed = position.and_then(|it| self.missed(recent, it.offset, limits, &mut grown));
+        recent.grow(grown);
+        if let Some(missed) = missed
+            && let Some(pushed) = self
+                .session
+                .outbox()
+                .reply_with_events(self.stream(recent, request, &missed), &missed.frames)
+        {
+            batch.note(self.session, pushed);
+            return;
+        }
+        let newest = self.newest(recent, rule.on_subscribe, limits);
+        self.answer(recent, request, &newest, batch);
+        let outbox = self.session.outbox();
+        for frame in newest.frames {
+            let overflow = request.overflow.unwrap_or_else(|| outbox.overflow());
+            batch.note(self.session, outbox.push_event(frame, overflow));
+        }
+    }
+
+    fn answer(
+        &self,
+        recent: &RecentEvents,
+        request: &ReplayRequest<'_>,
+        selection: &Selection,
+        batch: &mut PendingFlushes,
+    ) {
+        if request.is_answered(self.session) {
+            self.session.reply(self.stream(recent, request, selection), batch);
+        }
+    }
+
+    /// Returns the events behind an offset that the session may see. `None` if there is any doubt, or
+    /// if they are too many.
+    fn missed(
+        &self,
+        recent: &mut RecentEvents,
+        offset: u64,
+        limits: ReplayLimits,
+        grown: &mut usize,
+    ) -> Option<Selection> {
+        let (topic, top) = (recent.topic(), recent.top());
+        let (mut frames, mut bytes, mut first) = (Vec::new(), 0, None);
+        for event in recent.behind(offset)? {
+            if event.is_withheld() {
+                return None;
+            }
+            if !event.admits(self.session) {
+                continue;
+            }
+            let frame = self.frame(event, &topic, grown)?;
+            bytes += frame.len();
+            if frames.len() >= limits.events || bytes > limits.bytes {
+                return None;
+            }
+            first.get_or_insert(event.offset);
+            frames.push(frame);
+        }
+        let offset = first.map_or(top, |first| first - 1);
+        Some(Selection { frames, offset, is_recovered: true })
+    }
+
+    /// Returns the newest events that the session may see.
+    fn newest(&self, recent: &mut RecentEvents, count: usize, limits: ReplayLimits) -> Selection {
+        let (topic, mut offset) = (recent.topic(), recent.top());
+        let (mut frames, mut bytes, mut grown) = (Vec::new(), 0, 0);
+        for event in recent.all().rev() {
+            if frames.len() >= count.min(limits.events) {
+                break;
+            }
+            if !event.admits(self.session) {
+                continue;
+            }
+            let Some(frame) = self.frame(event, &topic, &mut grown) else { continue };
+            bytes += frame.len();
+            if bytes > limits.bytes {
+                break;
+            }
+            offset = event.offset - 1;
+            frames.push(frame);
+        }
+        recent.grow(grown);
+        frames.reverse();
+        Selection { frames, offset, is_recovered: false }
+    }
+
+    fn frame(&self, event: &mut StoredEvent, topic: &str, grown: &mut usize) -> Option<Bytes> {
+        event.frame(self.session.dialect, topic, self.subscription, self.framing, grown)
+    }
+
+    fn stream(
+        &self,
+        recent: &RecentEvents,
+        request: &ReplayRequest<'_>,
+        selection: &Selection,
+    ) -> Bytes {
+        let Selection { frames, offset, is_recovered } = selection;
+        let position = Some(Position { offset: *offset, ..recent.position() });
+        let replayed = frames.len() as u64;
+        self.marker(request, Stream { position, recovered: *is_recovered, replayed })
+    }
+
+    /// Returns an EVENT without arguments, with the detail `_stream`.
+    fn marker(&self, request: &ReplayRequest<'_>, stream: Stream) -> Bytes {
+        let dialect = self.session.dialect;
+        let event = Event {
+            topic: "",
+            subscription: self.subscription,
+            publication: request.id,
+            pattern: false,
+            publisher: None,
+            replaced: 0,
+            offset: 0,
+            stream: Some(stream),
+            payload: &Payload::empty(dialect.codec()),
+        };
+        publication::frame(&event, self.framing, dialect)
+    }
+}

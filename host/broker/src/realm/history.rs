@@ -1,0 +1,77 @@
+//! History of the realm's topics: what a subscriber gets from it, and the end of it.
+
+use bytes::Bytes;
+use jackfield_wamp::id::{SessionId, SubscriptionId};
+
+use super::{Realm, State};
+use crate::history::{Recipient, ReplayRequest};
+use crate::session::PendingFlushes;
+
+impl Realm {
+    /// Acknowledges an existing exact subscription again, without another authorization, and answers
+    /// its position. Returns whether the session has one.
+    pub fn acknowledge(
+        &self,
+        session: SessionId,
+        topic: &str,
+        request: Option<&ReplayRequest<'_>>,
+        batch: &mut PendingFlushes,
+        acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
+    ) -> bool {
+        let state = self.read();
+        let subscription = state.subscriptions.exact(topic);
+        let known = subscription.and_then(|it| Some((it.id, it.get(session)?)));
+        let Some((subscription, session)) = known else { return false };
+        if let Some(frame) = acknowledge(subscription) {
+            session.reply(frame, batch);
+        }
+        if let Some(request) = request {
+            let framing = state.framing;
+            let recipient = Recipient { session, subscription, is_new: false, framing };
+            self.replay(&state, topic, &recipient, request, batch);
+        }
+        true
+    }
+
+    /// Ends the histories of topics: subscribers of another time are not told that they have missed
+    /// nothing.
+    pub fn end_histories(&self, ends: impl Fn(&str) -> bool) {
+        self.history.end(ends);
+    }
+
+    /// Queues what a subscriber gets from the history of its topic. Every later event is behind it.
+    pub(super) fn replay(
+        &self,
+        state: &State,
+        topic: &str,
+        recipient: &Recipient<'_>,
+        request: &ReplayRequest<'_>,
+        batch: &mut PendingFlushes,
+    ) {
+        let Some(rule) = request.rule else {
+            recipient.answer_without_history(request, batch);
+            return;
+        };
+        let history = if request.is_answered(recipient.session) {
+            // It gets a position, so that it can return before the first event.
+            let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
+            self.history.get_or_create(topic, request.id, request.now, is_subscribed)
+        } else {
+            let Some(history) = self.history.get(topic) else { return };
+            history
+        };
+        let mut recent = history.lock();
+        recent.set_subscription(recipient.subscription);
+        recipient.replay(&mut recent, rule, request, self.history.replay_limits(), batch);
+    }
+
+    /// Returns the id that the exact subscription of a topic has had: frames in its history have it.
+    pub(super) fn kept_id(
+        &self,
+        topic: &str,
+        request: Option<&ReplayRequest<'_>>,
+    ) -> Option<SubscriptionId> {
+        request?.rule?;
+        self.history.get(topic)?.lock().subscription()
+    }
+}

@@ -1,0 +1,254 @@
+//! The history of topics: what clients get that were away, over the wire, in both versions and all
+//! serializers.
+
+use serde_json::{Value, json};
+
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::{Client, Event};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
+
+const ROUTES: &str = "\
+plain: { channel: 'plain/{name}', handler: { callback: 'broadcast' } }
+kept: { channel: 'kept/{name}', handler: { callback: 'broadcast' }, history: { events: 5 } }
+last:
+    channel: 'last/{name}'
+    handler: { callback: 'broadcast' }
+    history: { on_subscribe: last }
+members:
+    channel: 'members/{name}'
+    handler: { callback: 'broadcast' }
+    allow: { subscribe: [member] }
+    history: { on_subscribe: last }
+inbox:
+    channel: 'inbox/{user_id}'
+    handler: { callback: 'secured' }
+    history: { on_subscribe: last }
+words: { channel: 'words/{name}', handler: { callback: 'judging.words' }, history: { on_subscribe: 10 } }
+memory: { channel: 'memory/{name}', handler: { callback: 'judging.memory' }, history: { on_subscribe: 10 } }
+";
+
+fn site() -> Site {
+    let site = Site::new();
+    let components = ["broadcast", "secured"].map(build::plugin);
+    let [broadcast, secured] = components;
+    site.bundle("history", ROUTES, &[broadcast, secured, build::guest("judging")]);
+    site
+}
+
+async fn join(server: &Server, codec: Codec) -> Client {
+    Client::connect(server.addr, codec, "realm1").await
+}
+
+async fn publish(publisher: &mut Client, topic: &str, args: Value) -> u64 {
+    publisher.publish_acknowledged(topic, json!({}), args, Value::Null).await.unwrap()
+}
+
+/// Returns the detail `_stream` of the next event, the answer to a position.
+async fn stream(client: &mut Client) -> Value {
+    let Event { mut details, args, kwargs, .. } = client.event().await;
+    assert_eq!((args, kwargs), (Value::Null, Value::Null), "the answer has no arguments");
+    assert_eq!(details.as_object().unwrap().len(), 1, "{details}");
+    details["_stream"].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_returns_gets_what_it_has_missed_in_every_serializer() {
+    let site = site();
+    let server = Server::start(site.path());
+    let mut publisher = join(&server, Codec::Json).await;
+    for codec in Codec::ALL {
+        let topic = format!("kept/{codec:?}");
+        let mut client = join(&server, codec).await;
+        assert_eq!(client.welcome()["roles"]["broker"]["features"]["x_event_recovery"], true);
+        let subscription = client.subscribe(&topic, json!({ "_since": {} })).await;
+        let begin = stream(&mut client).await;
+        assert_eq!((&begin["recovered"], &begin["offset"]), (&json!(false), &json!(0)));
+        publish(&mut publisher, &topic, json!(["one"])).await;
+        let one = client.event().await;
+        assert_eq!((&one.args, &one.details), (&json!(["one"]), &json!({ "_offset": 1 })));
+        drop(client);
+
+        // One event while there may still be a subscriber, others without any.
+        let two = publish(&mut publisher, &topic, json!(["two"])).await;
+        let three = publish(&mut publisher, &topic, json!([3, { "a": [null] }])).await;
+        let mut client = join(&server, codec).await;
+        let since = json!({ "epoch": begin["epoch"], "offset": 1 });
+        assert_eq!(client.subscribe(&topic, json!({ "_since": since })).await, subscription);
+        let expect = json!({
+            "epoch": begin["epoch"], "offset": 1, "recovered": true, "replayed": 2,
+        });
+        assert_eq!(stream(&mut client).await, expect);
+        for (publication, offset, args) in
+            [(two, 2, json!(["two"])), (three, 3, json!([3, { "a": [null] }]))]
+        {
+            let event = client.event().await;
+            assert_eq!(event.publication, publication, "it is the same publication");
+            assert_eq!((event.args, event.details), (args, json!({ "_offset": offset })));
+        }
+        publish(&mut publisher, &topic, json!(["four"])).await;
+        assert_eq!(client.event().await.details, json!({ "_offset": 4 }));
+
+        // It asks again while it is subscribed.
+        client.subscribe(&topic, json!({ "_since": since })).await;
+        let again = stream(&mut client).await;
+        assert_eq!((&again["recovered"], &again["replayed"]), (&json!(false), &json!(0)));
+        client.expect_no_event().await;
+
+        // More than are kept.
+        for number in 5..10 {
+            publish(&mut publisher, &topic, json!([number])).await;
+        }
+        let mut late = join(&server, codec).await;
+        late.subscribe(&topic, json!({ "_since": since })).await;
+        let unknown = stream(&mut late).await;
+        let expect = json!({
+            "epoch": begin["epoch"], "offset": 9, "recovered": false, "replayed": 0,
+        });
+        assert_eq!(unknown, expect);
+        late.expect_no_event().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_subscriber_gets_the_last_event_in_both_versions() {
+    let site = site();
+    let server = Server::start(site.path());
+    // A publisher of version 1 and subscribers of both: frames of every kind are made late.
+    let mut publisher = v1::Client::connect(server.addr).await;
+    publisher.publish("last/a", &json!("first"), &Reach::Plain);
+    publisher.publish("last/a", &json!({ "second": 2 }), &Reach::Plain);
+    publisher.round_trip().await;
+    for codec in Codec::ALL {
+        let mut client = join(&server, codec).await;
+        client.subscribe("last/a", json!({})).await;
+        let event = client.event().await;
+        assert_eq!(
+            (event.args, event.details),
+            (json!([{ "second": 2 }]), json!({ "_offset": 2 }))
+        );
+        client.expect_no_event().await;
+    }
+    for _ in 0..2 {
+        let mut page = v1::Client::connect(server.addr).await;
+        page.subscribe("last/a");
+        assert_eq!(page.event().await.event, json!({ "second": 2 }));
+        page.expect_no_event().await;
+    }
+    // Topics without history, and patterns, have no position.
+    let mut client = join(&server, Codec::Json).await;
+    let none = json!({ "recovered": false, "replayed": 0 });
+    client.subscribe("plain/a", json!({ "_since": {} })).await;
+    assert_eq!(stream(&mut client).await, none);
+    client.subscribe("last/", json!({ "match": "prefix", "_since": {} })).await;
+    assert_eq!(stream(&mut client).await, none);
+    client.expect_no_event().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_as_a_leak() {
+    let site = site();
+    let server = Server::start(site.path());
+    let mut publisher = join(&server, Codec::Json).await;
+    let since = json!({ "_since": { "epoch": "1", "offset": 0 } });
+    for topic in ["members/a", "inbox/7"] {
+        publish(&mut publisher, topic, json!(["secret"])).await;
+        let mut eve = join(&server, Codec::Cbor).await;
+        for options in [json!({}), since.clone()] {
+            eve.try_subscribe(topic, options).await.unwrap_err();
+        }
+        eve.subscribe(topic, json!({ "match": "prefix", "_since": {} })).await;
+        assert_eq!(stream(&mut eve).await["recovered"], false);
+        eve.expect_no_event().await;
+        let mut page = v1::Client::connect(server.addr).await;
+        page.subscribe(topic);
+        page.expect_no_event().await;
+    }
+
+    // What the publisher has restricted.
+    let restricted = [
+        json!({ "eligible_authid": ["somebody else"] }),
+        json!({ "exclude_authrole": ["anonymous"] }),
+        json!({ "eligible": [publisher.session()] }),
+        json!({ "exclude": [publisher.session()] }),
+    ];
+    for (options, number) in restricted.into_iter().zip(0..) {
+        let sent = publisher.publish_acknowledged(
+            "words/a",
+            options,
+            json!([format!("{number}")]),
+            Value::Null,
+        );
+        sent.await.unwrap();
+    }
+    // What the handler has refused, and what it has not.
+    let refused = json!(["@@REFUSED-000001"]);
+    let sent = publisher.publish_acknowledged("words/a", json!({}), refused, Value::Null).await;
+    assert_eq!(sent.unwrap_err().uri, "judging.error.refused");
+    publish(&mut publisher, "words/a", json!(["open"])).await;
+    let mut client = join(&server, Codec::Json).await;
+    client.subscribe("words/a", json!({})).await;
+    assert_eq!(client.event().await.args, json!(["open"]));
+    client.expect_no_event().await;
+
+    // What the handler has replaced.
+    publish(&mut publisher, "memory/a", json!(["as published"])).await;
+    client.subscribe("memory/a", json!({})).await;
+    assert_eq!(client.event().await.args, json!([1]));
+    client.expect_no_event().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_returns_gets_its_own_event() {
+    let site = site();
+    let server = Server::start(site.path());
+    let mut client = join(&server, Codec::MessagePack).await;
+    client.subscribe("kept/a", json!({ "_since": {} })).await;
+    let begin = stream(&mut client).await;
+    publish(&mut client, "kept/a", json!(["mine"])).await;
+    client.expect_no_event().await;
+    drop(client);
+    let mut client = join(&server, Codec::MessagePack).await;
+    let since = json!({ "epoch": begin["epoch"], "offset": 0 });
+    client.subscribe("kept/a", json!({ "_since": since })).await;
+    assert_eq!(stream(&mut client).await["replayed"], 1);
+    assert_eq!(client.event().await.args, json!(["mine"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_keeps_histories_and_ends_those_without_a_rule() {
+    let site = site();
+    let server = Server::start(site.path());
+    let mut client = join(&server, Codec::Json).await;
+    client.subscribe("kept/a", json!({ "_since": {} })).await;
+    let begin = stream(&mut client).await;
+    publish(&mut client, "kept/a", json!(["one"])).await;
+    let since = json!({ "_since": { "epoch": begin["epoch"], "offset": 0 } });
+    let returned = async |offset: u64| {
+        let mut client = join(&server, Codec::Json).await;
+        client.subscribe("kept/a", since.clone()).await;
+        let stream = stream(&mut client).await;
+        assert_eq!(stream["offset"], offset, "{stream}");
+        stream["recovered"].clone()
+    };
+    let reload = |routes: &str, number: u64| {
+        site.rename_over("history/websocket_routing.yml", routes);
+        let health = || server.health()["generation"]["number"].as_u64();
+        let limit = std::time::Instant::now() + jackfield_tests::client::PATIENCE;
+        while health() != Some(number) {
+            assert!(std::time::Instant::now() < limit, "{}", server.log());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    reload(&ROUTES.replace("events: 5", "events: 3"), 2);
+    assert_eq!(returned(0).await, true);
+    // Without a history, events are not counted, so it is not known what was missed.
+    reload(&ROUTES.replace(", history: { events: 5 }", ""), 3);
+    let mut client = join(&server, Codec::Json).await;
+    client.subscribe("kept/a", since.clone()).await;
+    assert_eq!(stream(&mut client).await, json!({ "recovered": false, "replayed": 0 }));
+    reload(ROUTES, 4);
+    assert_eq!(returned(1).await, false);
+}
