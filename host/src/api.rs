@@ -1,5 +1,5 @@
 //! HTTP API: publishing and calling for backends that have no WebSocket, by `POST /api/publish` and
-//! `POST /api/call`.
+//! `POST /api/call`; and reading histories, by `GET /api/topics/…`.
 //!
 //! Both are handled as a client's PUBLISH and CALL ([`crate::dispatch`]): route, `allow`, the
 //! handler's hook. Called by [`crate::http`]. [`tokens`] authenticates; [`publish`] and [`call`]
@@ -35,6 +35,7 @@ mod idempotency;
 mod problem;
 mod publish;
 mod tokens;
+mod topics;
 
 use idempotency::{Claim, Repeats};
 use problem::Problem;
@@ -141,6 +142,7 @@ impl Api {
         let answer = match request.uri().path() {
             "/api/publish" => self.serve(Work::Publish, request).await,
             "/api/call" => self.serve(Work::Call, request).await,
+            path if path.starts_with(topics::PREFIX) => self.read_topic(&request),
             path => Err(Problem::not_found(path)),
         };
         answer.unwrap_or_else(Problem::answer)
@@ -171,6 +173,19 @@ impl Api {
             // A separate task completes the request, even if its client stops waiting.
             None => tokio::spawn(task.run()).await.map_err(|_panic| Problem::failed()),
         }
+    }
+
+    fn read_topic(&self, request: &Request<Incoming>) -> Result<Answer, Problem> {
+        if request.method() != Method::GET {
+            return Err(Problem::use_get());
+        }
+        let token = self.tokens.find(request.headers());
+        let token = token.inspect_err(|problem| tell(problem, request.headers()))?;
+        // It has no body, but the answer may be long.
+        let place = self.places.try_acquire();
+        let _place = place.map_err(|_full| Problem::too_many())?;
+        let uri = request.uri();
+        topics::answer(&self.context, &token, uri.path(), uri.query())
     }
 
     /// Handles a request once: a repeated one gets the first answer again.

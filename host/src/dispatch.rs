@@ -57,6 +57,7 @@ use probe_handler::ProbeHandler;
 use trace::MessageKind;
 
 pub(crate) use call::Cancellation;
+pub(crate) use history::DEFAULT_EVENTS;
 pub(crate) use outgoing::InFlight;
 pub(crate) use probe_handler::{PROBE_PROCEDURE, PROBE_REALM};
 pub(crate) use refusal::{NO_ROUTE, Refusal};
@@ -153,6 +154,9 @@ impl Dispatch {
             }
             Request::Unsubscribe(unsubscribe) => {
                 Box::pin(self.handle_unsubscribe(from, &unsubscribe, batch)).await;
+            }
+            Request::Call(call) if call.procedure == history::PROCEDURE => {
+                self.handle_history(from, &call, batch);
             }
             Request::Call(call) => match &self.probe {
                 None => Box::pin(self.handle_call(from, &call, cancellation, batch)).await,

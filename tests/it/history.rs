@@ -5,10 +5,21 @@ use serde_json::{Value, json};
 
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
 use jackfield_tests::client::v1::{self, Reach};
 use jackfield_tests::client::v2::{Client, Event};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
+
+mod cuts;
+
+/// A token of the HTTP API.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const TOKENS: &str =
+    "api: { tokens: [{ name: backend, token: '0123456789abcdef0123456789abcdef' }] }\n";
+/// Scripts connect as fast as they can.
+const NO_RATES: &str = "limits: { connection_rate: { enabled: false }, address_connection_rate: { enabled: false }, \
+                        message_rate: { enabled: false } }\n";
 
 const ROUTES: &str = "\
 plain: { channel: 'plain/{name}', handler: { callback: 'broadcast' } }
@@ -204,13 +215,13 @@ async fn history_as_a_leak() {
 async fn a_publisher_that_returns_gets_its_own_event() {
     let site = site();
     let server = Server::start(site.path());
-    let mut client = join(&server, Codec::MessagePack).await;
+    let mut client = join(&server, Codec::MsgPack).await;
     client.subscribe("kept/a", json!({ "_since": {} })).await;
     let begin = stream(&mut client).await;
     publish(&mut client, "kept/a", json!(["mine"])).await;
     client.expect_no_event().await;
     drop(client);
-    let mut client = join(&server, Codec::MessagePack).await;
+    let mut client = join(&server, Codec::MsgPack).await;
     let since = json!({ "epoch": begin["epoch"], "offset": 0 });
     client.subscribe("kept/a", json!({ "_since": since })).await;
     assert_eq!(stream(&mut client).await["replayed"], 1);
@@ -251,4 +262,87 @@ async fn a_reload_keeps_histories_and_ends_those_without_a_rule() {
     assert_eq!(stream(&mut client).await, json!({ "recovered": false, "replayed": 0 }));
     reload(ROUTES, 4);
     assert_eq!(returned(1).await, false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_can_be_read_without_a_subscription() {
+    let site = site();
+    let server = Server::configured(
+        site.path(),
+        &format!("{TOKENS}history: {{ replay: {{ events: 3 }} }}\n"),
+    );
+    let mut publisher = join(&server, Codec::Cbor).await;
+    for number in 1..=4 {
+        publish(&mut publisher, "kept/a", json!([number, { "k": 1.5 }])).await;
+    }
+    let read = async |args: Value| {
+        let mut client = join(&server, Codec::MsgPack).await;
+        client
+            .call("jackfield.history", json!({}), args, Value::Null)
+            .await
+            .map(|(args, _)| args[0].clone())
+    };
+    let offsets = |page: &Value| -> Vec<u64> {
+        page["events"].as_array().unwrap().iter().map(|it| it["offset"].as_u64().unwrap()).collect()
+    };
+    let newest = read(json!(["kept/a"])).await.unwrap();
+    assert_eq!((offsets(&newest), &newest["offset"]), (vec![2, 3, 4], &json!(4)));
+    assert_eq!(newest["events"][0]["args"], json!([2, { "k": 1.5 }]));
+    let since = json!({ "epoch": newest["epoch"], "offset": 1 });
+    let page = read(json!(["kept/a", { "since": since, "limit": 2 }])).await.unwrap();
+    assert_eq!(
+        (offsets(&page), &page["offset"], &page["recovered"]),
+        (vec![2, 3], &json!(3), &json!(true))
+    );
+    let other = json!({ "epoch": "1", "offset": 1 });
+    let page = read(json!(["kept/a", { "since": other }])).await.unwrap();
+    assert_eq!((offsets(&page), &page["recovered"]), (vec![2, 3, 4], &json!(false)));
+    for (args, uri) in [
+        (json!(["plain/a"]), "jackfield.error.no_history"),
+        (json!(["members/a"]), "wamp.error.not_authorized"),
+        (json!(["inbox/7"]), "wamp.error.not_authorized"),
+        (json!(["nowhere"]), "jackfield.error.no_route"),
+        (json!([]), "wamp.error.invalid_argument"),
+        (json!(["kept/a", { "limits": 1 }]), "wamp.error.invalid_argument"),
+    ] {
+        assert_eq!(read(args.clone()).await.unwrap_err().uri, uri, "{args}");
+    }
+    // In version 1, the arguments follow the procedure.
+    let mut page = v1::Client::connect(server.addr).await;
+    let result = page.call("jackfield.history", &[json!("kept/a"), json!({ "limit": 1 })]).await;
+    assert_eq!(offsets(&result.unwrap()), [4]);
+
+    let get = async |path: &str| {
+        let mut http = Http::connect(server.addr).await;
+        http.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        ))
+        .await;
+        let answer = http.answer().await;
+        (answer.status, answer.json())
+    };
+    let (_, page) = get(&format!(
+        "/api/topics/kept%2Fa/history?epoch={}&offset=3",
+        newest["epoch"].as_str().unwrap()
+    ))
+    .await;
+    assert_eq!((offsets(&page), &page["recovered"]), (vec![4], &json!(true)));
+    let position = json!({ "epoch": newest["epoch"], "offset": 4 });
+    assert_eq!(get("/api/topics/kept/a/position").await, (200, position));
+    // A position tells nothing of the events, so the handler need not be asked.
+    assert_eq!(get("/api/topics/inbox/7/position").await.0, 200);
+    for (path, status) in [
+        ("/api/topics/inbox/7/history", 403),
+        ("/api/topics/members/a/position", 403),
+        ("/api/topics/plain/a/history", 404),
+        ("/api/topics/kept/a/events", 404),
+        ("/api/topics/kept/a/position?limit=1", 422),
+        ("/api/topics/kept/a/history?limit=x", 422),
+        ("/api/topics/kept/a/history?realm=other", 404),
+    ] {
+        assert_eq!(get(path).await.0, status, "{path}");
+    }
+    let mut http = Http::connect(server.addr).await;
+    http.send("GET /api/topics/kept/a/history HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(http.answer().await.status, 401);
 }

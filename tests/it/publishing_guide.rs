@@ -34,6 +34,8 @@ async fn served() -> (Site, Server, v1::Client) {
         let routes = std::fs::read_to_string(routes).unwrap();
         site.bundle(name, &routes, &[build::plugin(name)]);
     }
+    let orders = "orders: { channel: 'acme/orders/{id}', handler: { callback: 'broadcast' }, history: {} }\n";
+    site.bundle("orders", orders, &[build::plugin("broadcast")]);
     let [config] = blocks("yaml")[..] else { panic!("one configuration") };
     let server =
         Server::configured(site.path(), &config.replace("{ env: JACKFIELD_TOKEN }", TOKEN));
@@ -108,13 +110,20 @@ async fn node_example_publishes() {
 async fn curl_and_command_examples_publish() {
     installed("curl", "curl");
     let (_site, server, mut page) = served().await;
-    let [one, several, call, command, ping, maintenance] = blocks("sh")[..] else { panic!("six") };
+    let [one, several, call, history, position, command, ping, maintenance] = blocks("sh")[..]
+    else {
+        panic!("eight")
+    };
     let sh = async |example: &str| run(&server, "sh", &["-eu"], example).await;
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
 
     let answer = parse(&sh(one).await);
     assert_eq!(answer["delivered"], 1);
-    let [shown_one, shown_several, shown_result] = blocks("json")[..] else { panic!("three") };
+    let [shown_one, shown_several, shown_result, shown_history, shown_position] =
+        blocks("json")[..]
+    else {
+        panic!("five")
+    };
     same_shape(&answer, &parse(shown_one));
     heard(&mut page, TOPICS[0], json!({"isOn": true, "userId": 7})).await;
 
@@ -130,6 +139,18 @@ async fn curl_and_command_examples_publish() {
     let answer = parse(&sh(call).await);
     same_shape(&answer, &parse(shown_result));
     assert_eq!(answer["args"][0].as_array().map(Vec::len), Some(1), "{answer}");
+
+    let paid = guest.publish_acknowledged("acme/orders/7", json!({}), json!(["paid"]), Value::Null);
+    let publication = paid.await.unwrap();
+    let answer = parse(&sh(history).await);
+    same_shape(&answer, &parse(shown_history));
+    same_shape(&answer["events"][0], &parse(shown_history)["events"][0]);
+    let event = &answer["events"][0];
+    assert_eq!((&event["publication"], &event["args"]), (&json!(publication), &json!(["paid"])));
+    let position_now = parse(&sh(position).await);
+    same_shape(&position_now, &parse(shown_position));
+    assert_eq!(position_now["epoch"], answer["epoch"]);
+    assert_eq!((&position_now["offset"], &answer["offset"]), (&json!(1), &json!(1)));
 
     assert_eq!(sh(command).await, "");
     heard(&mut page, TOPICS[0], json!({"isOn": true, "userId": 7})).await;

@@ -12,6 +12,7 @@
 //! **Doubt.** A client is told "recovered" only if nothing in between is missing. Whatever cannot be
 //! known makes a new epoch, or an event that is withheld.
 
+mod page;
 mod recent;
 mod replay;
 
@@ -24,6 +25,7 @@ use jackfield_wamp::position::Epoch;
 
 use crate::total::Total;
 
+pub use page::{HistoryPage, PastEvent};
 pub(crate) use recent::RecentEvents;
 pub(crate) use recent::SentFrames;
 pub(crate) use replay::Recipient;

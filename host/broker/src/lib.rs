@@ -46,7 +46,9 @@ mod uri_table;
 pub use client_key::ClientKey;
 pub use close_reason::{CloseCause, CloseReason};
 pub use dealer::{CallError, CallsView, Dealer, Encode, UnregisterError};
-pub use history::{EventHistory, HistoryRule, Recording, ReplayLimits, ReplayRequest};
+pub use history::{
+    EventHistory, HistoryPage, HistoryRule, PastEvent, Recording, ReplayLimits, ReplayRequest,
+};
 pub use identity::Identity;
 pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};
 pub use publication::{

@@ -54,7 +54,9 @@ impl Problem {
     }
 
     pub(super) fn not_found(path: &str) -> Self {
-        let message = format!("there is no {path}; there are /api/publish and /api/call");
+        let message = format!(
+            "there is no {path}; there are /api/publish, /api/call and /api/topics/TOPIC/history"
+        );
         Self::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
     }
 
@@ -62,6 +64,12 @@ impl Problem {
         let uri = "jackfield.error.method_not_allowed";
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, uri, "use POST");
         problem.with(hyper::header::ALLOW, "POST")
+    }
+
+    pub(super) fn use_get() -> Self {
+        let uri = "jackfield.error.method_not_allowed";
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, uri, "use GET");
+        problem.with(hyper::header::ALLOW, "GET")
     }
 
     pub(super) fn unauthenticated() -> Self {

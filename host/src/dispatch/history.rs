@@ -1,14 +1,205 @@
-//! History: whether an event is kept, and what a subscriber asks of the events that were.
+//! History: whether an event is kept, and what subscribers and others ask of the events that were.
+//!
+//! The procedure `jackfield.history` and the HTTP API read a history without a subscription, with the
+//! rights of one. A handler that decides about subscribers is not asked: it would count a subscriber
+//! that there is not.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
-use jackfield_broker::{HistoryRule, Recording, ReplayRequest};
-use jackfield_routing::History;
-use jackfield_wamp::message::Subscribe;
+use jackfield_broker::{
+    HistoryPage, HistoryRule, PastEvent, PendingFlushes, Recording, ReplayRequest, Session,
+};
+use jackfield_routing::{Action, History};
+use jackfield_sandbox::Hook;
+use jackfield_wamp::message::{Call, Subscribe};
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::position::{Position, Since};
+use jackfield_wamp::protocol::{ErrorTo, Reply};
+use jackfield_wamp::uri::MatchPolicy;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::authorize::overflow;
+use super::authorize::{check_allowed, overflow, route};
+use super::{Dispatch, Refusal, reply, uris};
 use crate::generation::{Generation, RouteMatch};
+use crate::metrics::RequestKind;
+use crate::timestamp;
 use crate::{ids, wall_clock};
+
+/// The procedure that reads the history of a topic: `[topic, {since, limit}]`.
+pub(super) const PROCEDURE: &str = "jackfield.history";
+
+/// The default number of events of a page.
+pub(crate) const DEFAULT_EVENTS: usize = 100;
+
+/// The second argument of the procedure.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    since: Option<WrittenPosition>,
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPosition {
+    epoch: String,
+    offset: u64,
+}
+
+/// A position in answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct PositionJson {
+    epoch: String,
+    offset: u64,
+}
+
+/// A part of a history in answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryJson {
+    epoch: String,
+    offset: u64,
+    recovered: bool,
+    events: Vec<EventJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventJson {
+    offset: u64,
+    publication: u64,
+    time: String,
+    args: Box<RawValue>,
+    kwargs: Box<RawValue>,
+}
+
+impl Dispatch {
+    /// Handles a CALL of the procedure.
+    pub(super) fn handle_history(
+        &self,
+        from: &Arc<Session>,
+        call: &Call,
+        batch: &mut PendingFlushes,
+    ) {
+        match self.answer_history(from, call) {
+            Ok(payload) => {
+                let result =
+                    Reply::Result { call: &call.request, progress: false, payload: &payload };
+                reply(from, &result, batch);
+            }
+            Err(refusal) => {
+                self.refused(RequestKind::Call, &refusal, from, &call.procedure);
+                reply(from, &refusal.reply(ErrorTo::Call { call: &call.request }), batch);
+            }
+        }
+    }
+
+    fn answer_history(&self, from: &Session, call: &Call) -> Result<Payload, Refusal> {
+        let wrong = || {
+            let how = "the arguments are a topic, and optionally `{since: {epoch, offset}, limit}`";
+            Refusal::invalid_argument(how.to_owned())
+        };
+        let (args, _) = self.hook_arguments(&call.payload)?;
+        let args: Vec<&RawValue> = serde_json::from_str(&args).map_err(|_list| wrong())?;
+        let (topic, options) = match args.as_slice() {
+            [topic] => (topic, Options::default()),
+            [topic, options] => (topic, serde_json::from_str(options.get()).map_err(|_| wrong())?),
+            _ => return Err(wrong()),
+        };
+        let topic: String = serde_json::from_str(topic.get()).map_err(|_text| wrong())?;
+        let since = options.since.map(|WrittenPosition { epoch, offset }| Since {
+            epoch: Some(epoch),
+            offset: Some(offset),
+        });
+        let limit = options.limit.unwrap_or(DEFAULT_EVENTS);
+        let page = self.history(from, &topic, since.as_ref().map(Since::position), limit)?;
+        let page = serde_json::to_string(&page).unwrap_or_default();
+        Payload::from_json(&format!("[{page}]"), "").map_err(|error| Refusal::bad_event(&error))
+    }
+
+    /// Returns a part of the history of a topic in JSON. The position, if there is one, is `None` if it
+    /// cannot be one of ours.
+    ///
+    /// # Errors
+    /// When the session may not subscribe to the topic, or only its handler knows; or without a history.
+    pub(crate) fn history(
+        &self,
+        from: &Session,
+        topic: &str,
+        since: Option<Option<Position>>,
+        limit: usize,
+    ) -> Result<HistoryJson, Refusal> {
+        let generation = self.generations.current();
+        let routed = self.check_history(&generation, from, topic)?;
+        let is_subscribed = self.realm.subscription(from.id, topic).is_some();
+        if !is_subscribed && routed.has(Hook::Subscribe) {
+            return Err(Refusal::only_for_subscribers(&routed.route.name));
+        }
+        let HistoryPage { position, is_complete, events } =
+            self.page(&routed, from, (since.flatten(), limit))?;
+        let events = events.iter().map(EventJson::of).collect::<Result<_, _>>()?;
+        let PositionJson { epoch, offset } = PositionJson::of(position);
+        Ok(HistoryJson { epoch, offset, recovered: is_complete, events })
+    }
+
+    /// Returns the position behind the newest event of a topic in JSON. It tells nothing of the events,
+    /// so the roles of the session decide alone.
+    ///
+    /// # Errors
+    /// When the roles may not subscribe to the topic, or without a history.
+    pub(crate) fn position(&self, from: &Session, topic: &str) -> Result<PositionJson, Refusal> {
+        let generation = self.generations.current();
+        let routed = self.check_history(&generation, from, topic)?;
+        Ok(PositionJson::of(self.page(&routed, from, (None, 0))?.position))
+    }
+
+    fn check_history<'g, 't>(
+        &self,
+        generation: &'g Generation,
+        from: &Session,
+        topic: &'t str,
+    ) -> Result<RouteMatch<'g, 't>, Refusal> {
+        uris::check(from, topic, MatchPolicy::Exact)?;
+        let routed = route(generation, topic)?.map(RouteMatch::for_events);
+        check_allowed(generation, routed.as_ref(), Action::Subscribe, from)?;
+        routed.ok_or_else(|| Refusal::no_history(topic))
+    }
+
+    fn page(
+        &self,
+        routed: &RouteMatch<'_, '_>,
+        from: &Session,
+        wanted: (Option<Position>, usize),
+    ) -> Result<HistoryPage, Refusal> {
+        let topic = routed.topic;
+        let rule = rule(Some(routed)).ok_or_else(|| Refusal::no_history(topic))?;
+        let now = wall_clock::since_epoch();
+        Ok(self.realm.history_page(topic, (rule, now), ids::publication(), wanted, from))
+    }
+}
+
+impl PositionJson {
+    fn of(position: Position) -> Self {
+        Self { epoch: position.epoch.to_string(), offset: position.offset }
+    }
+}
+
+impl EventJson {
+    fn of(event: &PastEvent) -> Result<Self, Refusal> {
+        let PastEvent { offset, publication, at, payload } = event;
+        payload.check_portable()?;
+        // They are JSON already.
+        let raw = |text: Cow<'_, str>| RawValue::from_string(text.into_owned()).unwrap_or_default();
+        Ok(Self {
+            offset: *offset,
+            publication: publication.get(),
+            time: timestamp::time(UNIX_EPOCH + *at),
+            args: raw(payload.args_json()),
+            kwargs: raw(payload.kwargs_json()),
+        })
+    }
+}
 
 /// Returns the rule of a topic's history and the time, if its route has a history.
 pub(super) fn recording(routed: Option<&RouteMatch<'_, '_>>) -> Option<Recording> {

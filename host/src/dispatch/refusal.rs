@@ -22,6 +22,8 @@ use crate::metrics::{RefusalReason, RequestKind};
 
 /// No route matches the topic.
 pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
+/// The topic has no history.
+pub(crate) const NO_HISTORY: &str = "jackfield.error.no_history";
 /// The topic's handler failed; nothing was delivered.
 pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
 /// The topic's handler failed too often, and its circuit breaker is open.
@@ -71,7 +73,7 @@ impl Refusal {
     /// Returns the HTTP status of the answer to a backend or an operator.
     pub(crate) fn http_status(&self) -> StatusCode {
         match self.uri() {
-            NO_ROUTE | error_uri::NO_SUCH_PROCEDURE => StatusCode::NOT_FOUND,
+            NO_ROUTE | NO_HISTORY | error_uri::NO_SUCH_PROCEDURE => StatusCode::NOT_FOUND,
             error_uri::NOT_AUTHORIZED => StatusCode::FORBIDDEN,
             error_uri::PAYLOAD_SIZE_EXCEEDED => StatusCode::PAYLOAD_TOO_LARGE,
             HANDLER_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
@@ -187,6 +189,26 @@ impl Refusal {
     }
 
     /// Refuses an action that the route, or else the settings, allow to other roles only.
+    /// The topic has no history.
+    pub(super) fn no_history(topic: &str) -> Self {
+        let message =
+            format!("the topic `{}` has no history; its route needs `history`", uris::shown(topic));
+        Self::new(NO_HISTORY, message)
+    }
+
+    /// The handler decides who may subscribe, and it is asked about subscriptions alone.
+    pub(super) fn only_for_subscribers(route: &str) -> Self {
+        let message = format!(
+            "the handler of the route `{route}` decides about subscribers: only they may read the history"
+        );
+        Self::new(error_uri::NOT_AUTHORIZED, message)
+    }
+
+    /// Arguments of a procedure of the server that it cannot use.
+    pub(super) fn invalid_argument(message: String) -> Self {
+        Self::new(error_uri::INVALID_ARGUMENT, message)
+    }
+
     pub(super) fn not_allowed(action: Action, route: Option<&Route>) -> Self {
         let key = action.key();
         let message = match route {

@@ -45,8 +45,8 @@ pub(crate) struct RecentEvents {
 pub(super) struct StoredEvent {
     pub(super) offset: u64,
     /// The time since the Unix epoch.
-    at: Duration,
-    id: PublicationId,
+    pub(super) at: Duration,
+    pub(super) id: PublicationId,
     /// `None` if the event is withheld: its receivers were chosen by session ids, which nobody has
     /// again, or it is too large.
     content: Option<Content>,
@@ -284,6 +284,11 @@ impl StoredEvent {
     /// Returns whether the event is withheld from everybody.
     pub(super) const fn is_withheld(&self) -> bool {
         self.content.is_none()
+    }
+
+    /// Returns the arguments; `None` if the event is withheld.
+    pub(super) fn payload(&self) -> Option<&Payload> {
+        self.content.as_ref().map(|content| &content.payload)
     }
 
     /// Returns whether the session may receive the event now.

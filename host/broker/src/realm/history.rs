@@ -1,11 +1,14 @@
 //! History of the realm's topics: what a subscriber gets from it, and the end of it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use jackfield_wamp::id::{SessionId, SubscriptionId};
+use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
+use jackfield_wamp::position::Position;
 
 use super::{Realm, State};
-use crate::history::{Recipient, ReplayRequest};
-use crate::session::PendingFlushes;
+use crate::history::{HistoryPage, HistoryRule, Recipient, ReplayLimits, ReplayRequest};
+use crate::session::{PendingFlushes, Session};
 
 impl Realm {
     /// Acknowledges an existing exact subscription again, without another authorization, and answers
@@ -31,6 +34,25 @@ impl Realm {
             self.replay(&state, topic, &recipient, request, batch);
         }
         true
+    }
+
+    /// Returns a part of a topic's history, as a session may see it: the first events behind a position,
+    /// or the newest ones. `id` is the epoch of a history that begins here.
+    pub fn history_page(
+        &self,
+        topic: &str,
+        (rule, now): (HistoryRule, Duration),
+        id: PublicationId,
+        (since, limit): (Option<Position>, usize),
+        session: &Session,
+    ) -> HistoryPage {
+        let state = self.read();
+        let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
+        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let ReplayLimits { events, bytes } = self.history.replay_limits();
+        let limits = ReplayLimits { events: events.min(limit), bytes };
+        let mut recent = history.lock();
+        recent.page(&rule, now, since, limits, session)
     }
 
     /// Ends the histories of topics: subscribers of another time are not told that they have missed
