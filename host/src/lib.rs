@@ -22,7 +22,7 @@
 //!   [`linger`]: the close after an answer; [`write_timeout`]: the end of clients that do not read;
 //!   [`connection_end`]: the reasons of ends; [`ended`]: the last sessions that have ended; [`ids`]:
 //!   random ids; [`backpressure`]: waiting for slow subscribers;
-//! - [`realms`]: all realms by name; [`dispatch`]: requests of clients, from the route to the
+//! - [`realms`]: all realms by name; [`saved_histories`]: their histories across a clean stop; [`dispatch`]: requests of clients, from the route to the
 //!   delivery; [`timers`]: the schedule of timer hooks; [`audience`]: the subscribers that hooks may
 //!   query; [`trace`]: the steps of messages, for operators;
 //! - [`dialogue`]: scripts that test a site in process, without sockets;
@@ -99,6 +99,7 @@ mod realms;
 mod recording;
 mod reload;
 mod rollout;
+mod saved_histories;
 mod scrape;
 mod server;
 mod server_state;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jackfield_broker::{EventHistory, Realm, RealmLimits, Session};
+use jackfield_broker::{EventHistory, HistoryNumbers, Realm, RealmLimits, Session};
 use jackfield_config::{Config, HistoryLimits, Limits};
 use jackfield_sandbox::RealmId;
 
@@ -73,6 +73,11 @@ impl Realms {
     /// Returns every realm.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Dispatch>> {
         self.by_name.values()
+    }
+
+    /// Returns the numbers of the history of all realms.
+    pub(crate) fn history_numbers(&self) -> HistoryNumbers {
+        self.history.numbers()
     }
 
     /// Returns the number of sessions in all realms.

@@ -239,12 +239,14 @@ impl Scrape {
     }
 
     fn write_memory(&self, page: &mut Page) {
-        let ServerState { instance_memory, totals, .. } = &*self.state;
+        let ServerState { instance_memory, totals, realms, .. } = &*self.state;
+        let history = realms.history_numbers();
         let parts = [
             ("instances", instance_memory.used(), instance_memory.limit()),
             ("outboxes", totals.outboxes.bytes(), totals.outboxes.limit()),
             ("waiting", totals.backlog.bytes(), totals.backlog.limit()),
             ("incomplete", totals.arriving.bytes(), totals.arriving.limit()),
+            ("history", history.bytes, history.limit),
         ];
         page.begin(&catalogue::MEMORY);
         for (part, bytes, _) in parts {
@@ -253,6 +255,17 @@ impl Scrape {
         page.begin(&catalogue::MEMORY_LIMIT);
         for (part, _, limit) in parts {
             page.sample(&catalogue::MEMORY_LIMIT, &[part], limit);
+        }
+        page.begin(&catalogue::HISTORY_TOPICS);
+        page.sample(&catalogue::HISTORY_TOPICS, &[], history.topics);
+        page.begin(&catalogue::HISTORY_EVICTIONS);
+        page.sample(&catalogue::HISTORY_EVICTIONS, &[], history.evictions);
+        page.begin(&catalogue::HISTORY_REPLAYED);
+        page.sample(&catalogue::HISTORY_REPLAYED, &[], history.replayed);
+        page.begin(&catalogue::HISTORY_RECOVERIES);
+        let outcomes = [("recovered", history.recovered), ("not_recovered", history.not_recovered)];
+        for (outcome, count) in outcomes {
+            page.sample(&catalogue::HISTORY_RECOVERIES, &[outcome], count);
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::inherited_sockets::{InheritedError, InheritedSockets};
 use crate::listener_tls::ListenerTls;
 use crate::log::{PluginLog, list};
 use crate::plugin_stores::OpenStoresError;
+use crate::saved_histories;
 use crate::service_manager::ServiceManager;
 use crate::settings::SettingsOrigin;
 use crate::signals::Signals;
@@ -188,6 +189,7 @@ pub(crate) async fn serve(
         Inputs { site, opened, files, plugin_log, demo, data: data_folder, tls: all_tls.clone() };
     let parts = Parts::build(&config, inputs).await?;
     let Parts { state, limit, scrape, context, .. } = &parts;
+    saved_histories::take(&state.realms, data.as_ref()).await;
 
     let listeners = listening::open(&config, &tls, sockets)?;
     let places = Places::of(&listeners);
@@ -234,6 +236,7 @@ pub(crate) async fn serve(
     };
     manager.stopping(state.shutdown.times().total());
     drain(&state.shutdown, &state.realms, connections, &tasks).await;
+    saved_histories::save(&state.realms, data.as_ref()).await;
     control.stop().await;
     let traces = Arc::clone(&state.traces);
     // A panic is logged by the runtime.

@@ -246,12 +246,7 @@ async fn a_reload_keeps_histories_and_ends_those_without_a_rule() {
     };
     let reload = |routes: &str, number: u64| {
         site.rename_over("history/websocket_routing.yml", routes);
-        let health = || server.health()["generation"]["number"].as_u64();
-        let limit = std::time::Instant::now() + jackfield_tests::client::PATIENCE;
-        while health() != Some(number) {
-            assert!(std::time::Instant::now() < limit, "{}", server.log());
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        server.until_health("generation", number);
     };
     reload(&ROUTES.replace("events: 5", "events: 3"), 2);
     assert_eq!(returned(0).await, true);
@@ -345,4 +340,80 @@ async fn a_history_can_be_read_without_a_subscription() {
     let mut http = Http::connect(server.addr).await;
     http.send("GET /api/topics/kept/a/history HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(http.answer().await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_hands_histories_to_the_next_start_and_a_kill_does_not() {
+    let (site, data) = (site(), tempfile::tempdir().unwrap());
+    let config =
+        format!("data: '{}'\nshutdown: {{ spread: 0 }}\n", data.path().join("d").display());
+    let file = data.path().join("d/histories");
+    let mut server = Server::configured(site.path(), &config);
+    let mut client = join(&server, Codec::Cbor).await;
+    client.subscribe("kept/a", json!({ "_since": {} })).await;
+    let begin = stream(&mut client).await;
+    let restricted = json!({ "eligible_authid": ["somebody else"] });
+    publish(&mut client, "kept/a", json!([1, { "bytes": "\0AAE=" }])).await;
+    client.publish_acknowledged("kept/a", restricted, json!([2]), Value::Null).await.unwrap();
+    publish(&mut client, "kept/a", json!([3])).await;
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    assert!(file.exists(), "{}", server.log());
+
+    let mut server = Server::configured(site.path(), &config);
+    assert!(!file.exists(), "it is taken once");
+    server.logged("the histories of the last run go on topics=1");
+    let since = json!({ "_since": { "epoch": begin["epoch"], "offset": 0 } });
+    let mut client = join(&server, Codec::Json).await;
+    client.subscribe("kept/a", since.clone()).await;
+    let recovered = stream(&mut client).await;
+    assert_eq!((&recovered["recovered"], &recovered["replayed"]), (&json!(true), &json!(2)));
+    let mut offsets = Vec::new();
+    for _ in 0..2 {
+        let event = client.event().await;
+        offsets.push((event.args[0].clone(), event.details["_offset"].clone()));
+    }
+    assert_eq!(offsets, [(json!(1), json!(1)), (json!(3), json!(3))]);
+    publish(&mut client, "kept/a", json!([4])).await;
+
+    // Half of a file is none: the server is killed.
+    server.signal("KILL");
+    server.exit_code();
+    let server = Server::configured(site.path(), &config);
+    let mut client = join(&server, Codec::Json).await;
+    client.subscribe("kept/a", since.clone()).await;
+    assert_eq!(stream(&mut client).await["recovered"], false);
+    drop((client, server));
+
+    std::fs::write(&file, "jackfield histories 1\nnonsense").unwrap();
+    let server = Server::configured(site.path(), &config);
+    server.logged("the histories of the last run are ignored");
+    assert!(!file.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_memory_and_recoveries() {
+    let site = site();
+    let server = Server::configured(site.path(), "metrics: { enabled: true }\n");
+    let mut client = join(&server, Codec::Json).await;
+    client.subscribe("kept/a", json!({ "_since": {} })).await;
+    let begin = stream(&mut client).await;
+    publish(&mut client, "kept/a", json!([1])).await;
+    for (epoch, expect) in [(begin["epoch"].clone(), true), (json!("1"), false)] {
+        let mut client = join(&server, Codec::Json).await;
+        client.subscribe("kept/a", json!({ "_since": { "epoch": epoch, "offset": 0 } })).await;
+        assert_eq!(stream(&mut client).await["recovered"], expect);
+    }
+    let mut http = Http::connect(server.addr).await;
+    http.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let page = http.answer().await.body;
+    for line in [
+        "jackfield_history_topics 1",
+        "jackfield_history_replayed_events_total 1",
+        "jackfield_history_recoveries_total{outcome=\"recovered\"} 1",
+        "jackfield_history_recoveries_total{outcome=\"not_recovered\"} 1",
+        "jackfield_memory_limit_bytes{part=\"history\"} 67108864",
+    ] {
+        assert!(page.lines().any(|it| it == line), "{line} is not in {page}");
+    }
 }

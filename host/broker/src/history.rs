@@ -12,9 +12,11 @@
 //! **Doubt.** A client is told "recovered" only if nothing in between is missing. Whatever cannot be
 //! known makes a new epoch, or an event that is withheld.
 
+mod counts;
 mod page;
 mod recent;
 mod replay;
+mod saved;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,35 +25,16 @@ use std::time::Duration;
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::position::Epoch;
 
+use crate::recording::{HistoryRule, Recording, SentFrames};
 use crate::total::Total;
 
+use counts::HistoryCounts;
+pub use counts::HistoryNumbers;
 pub use page::{HistoryPage, PastEvent};
 pub(crate) use recent::RecentEvents;
-pub(crate) use recent::SentFrames;
 pub(crate) use replay::Recipient;
 pub use replay::{ReplayLimits, ReplayRequest};
-
-/// The history that a route gives its topics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HistoryRule {
-    /// The maximum number of events.
-    pub events: usize,
-    /// The maximum age of an event.
-    pub age: Duration,
-    /// The maximum size of all events of a topic in bytes.
-    pub bytes: usize,
-    /// The number of events that a new subscriber gets.
-    pub on_subscribe: usize,
-}
-
-/// The rule of a publication's topic, and the time of the publication.
-#[derive(Clone, Copy, Debug)]
-pub struct Recording {
-    /// The rule.
-    pub rule: HistoryRule,
-    /// The time since the Unix epoch.
-    pub now: Duration,
-}
+pub use saved::{SavedContent, SavedEvent, SavedTopic};
 
 /// The recent events of all topics of all realms, within one limit of memory.
 #[derive(Debug)]
@@ -60,6 +43,7 @@ pub struct EventHistory {
     replay: Mutex<ReplayLimits>,
     /// Topics by realm. Held for a look-up; only locks of topics' histories are taken under it.
     realms: Mutex<Vec<Topics>>,
+    counts: HistoryCounts,
 }
 
 /// The topics of one realm.
@@ -123,6 +107,7 @@ impl EventHistory {
             memory: Arc::new(Total::new(memory)),
             replay: Mutex::new(replay),
             realms: Mutex::default(),
+            counts: HistoryCounts::default(),
         })
     }
 
@@ -132,14 +117,14 @@ impl EventHistory {
         *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = replay;
     }
 
-    /// Returns the memory of all topics in bytes.
-    pub fn bytes(&self) -> usize {
-        self.memory.bytes()
-    }
-
-    /// Returns the number of topics whose position is known.
-    pub fn topics(&self) -> usize {
-        self.realms().iter().map(|topics| topics.by_name.len()).sum()
+    /// Returns the numbers for operators.
+    pub fn numbers(&self) -> HistoryNumbers {
+        HistoryNumbers {
+            topics: self.realms().iter().map(|topics| topics.by_name.len()).sum(),
+            bytes: self.memory.bytes(),
+            limit: self.memory.limit(),
+            ..self.counts.numbers()
+        }
     }
 
     fn replay_limits(&self) -> ReplayLimits {
@@ -173,6 +158,7 @@ impl EventHistory {
                 break;
             }
             let Some(topics) = realms.get_mut(realm) else { continue };
+            self.counts.evicted();
             match (loss, topics.by_name.get(&topic)) {
                 (Loss::Events, Some(history)) => history.lock().clear(),
                 (Loss::Nothing | Loss::Position, _) => topics.forget(&topic),
@@ -191,7 +177,12 @@ impl EventHistory {
 impl Default for EventHistory {
     fn default() -> Self {
         let memory = Arc::new(Total::new(64 << 20));
-        Self { memory, replay: Mutex::default(), realms: Mutex::default() }
+        Self {
+            memory,
+            replay: Mutex::default(),
+            realms: Mutex::default(),
+            counts: HistoryCounts::default(),
+        }
     }
 }
 
@@ -240,6 +231,11 @@ impl RealmHistory {
 
     pub(crate) fn replay_limits(&self) -> ReplayLimits {
         self.all.replay_limits()
+    }
+
+    /// Counts a replay to a subscriber that is new.
+    pub(crate) fn count_replay(&self, events: usize, is_recovered: Option<bool>) {
+        self.all.counts.replayed(events, is_recovered);
     }
 }
 

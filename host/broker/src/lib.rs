@@ -14,6 +14,7 @@
 //! - [`quota`]: totals of a realm, and the share of each client;
 //! - `uri_table`: values by URI, prefix and wildcard;
 //! - [`subscriptions`]: subscriptions of a realm;
+//! - `recording`: what a publication leaves for the history of its topic;
 //! - [`history`]: the recent events of topics;
 //! - [`publication`]: an event and its audience, encoded at most once per dialect;
 //! - [`realm`]: sessions and subscriptions under one lock;
@@ -36,6 +37,7 @@ pub mod outbox;
 pub mod publication;
 pub mod quota;
 pub mod realm;
+mod recording;
 mod registrations;
 pub mod session;
 pub mod subscriptions;
@@ -47,7 +49,8 @@ pub use client_key::ClientKey;
 pub use close_reason::{CloseCause, CloseReason};
 pub use dealer::{CallError, CallsView, Dealer, Encode, UnregisterError};
 pub use history::{
-    EventHistory, HistoryPage, HistoryRule, PastEvent, Recording, ReplayLimits, ReplayRequest,
+    EventHistory, HistoryNumbers, HistoryPage, PastEvent, ReplayLimits, ReplayRequest,
+    SavedContent, SavedEvent, SavedTopic,
 };
 pub use identity::Identity;
 pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};
@@ -59,6 +62,7 @@ pub use realm::{
     ListPage, Realm, RealmLimits, Revoked, SessionView, SubscribeError, SubscriptionView,
     UnsubscribeError,
 };
+pub use recording::{HistoryRule, Recording};
 pub use registrations::RegisterError;
 pub use session::{ConnectionInfo, Features, PendingFlushes, Session, Transport};
 pub use subscriptions::Subscribed;

@@ -120,8 +120,7 @@ pub struct Pressure {
     pub written: u64,
 }
 
-/// Most frames of one vectored write. Linux takes 1024; past a few dozen there is no gain, and the
-/// array on the stack grows.
+/// Most frames of one vectored write: past a few dozen there is no gain.
 const MAX_SLICES: usize = 64;
 
 /// Approximate memory of a frame besides its bytes: its queue slot and its allocations.

@@ -10,8 +10,8 @@ use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::{Payload, Untranslatable};
 
-use crate::history::{Recording, SentFrames};
 use crate::outbox::Overflow;
+use crate::recording::{Recording, SentFrames};
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::Subscription;
 

@@ -18,11 +18,12 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
-use crate::history::{EventHistory, RealmHistory, Recipient, ReplayRequest, SentFrames};
+use crate::history::{EventHistory, RealmHistory, Recipient, ReplayRequest};
 use crate::publication::{
     DeliveryError, DeliveryReport, Frames, Framing, PatternAudience, Publication,
 };
 use crate::quota::{QuotaError, Usage};
+use crate::recording::SentFrames;
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
 use crate::uri_table::Key;

@@ -46,8 +46,7 @@ pub(super) fn answer(
             Ok(Answer::json(StatusCode::OK, &dispatch.position(&token.session, &topic)?))
         }
         Question::History => {
-            let has_position = epoch.is_some() || offset.is_some();
-            let since = has_position.then(|| Since { epoch, offset }.position());
+            let since = Since { epoch, offset }.position();
             let limit = limit.unwrap_or(DEFAULT_EVENTS);
             let page = dispatch.history(&token.session, &topic, since, limit)?;
             Ok(Answer::json(StatusCode::OK, &page))

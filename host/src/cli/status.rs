@@ -111,6 +111,7 @@ pub(super) fn page(status: &Value) -> String {
         ("outboxes", "outboxes"),
         ("waiting", "waiting"),
         ("incomplete", "incomplete"),
+        ("history", "history"),
     ] {
         let memory = &at("/memory")[key];
         let [bytes, limit] = ["bytes", "limit"].map(|key| size(number(&memory[key])));

@@ -67,6 +67,7 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
         }));
     }
     let history = reloader.history();
+    let history_numbers = realms.history_numbers();
     let (traffic, rates) = state.rates.view();
     let (lanes, stores) = generation.totals();
     let (limits, in_flight) = (reloader.plugin_settings(), reloader.in_flight());
@@ -109,6 +110,14 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
             "outboxes": { "bytes": totals.outboxes.bytes(), "limit": totals.outboxes.limit() },
             "waiting": { "bytes": totals.backlog.bytes(), "limit": totals.backlog.limit() },
             "incomplete": { "bytes": totals.arriving.bytes(), "limit": totals.arriving.limit() },
+            "history": { "bytes": history_numbers.bytes, "limit": history_numbers.limit },
+        },
+        "history": {
+            "topics": history_numbers.topics,
+            "evictions": history_numbers.evictions,
+            "replayed_events": history_numbers.replayed,
+            "recovered": history_numbers.recovered,
+            "not_recovered": history_numbers.not_recovered,
         },
         "traffic": counts(traffic),
         "rates": {

@@ -113,13 +113,12 @@ impl Dispatch {
             offset: Some(offset),
         });
         let limit = options.limit.unwrap_or(DEFAULT_EVENTS);
-        let page = self.history(from, &topic, since.as_ref().map(Since::position), limit)?;
+        let page = self.history(from, &topic, since.as_ref().and_then(Since::position), limit)?;
         let page = serde_json::to_string(&page).unwrap_or_default();
         Payload::from_json(&format!("[{page}]"), "").map_err(|error| Refusal::bad_event(&error))
     }
 
-    /// Returns a part of the history of a topic in JSON. The position, if there is one, is `None` if it
-    /// cannot be one of ours.
+    /// Returns a part of the history of a topic in JSON: the events behind a position, or the newest ones.
     ///
     /// # Errors
     /// When the session may not subscribe to the topic, or only its handler knows; or without a history.
@@ -127,17 +126,17 @@ impl Dispatch {
         &self,
         from: &Session,
         topic: &str,
-        since: Option<Option<Position>>,
+        since: Option<Position>,
         limit: usize,
     ) -> Result<HistoryJson, Refusal> {
         let generation = self.generations.current();
-        let routed = self.check_history(&generation, from, topic)?;
+        let routed = Self::check_history(&generation, from, topic)?;
         let is_subscribed = self.realm.subscription(from.id, topic).is_some();
         if !is_subscribed && routed.has(Hook::Subscribe) {
             return Err(Refusal::only_for_subscribers(&routed.route.name));
         }
         let HistoryPage { position, is_complete, events } =
-            self.page(&routed, from, (since.flatten(), limit))?;
+            self.page(&routed, from, (since, limit))?;
         let events = events.iter().map(EventJson::of).collect::<Result<_, _>>()?;
         let PositionJson { epoch, offset } = PositionJson::of(position);
         Ok(HistoryJson { epoch, offset, recovered: is_complete, events })
@@ -150,12 +149,11 @@ impl Dispatch {
     /// When the roles may not subscribe to the topic, or without a history.
     pub(crate) fn position(&self, from: &Session, topic: &str) -> Result<PositionJson, Refusal> {
         let generation = self.generations.current();
-        let routed = self.check_history(&generation, from, topic)?;
+        let routed = Self::check_history(&generation, from, topic)?;
         Ok(PositionJson::of(self.page(&routed, from, (None, 0))?.position))
     }
 
     fn check_history<'g, 't>(
-        &self,
         generation: &'g Generation,
         from: &Session,
         topic: &'t str,
@@ -222,10 +220,10 @@ pub(super) fn replay_request<'a>(
 }
 
 /// Returns whether the history of a topic ends with a reload: unless both generations keep its events,
-/// some may be missing.
+/// some may be missing. The first generation has none before it: no event was missed meanwhile.
 pub(super) fn ends(old: &Generation, new: &Generation, topic: &str) -> bool {
     let has = |generation: &Generation| rule(generation.find(topic).as_ref()).is_some();
-    !has(old) || !has(new)
+    !has(new) || (old.number() > 0 && !has(old))
 }
 
 fn rule(routed: Option<&RouteMatch<'_, '_>>) -> Option<HistoryRule> {

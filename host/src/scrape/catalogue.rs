@@ -193,10 +193,30 @@ pub(super) const OUTGOING_IN_FLIGHT: Metric = gauge(
 pub(super) const MEMORY: Metric = gauge(
     "jackfield_memory_bytes",
     &["part"],
-    "Memory with a total limit: instances of plugins, outboxes of blocked clients, messages waiting for handlers, incomplete messages.",
+    "Memory with a total limit: instances of plugins, outboxes of blocked clients, messages waiting for handlers, incomplete messages, recent events of topics.",
 );
 pub(super) const MEMORY_LIMIT: Metric =
     gauge("jackfield_memory_limit_bytes", &["part"], "The limit of each part.");
+pub(super) const HISTORY_TOPICS: Metric = gauge(
+    "jackfield_history_topics",
+    &[],
+    "Topics with a history, and topics whose position is still known.",
+);
+pub(super) const HISTORY_EVICTIONS: Metric = counter(
+    "jackfield_history_evictions_total",
+    &[],
+    "Topics that have lost their recent events or their position because history.memory was used up.",
+);
+pub(super) const HISTORY_REPLAYED: Metric = counter(
+    "jackfield_history_replayed_events_total",
+    &[],
+    "Events that were sent again, to clients that returned and to new subscribers.",
+);
+pub(super) const HISTORY_RECOVERIES: Metric = counter(
+    "jackfield_history_recoveries_total",
+    &["outcome"],
+    "Subscriptions of clients that returned with a position: recovered (they got all that they had missed), not_recovered (they were told that events may be missing).",
+);
 pub(super) const OUTBOX: Metric = histogram(
     "jackfield_outbox_bytes",
     &[],

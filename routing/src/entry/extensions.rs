@@ -166,13 +166,13 @@ impl Reader<'_> {
         subject: &str,
         names: &[(&str, usize)],
     ) -> Option<usize> {
-        let named = |text: &str| names.iter().find(|(name, _)| *name == text).map(|it| it.1);
+        let value_of = |text: &str| names.iter().find(|(name, _)| *name == text).map(|it| it.1);
         let count = match &node.kind {
             NodeKind::Number(number, _) => number
                 .as_u64()
                 .and_then(|number| usize::try_from(number).ok())
                 .filter(|number| (1..=MAX_HISTORY_EVENTS).contains(number)),
-            NodeKind::Text(text) => named(text),
+            NodeKind::Text(text) => value_of(text),
             NodeKind::Null | NodeKind::Bool(_) | NodeKind::List(_) | NodeKind::Map(_) => None,
         };
         if count.is_none() {

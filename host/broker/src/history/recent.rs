@@ -12,7 +12,7 @@ use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::{Epoch, Position};
 
-use super::{HistoryRule, Recording};
+use super::{HistoryRule, Recording, SavedEvent, SentFrames};
 use crate::publication::{self, Framing, Publication};
 use crate::session::Session;
 use crate::total::Total;
@@ -49,33 +49,26 @@ pub(super) struct StoredEvent {
     pub(super) id: PublicationId,
     /// `None` if the event is withheld: its receivers were chosen by session ids, which nobody has
     /// again, or it is too large.
-    content: Option<Content>,
+    pub(super) content: Option<Content>,
     bytes: usize,
 }
 
 /// What is needed to send an event again.
 #[derive(Debug)]
-struct Content {
-    payload: Payload,
-    publisher: Option<StoredPublisher>,
-    except: Option<SessionId>,
-    filter: Option<Box<ReceiverFilter>>,
-    narrowed: Option<Box<ReceiverFilter>>,
-    frames: [Option<Bytes>; Dialect::COUNT],
+pub(super) struct Content {
+    pub(super) payload: Payload,
+    pub(super) publisher: Option<StoredPublisher>,
+    pub(super) except: Option<SessionId>,
+    pub(super) filter: Option<Box<ReceiverFilter>>,
+    pub(super) narrowed: Option<Box<ReceiverFilter>>,
+    pub(super) frames: [Option<Bytes>; Dialect::COUNT],
 }
 
 #[derive(Debug)]
-struct StoredPublisher {
-    session: SessionId,
-    authid: String,
-    authrole: String,
-}
-
-/// The frames of an event as they were sent to the subscribers of the exact subscription.
-#[derive(Debug)]
-pub(crate) struct SentFrames {
-    pub(crate) subscription: SubscriptionId,
-    pub(crate) frames: [Option<Bytes>; Dialect::COUNT],
+pub(super) struct StoredPublisher {
+    pub(super) session: SessionId,
+    pub(super) authid: String,
+    pub(super) authrole: String,
 }
 
 /// The approximate memory of a topic besides its name, and of an event besides its bytes.
@@ -162,9 +155,7 @@ impl RecentEvents {
             sent.frames
         });
         let content = Content::of(publication, frames.unwrap_or_default());
-        let mut event =
-            StoredEvent { offset: self.top, at: now, id: publication.id, content, bytes: 0 };
-        event.measure();
+        let mut event = StoredEvent::measured(self.top, now, publication.id, content);
         if event.bytes > rule.bytes {
             event.content = None;
             event.measure();
@@ -220,6 +211,19 @@ impl RecentEvents {
         let has_all = offset <= self.top && first <= offset.saturating_add(1);
         let passed = usize::try_from(offset.saturating_sub(first - 1)).unwrap_or(usize::MAX);
         has_all.then(|| self.events.iter_mut().skip(passed))
+    }
+
+    /// Takes the events of another process over.
+    pub(super) fn restore(&mut self, events: Vec<SavedEvent>, top: u64) {
+        self.top = top;
+        let first = (top + 1).saturating_sub(events.len() as u64);
+        let stored = (first..).zip(events).map(|(offset, it)| StoredEvent::restored(offset, it));
+        self.events = stored.collect();
+        self.recount();
+    }
+
+    pub(super) fn stored(&self) -> impl Iterator<Item = &StoredEvent> {
+        self.events.iter()
     }
 
     /// Returns all events, oldest first.
@@ -281,6 +285,18 @@ impl Content {
 }
 
 impl StoredEvent {
+    /// Creates an event, and measures its memory.
+    pub(super) fn measured(
+        offset: u64,
+        at: Duration,
+        id: PublicationId,
+        content: Option<Content>,
+    ) -> Self {
+        let mut event = Self { offset, at, id, content, bytes: 0 };
+        event.measure();
+        event
+    }
+
     /// Returns whether the event is withheld from everybody.
     pub(super) const fn is_withheld(&self) -> bool {
         self.content.is_none()

@@ -85,7 +85,8 @@ impl Recipient<'_> {
     }
 
     /// Queues the answer to the subscriber's position, and the events that follow from it: all that it
-    /// has missed, or else what a new subscriber gets.
+    /// has missed, or else what a new subscriber gets. Returns the number of events, and for a new
+    /// subscriber with a position whether it is recovered.
     pub(crate) fn replay(
         &self,
         recent: &mut RecentEvents,
@@ -93,7 +94,7 @@ impl Recipient<'_> {
         request: &ReplayRequest<'_>,
         limits: ReplayLimits,
         batch: &mut PendingFlushes,
-    ) {
+    ) -> (usize, Option<bool>) {
         recent.trim(&rule, request.now);
         let is_answered = request.is_answered(self.session);
         let position = request.since.and_then(Since::position);
@@ -103,7 +104,7 @@ impl Recipient<'_> {
             let is_recovered = position == Some(recent.position());
             let none = Selection { frames: Vec::new(), offset: recent.top(), is_recovered };
             self.answer(recent, request, &none, batch);
-            return;
+            return (0, None);
         }
         let mut grown = 0;
         let missed = position.and_then(|it| self.missed(recent, it.offset, limits, &mut grown));
@@ -115,15 +116,17 @@ impl Recipient<'_> {
                 .reply_with_events(self.stream(recent, request, &missed), &missed.frames)
         {
             batch.note(self.session, pushed);
-            return;
+            return (missed.frames.len(), Some(true));
         }
         let newest = self.newest(recent, rule.on_subscribe, limits);
         self.answer(recent, request, &newest, batch);
-        let outbox = self.session.outbox();
+        let (outbox, count) = (self.session.outbox(), newest.frames.len());
         for frame in newest.frames {
             let overflow = request.overflow.unwrap_or_else(|| outbox.overflow());
             batch.note(self.session, outbox.push_event(frame, overflow));
         }
+        let had_position = is_answered && request.since.is_some_and(|it| it.epoch.is_some());
+        (count, had_position.then_some(false))
     }
 
     fn answer(

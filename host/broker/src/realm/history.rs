@@ -7,7 +7,8 @@ use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
 use jackfield_wamp::position::Position;
 
 use super::{Realm, State};
-use crate::history::{HistoryPage, HistoryRule, Recipient, ReplayLimits, ReplayRequest};
+use crate::history::{HistoryPage, Recipient, ReplayLimits, ReplayRequest, SavedTopic};
+use crate::recording::HistoryRule;
 use crate::session::{PendingFlushes, Session};
 
 impl Realm {
@@ -55,6 +56,16 @@ impl Realm {
         recent.page(&rule, now, since, limits, session)
     }
 
+    /// Returns the histories of all topics, for the next process.
+    pub fn save_histories(&self) -> Vec<SavedTopic> {
+        self.history.save()
+    }
+
+    /// Takes the histories of another process over.
+    pub fn restore_histories(&self, saved: Vec<SavedTopic>) {
+        self.history.restore(saved);
+    }
+
     /// Ends the histories of topics: subscribers of another time are not told that they have missed
     /// nothing.
     pub fn end_histories(&self, ends: impl Fn(&str) -> bool) {
@@ -84,7 +95,9 @@ impl Realm {
         };
         let mut recent = history.lock();
         recent.set_subscription(recipient.subscription);
-        recipient.replay(&mut recent, rule, request, self.history.replay_limits(), batch);
+        let limits = self.history.replay_limits();
+        let (events, is_recovered) = recipient.replay(&mut recent, rule, request, limits, batch);
+        self.history.count_replay(events, is_recovered);
     }
 
     /// Returns the id that the exact subscription of a topic has had: frames in its history have it.

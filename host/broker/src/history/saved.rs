@@ -1,0 +1,137 @@
+//! Histories as values, for the file that the next start takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_wamp::id::{PublicationId, SessionId};
+use jackfield_wamp::message::ReceiverFilter;
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::position::Epoch;
+
+use super::recent::{Content, StoredEvent, StoredPublisher};
+use super::{RealmHistory, RecentEvents, TopicHistory};
+use crate::total::Total;
+
+/// The history of a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedTopic {
+    /// The topic.
+    pub topic: String,
+    /// The number of the epoch.
+    pub epoch: u64,
+    /// The offset of the newest event.
+    pub top: u64,
+    /// The time of the newest event, since the Unix epoch.
+    pub last: Duration,
+    /// The newest events, up to `top`, without a hole.
+    pub events: Vec<SavedEvent>,
+}
+
+/// An event of a history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedEvent {
+    /// The time, since the Unix epoch.
+    pub at: Duration,
+    /// The publication's id.
+    pub id: PublicationId,
+    /// `None` if the event is withheld.
+    pub content: Option<SavedContent>,
+}
+
+/// What is needed to send an event again. Session ids are those of sessions that have ended, so none is
+/// saved but that of a disclosed publisher.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedContent {
+    /// The arguments.
+    pub payload: Payload,
+    /// Session, authid and role of the publisher, if it is disclosed.
+    pub publisher: Option<(SessionId, String, String)>,
+    /// The restrictions of the receivers; all must admit one.
+    pub filters: Vec<ReceiverFilter>,
+}
+
+impl RealmHistory {
+    /// Returns the histories of all topics that have had an event.
+    pub(crate) fn save(&self) -> Vec<SavedTopic> {
+        let realms = self.all.realms();
+        let Some(topics) = realms.get(self.realm) else { return Vec::new() };
+        let all = topics.by_name.values().map(|history| history.lock());
+        all.filter(|recent| recent.had_events()).map(|recent| recent.save()).collect()
+    }
+
+    /// Takes saved histories over, of topics that are wanted and have none yet.
+    pub(crate) fn restore(&self, saved: Vec<SavedTopic>) {
+        let mut realms = self.all.realms();
+        let Some(topics) = realms.get_mut(self.realm) else { return };
+        for one in saved {
+            let name: Arc<str> = one.topic.as_str().into();
+            let memory = &self.all.memory;
+            topics
+                .by_name
+                .entry(name)
+                .or_insert_with(|| Arc::new(TopicHistory::restored(one, memory)));
+        }
+        drop(realms);
+        self.relieve();
+    }
+}
+
+impl TopicHistory {
+    fn restored(saved: SavedTopic, memory: &Arc<Total>) -> Self {
+        let SavedTopic { topic, epoch, top, last, events } = saved;
+        // One before the events: the epoch has had some.
+        let begin = top.saturating_sub(events.len().max(1) as u64);
+        let mut recent =
+            RecentEvents::new(&topic, Epoch::new(epoch), begin, last, Arc::clone(memory));
+        recent.restore(events, top);
+        Self(recent.into())
+    }
+}
+
+impl RecentEvents {
+    fn save(&self) -> SavedTopic {
+        SavedTopic {
+            topic: self.topic().as_ref().to_owned(),
+            epoch: self.position().epoch.get(),
+            top: self.top(),
+            last: self.last(),
+            events: self.stored().map(StoredEvent::save).collect(),
+        }
+    }
+}
+
+impl StoredEvent {
+    fn save(&self) -> SavedEvent {
+        let content = self.content.as_ref().map(|content| {
+            let Content { payload, publisher, filter, narrowed, except: _, frames: _ } = content;
+            let publisher =
+                publisher.as_ref().map(|StoredPublisher { session, authid, authrole }| {
+                    (*session, authid.clone(), authrole.clone())
+                });
+            let filters = [filter, narrowed].into_iter().flatten();
+            let filters = filters.map(|it| (**it).clone()).collect();
+            SavedContent { payload: payload.clone(), publisher, filters }
+        });
+        SavedEvent { at: self.at, id: self.id, content }
+    }
+
+    pub(super) fn restored(offset: u64, saved: SavedEvent) -> Self {
+        let SavedEvent { at, id, content } = saved;
+        let content = content.map(|SavedContent { payload, publisher, filters }| {
+            let mut filters = filters.into_iter().map(Box::new);
+            Content {
+                payload,
+                publisher: publisher.map(|(session, authid, authrole)| StoredPublisher {
+                    session,
+                    authid,
+                    authrole,
+                }),
+                except: None,
+                filter: filters.next(),
+                narrowed: filters.next(),
+                frames: Default::default(),
+            }
+        });
+        Self::measured(offset, at, id, content)
+    }
+}

@@ -1,0 +1,193 @@
+//! Histories across a clean stop: a file in the data folder, which the next start takes and removes. A
+//! server that ends in any other way leaves no file, so its histories end, and clients are told.
+//!
+//! The file begins with its version and ends with a digest. A file that is torn, of another version or
+//! not ours is removed with a line in the log.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jackfield_broker::{SavedContent, SavedTopic};
+use sha2::{Digest, Sha256};
+use tracing::{info, warn};
+
+use crate::data_folder::DataFolder;
+use crate::realms::Realms;
+
+mod decode;
+mod encode;
+
+/// The name of the file in the data folder.
+const FILE: &str = "histories";
+/// The first line of the file.
+const VERSION: &[u8] = b"jackfield histories 1\n";
+const DIGEST_BYTES: usize = 32;
+
+/// The histories of a realm, by its name.
+type SavedRealms = Vec<(String, Vec<SavedTopic>)>;
+
+/// Saves the histories of all realms, after the last publication.
+pub(crate) async fn save(realms: &Arc<Realms>, data: Option<&DataFolder>) {
+    blocking(realms, data, save_to).await;
+}
+
+/// Takes the saved histories over, before the first client.
+pub(crate) async fn take(realms: &Arc<Realms>, data: Option<&DataFolder>) {
+    blocking(realms, data, take_from).await;
+}
+
+/// Does work with the file on a thread of its own, if there is a data folder.
+async fn blocking(
+    realms: &Arc<Realms>,
+    data: Option<&DataFolder>,
+    work: impl FnOnce(&Realms, &Path) + Send + 'static,
+) {
+    let Some(path) = data.map(|data| data.part(FILE)) else { return };
+    let realms = Arc::clone(realms);
+    // A panic is logged by the runtime.
+    let _done = tokio::task::spawn_blocking(move || work(&realms, &path)).await;
+}
+
+fn save_to(realms: &Realms, path: &Path) {
+    let all = realms.iter().map(|it| (it.realm().name().to_owned(), it.realm().save_histories()));
+    let all: SavedRealms = all.filter(|(_, topics)| !topics.is_empty()).collect();
+    if all.is_empty() {
+        return;
+    }
+    let topics: usize = all.iter().map(|(_, topics)| topics.len()).sum();
+    match write(path, &sealed(&all)) {
+        Ok(()) => {
+            info!(name: "history.saved", topics, "the histories are saved for the next start");
+        }
+        Err(error) => {
+            let file = path.display();
+            warn!(name: "history.not_saved", %file, "the histories are not saved, and end: {error}");
+        }
+    }
+}
+
+fn take_from(realms: &Realms, path: &Path) {
+    let read = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        read => read,
+    };
+    // Before it is used: histories that two processes go on with would have the same offsets.
+    let removed = fs::remove_file(path);
+    let taken = removed.and(read).map_err(|error| error.to_string()).and_then(|bytes| open(&bytes));
+    match taken {
+        Ok(all) => {
+            let mut topics = 0;
+            for (name, saved) in all {
+                if let Some(dispatch) = realms.get(&name) {
+                    topics += saved.len();
+                    dispatch.realm().restore_histories(saved);
+                }
+            }
+            info!(name: "history.taken", topics, "the histories of the last run go on");
+        }
+        Err(error) => {
+            let file = path.display();
+            warn!(name: "history.not_taken", %file, "the histories of the last run are ignored, and end: {error}");
+        }
+    }
+}
+
+/// Writes a file for its user alone, whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new: PathBuf = path.with_extension("new");
+    fs::write(&new, bytes)?;
+    fs::rename(&new, path)
+}
+
+/// Returns the contents of the file.
+fn sealed(all: &SavedRealms) -> Vec<u8> {
+    let mut bytes = VERSION.to_vec();
+    encode::realms(all, &mut bytes);
+    let digest = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&digest);
+    bytes
+}
+
+/// Reads the contents of the file.
+fn open(bytes: &[u8]) -> Result<SavedRealms, String> {
+    if !bytes.starts_with(VERSION) {
+        return Err("it is not a file of this version".to_owned());
+    }
+    let end = bytes.len().saturating_sub(DIGEST_BYTES);
+    let (content, digest) = bytes.split_at_checked(end).unwrap_or_default();
+    if Sha256::digest(content).as_slice() != digest {
+        return Err("it is not complete".to_owned());
+    }
+    let content = content.get(VERSION.len()..).unwrap_or_default();
+    decode::realms(content).ok_or_else(|| "it cannot be read".to_owned())
+}
+
+/// Returns whether the lists of receivers have a form that the file has: lists of names alone.
+fn is_plain(content: &SavedContent) -> bool {
+    content.filters.iter().all(|it| it.exclude.is_empty() && it.eligible.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use jackfield_broker::SavedEvent;
+    use jackfield_wamp::id::{PublicationId, SessionId};
+    use jackfield_wamp::message::ReceiverFilter;
+    use jackfield_wamp::payload::Payload;
+
+    use super::*;
+
+    fn saved() -> SavedRealms {
+        let id = PublicationId::new(9).unwrap();
+        let at = Duration::from_millis(1_795_000_000_123);
+        let payload = Payload::from_json("[1,\"a\"]", "{\"k\":null}").unwrap();
+        let names = BTreeSet::from(["ann".to_owned(), String::new()]);
+        let filter = ReceiverFilter {
+            exclude_authid: names.clone(),
+            eligible_authrole: Some(names),
+            // No user: not the same as all.
+            eligible_authid: Some(BTreeSet::new()),
+            ..ReceiverFilter::default()
+        };
+        let publisher = Some((SessionId::new(7).unwrap(), "ann".to_owned(), "member".to_owned()));
+        let full = SavedContent { payload: payload.clone(), publisher, filters: vec![filter; 2] };
+        let plain = SavedContent { payload, publisher: None, filters: Vec::new() };
+        let event = |content| SavedEvent { at, id, content };
+        let events = vec![event(Some(full)), event(None), event(Some(plain))];
+        let topic = |topic: &str, events: Vec<SavedEvent>| SavedTopic {
+            topic: topic.to_owned(),
+            epoch: u64::MAX,
+            top: 41,
+            last: at,
+            events,
+        };
+        vec![
+            ("realm1".to_owned(), vec![topic("a/b", events), topic("c", Vec::new())]),
+            ("other".to_owned(), Vec::new()),
+        ]
+    }
+
+    #[test]
+    fn keeps_histories() {
+        assert_eq!(open(&sealed(&saved())).unwrap(), saved());
+    }
+
+    #[test]
+    fn ignores_torn_and_foreign_files() {
+        let whole = sealed(&saved());
+        for length in 0..whole.len() {
+            open(&whole[..length]).unwrap_err();
+        }
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            open(&changed).unwrap_err();
+        }
+        let newer = [b"jackfield histories 2\n", &whole[VERSION.len()..]].concat();
+        assert_eq!(open(&newer).unwrap_err(), "it is not a file of this version");
+    }
+}
