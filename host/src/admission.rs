@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use jackfield_auth::{Auth, Authenticated, Basis};
+use jackfield_auth::{Auth, Authenticated, Basis, ChallengeError, ProofMethod, ProofRequest};
 use jackfield_broker::Session;
 use jackfield_config::{Access, Origins};
 use jackfield_text::Untrusted;
@@ -24,10 +24,13 @@ use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 mod credentials;
 mod files;
 mod methods;
+mod rejection;
 
 pub(crate) use credentials::{Admittance, Registered, SessionCredentials, revoked};
 pub(crate) use files::Files;
 use methods::Methods;
+pub(crate) use methods::PendingProof;
+pub(crate) use rejection::{Rejection, Rule};
 
 /// The maximum size of a client's text in a log line.
 const MAX_LOGGED_BYTES: usize = 100;
@@ -55,30 +58,6 @@ pub(crate) struct Admitted {
     pub(crate) proven: Option<Authenticated>,
     /// Whether a session requires authentication.
     pub(crate) must_prove: bool,
-}
-
-/// A rejected client: the response to it, and the reason for the operator.
-#[derive(Debug)]
-pub(crate) struct Rejection {
-    pub(crate) refusal: Refusal,
-    pub(crate) reason: String,
-    /// The rule that rejects it.
-    pub(crate) rule: Rule,
-}
-
-/// An access rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// Blocked addresses.
-    Address,
-    /// Encryption.
-    Transport,
-    /// The path of WebSockets.
-    Path,
-    /// Pages that may connect.
-    Origin,
-    /// Tickets and tokens.
-    Credential,
 }
 
 impl Admission {
@@ -239,7 +218,7 @@ impl Admission {
                 Ok(Admitted { proven: Some(proven), must_prove })
             }
             // Without a configured method, a ticket counts as none.
-            Some(_) | None if !must_prove || (may_follow && methods.take_proofs()) => {
+            Some(_) | None if !must_prove || (may_follow && methods.take_any()) => {
                 Ok(Admitted { proven: None, must_prove })
             }
             Some(_) | None if is_nameless => Err(Rejection::nameless()),
@@ -264,9 +243,28 @@ impl Admission {
         !rules.proxies.contain(peer) && rules.blocked.contain(peer)
     }
 
-    /// Returns whether the listener has any authentication method.
+    /// Returns whether clients can send a ticket or a token to the listener.
     pub(crate) fn takes_proofs(&self, listener: &ClientListener) -> bool {
         Methods { auth: &self.auth.load(), listener }.take_proofs()
+    }
+
+    /// Returns the authentication methods of WAMP v2 that the listener has.
+    pub(crate) fn method_names(&self, listener: &ClientListener) -> Vec<&'static str> {
+        Methods { auth: &self.auth.load(), listener }.names()
+    }
+
+    /// Returns what a client has to prove by an authentication method of WAMP v2; `None` if the listener
+    /// does not have the method.
+    ///
+    /// # Errors
+    /// If HELLO lacks what the method needs.
+    pub(crate) fn challenge(
+        &self,
+        method: ProofMethod,
+        asked: &ProofRequest<'_>,
+        listener: &ClientListener,
+    ) -> Result<Option<PendingProof>, ChallengeError> {
+        Methods { auth: &self.auth.load(), listener }.challenge(method, asked)
     }
 
     /// Authenticates a client at this address by its credential.
@@ -365,50 +363,6 @@ fn origins<'a>(rules: &'a Access, listener: &'a ClientListener) -> Option<&'a Or
 
 /// The answer to a client that `access.https` rejects.
 pub(crate) const HTTPS_REQUIRED: &str = "connect through HTTPS";
-
-/// The HTTP status of a temporary rejection.
-const UNAVAILABLE: &str = "503 Service Unavailable";
-
-impl Rejection {
-    /// Returns whether the same credential may be accepted later: it could not be verified.
-    pub(crate) fn is_temporary(&self) -> bool {
-        self.refusal.status == UNAVAILABLE
-    }
-
-    fn forbidden(rule: Rule, reason: impl Into<String>) -> Self {
-        let refusal = Refusal::new("403 Forbidden", "connections from this place are not allowed");
-        Self { refusal, reason: reason.into(), rule }
-    }
-
-    fn proof(reason: impl Into<String>) -> Self {
-        let refusal = Refusal::new("403 Forbidden", "the ticket or token is not accepted");
-        Self { refusal, reason: reason.into(), rule: Rule::Credential }
-    }
-
-    fn for_now(reason: String) -> Self {
-        let refusal = Refusal::new(UNAVAILABLE, "try again in a moment");
-        Self {
-            refusal: Refusal { header: "Retry-After: 2\r\n", ..refusal },
-            reason,
-            rule: Rule::Credential,
-        }
-    }
-
-    /// Rejects a program that is not a browser and has no credentials, if only certain pages may
-    /// connect.
-    fn nameless() -> Self {
-        let reason = "the Origin header is missing, `origins` are configured, and there is neither \
-                      a ticket nor a token";
-        Self::forbidden(Rule::Origin, reason)
-    }
-
-    /// Rejects a client without credentials, which are required.
-    fn unproven() -> Self {
-        let refusal = Refusal::new("403 Forbidden", "connect with a ticket or a token");
-        let reason = "there is neither a ticket nor a token".to_owned();
-        Self { refusal, reason, rule: Rule::Credential }
-    }
-}
 
 /// Returns the claims of a user, as plugins get them: the text of a JSON object.
 pub(crate) fn claims(who: &Authenticated) -> String {

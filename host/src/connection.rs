@@ -17,12 +17,13 @@ use jackfield_broker::{CloseCause, CloseReason, Features, PendingFlushes};
 use jackfield_config::Limits;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
+use jackfield_wamp::id::SessionId;
 use jackfield_wamp::protocol::{self as wamp, Frame, Input, Request};
 use jackfield_websocket::Message;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use crate::admission::Admittance;
+use crate::admission::{Admittance, PendingProof};
 use crate::backpressure::wait_for_room;
 use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
@@ -136,6 +137,10 @@ struct Asked {
     authid: Option<String>,
     /// The requested authentication method, which WELCOME repeats.
     method: Option<String>,
+    /// The id of the session, which a challenge may name.
+    session: SessionId,
+    /// What the client has to send after CHALLENGE.
+    pending: PendingProof,
 }
 
 /// The event of one turn of the loop.

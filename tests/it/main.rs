@@ -51,6 +51,7 @@ mod package;
 mod php;
 mod plugin_versions;
 mod presence;
+mod principals;
 mod process;
 mod publishing_guide;
 mod readiness;

@@ -30,6 +30,13 @@ pub enum Basis {
         /// The rules that the token has passed.
         rules: Arc<TokenRules>,
     },
+    /// A credential of a principal.
+    Principal {
+        /// The name.
+        name: String,
+        /// The principal: its roles and credentials.
+        fingerprint: Fingerprint,
+    },
     /// A certificate: its authorities and users are settings of a listener.
     Certificate,
 }

@@ -1,4 +1,4 @@
-//! Section `auth` of the settings, as an operator writes it: tickets, tokens and users.
+//! Section `auth` of the settings, as an operator writes it: tickets, tokens, users and principals.
 //! [`crate::open`] fetches their secrets and files.
 //!
 //! ```yaml
@@ -10,6 +10,7 @@
 //!     keys: { jwks: keys.json }
 //!     issuers: [https://id.example.com]
 //!     audiences: [jackfield]
+//! principals: principals.yml
 //! ```
 //!
 //! They are a part of the server's own file and follow its rules: unknown keys are errors,
@@ -34,6 +35,8 @@ pub struct AuthSettings {
     pub users: Option<UsersSettings>,
     /// JSON Web Tokens.
     pub jwt: Option<JwtSettings>,
+    /// A file with principals, for the authentication methods of WAMP v2.
+    pub principals: Option<PathBuf>,
 }
 
 /// Settings of tickets.

@@ -39,6 +39,12 @@ pub enum Method {
     Jwt,
     /// A certificate of the client.
     Certificate,
+    /// WAMP-CRA.
+    Cra,
+    /// WAMP-SCRAM.
+    Scram,
+    /// Cryptosign.
+    Cryptosign,
 }
 
 impl Authenticated {
@@ -83,6 +89,9 @@ impl Method {
             Self::Ticket => "ticket",
             Self::Jwt => "jwt",
             Self::Certificate => "certificate",
+            Self::Cra => "wampcra",
+            Self::Scram => "scram",
+            Self::Cryptosign => "cryptosign",
         }
     }
 }

@@ -15,6 +15,7 @@
 //! - [`mod@ticket`]: parsing, verification and minting of tickets
 //! - [`tickets`]: authentication by ticket
 //! - [`mod@jwt`]: authentication by JSON Web Token
+//! - [`principals`]: authentication by a challenge of WAMP v2
 //! - [`verifiers`]: a bounded pool of threads for digests and signatures
 //! - [`users`]: user sources
 //! - [`config`]: the settings; [`mod@open`]: opens them; [`error`]: errors of opening
@@ -26,8 +27,10 @@ pub mod config;
 pub mod error;
 pub mod identity;
 pub mod jwt;
+mod named_entries;
 pub mod open;
 pub mod php;
+pub mod principals;
 mod reading;
 pub mod reference;
 mod secret;
@@ -45,6 +48,9 @@ pub use identity::{Authenticated, Method};
 pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use open::{Auth, AuthOpening, FileOf, OpenError};
 pub use php::PhpList;
+pub use principals::{
+    Challenge, ChallengeError, Extra, Principals, Proof, ProofMethod, ProofRefusal, ProofRequest,
+};
 pub use reading::{read, read_text};
 pub use secret::{Secret, SecretError};
 pub use tickets::{TicketRefusal, TicketRules, Tickets};

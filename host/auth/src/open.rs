@@ -11,6 +11,7 @@ use crate::config::{
 };
 use crate::error::SetupError;
 use crate::jwt::{Jwt, JwtRules, Keys};
+use crate::principals::Principals;
 use crate::reading::read;
 use crate::secret::Secret;
 use crate::ticket::{AppSecret, Validity};
@@ -25,6 +26,8 @@ pub struct Auth {
     pub tickets: Option<(Tickets, Users)>,
     /// JSON Web Tokens.
     pub jwt: Option<Jwt>,
+    /// Principals.
+    pub principals: Option<Principals>,
 }
 
 /// Result of opening settings.
@@ -53,9 +56,16 @@ pub enum FileOf {
     Users,
     /// The keys of tokens.
     Keys,
+    /// The principals.
+    Principals,
 }
 
 impl AuthSettings {
+    /// Returns whether there is an authentication method.
+    pub const fn has_method(&self) -> bool {
+        self.tickets.is_some() || self.jwt.is_some() || self.principals.is_some()
+    }
+
     /// Returns the files that may change while the server runs; [`Auth::replace`] applies the
     /// changes.
     pub fn files(&self) -> Vec<(FileOf, &Path)> {
@@ -69,7 +79,8 @@ impl AuthSettings {
             }
             Some(KeySettings::Secret(_)) | None => None,
         };
-        users.into_iter().chain(keys).collect()
+        let principals = self.principals.as_deref().map(|path| (FileOf::Principals, path));
+        users.into_iter().chain(keys).chain(principals).collect()
     }
 
     /// Returns all secrets.
@@ -101,7 +112,7 @@ impl AuthSettings {
             KeySettings::Secret(secret) => secret.path_mut(),
             KeySettings::Pem(path) | KeySettings::Jwks(path) => Some(path),
         });
-        secret.into_iter().chain(users.flatten()).chain(keys)
+        secret.into_iter().chain(users.flatten()).chain(keys).chain(self.principals.as_mut())
     }
 
     /// Loads secrets and reads files, each once. Connects to nothing yet, so that the server starts
@@ -133,9 +144,15 @@ impl AuthSettings {
             .jwt
             .as_ref()
             .and_then(|jwt| jwt.open().map_err(|error| failed(jwt.keys.key(), error)).ok());
+        let principals = self.principals.as_ref().and_then(|path| {
+            let parsed = read(path).and_then(|text| {
+                Principals::parse(&path.display().to_string(), &text).map_err(SetupError::from)
+            });
+            parsed.map_err(|error| failed("auth.principals", error)).ok()
+        });
         let warnings = users.as_ref().map(Users::warnings).unwrap_or_default();
         let auth = if errors.is_empty() {
-            Ok(Auth { tickets: tickets.zip(users), jwt })
+            Ok(Auth { tickets: tickets.zip(users), jwt, principals })
         } else {
             Err(errors)
         };
@@ -147,15 +164,15 @@ impl Auth {
     /// Takes the place of other methods: used tickets stay used.
     #[must_use]
     pub fn continuing(self, before: &Self) -> Self {
-        let Self { tickets, jwt } = self;
+        let Self { tickets, jwt, principals } = self;
         let tickets = tickets.map(|(tickets, users)| match &before.tickets {
             Some((before, _)) => (tickets.continuing(before), users),
             None => (tickets, users),
         });
-        Self { tickets, jwt }
+        Self { tickets, jwt, principals }
     }
 
-    /// Replaces users or keys by the new content of their file. Returns their number.
+    /// Replaces users, keys or principals by the new content of their file. Returns their number.
     ///
     /// # Errors
     /// The first error in the file; the previous content stays.
@@ -167,6 +184,10 @@ impl Auth {
             },
             FileOf::Keys => match &self.jwt {
                 Some(jwt) => jwt.replace(path, text),
+                None => Ok(0),
+            },
+            FileOf::Principals => match &self.principals {
+                Some(principals) => principals.replace(path, text).map(|()| principals.count()),
                 None => Ok(0),
             },
         }

@@ -27,6 +27,10 @@ impl Auth {
                     }
                 }
             }
+            Basis::Principal { name, fingerprint } => {
+                let principals = self.principals.as_ref();
+                Ok(principals.is_some_and(|it| it.still_has(name, *fingerprint)))
+            }
             Basis::Token { key, rules } => {
                 let Some(jwt) = &self.jwt else { return Ok(false) };
                 Ok(jwt.has_key(*key) && jwt.rules().admit_all_of(rules))

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::named_entries::SecretText;
+
 /// User of the application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
@@ -63,58 +65,9 @@ pub(crate) struct WrittenHash(pub(crate) Option<PasswordHash>);
 
 impl<'de> Deserialize<'de> for WrittenHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(HashVisitor)
-    }
-}
-
-struct HashVisitor;
-
-impl HashVisitor {
-    const WRONG: &'static str = "a password hash has to be text: write it in quotes";
-}
-
-/// Rejects each kind of value that is not text, because serde's own message would quote the value.
-impl Visitor<'_> for HashVisitor {
-    type Value = WrittenHash;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a password hash in quotes")
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<WrittenHash, E> {
-        Ok(WrittenHash(PasswordHash::new(value.to_owned())))
-    }
-
-    fn visit_string<E: Error>(self, value: String) -> Result<WrittenHash, E> {
-        Ok(WrittenHash(PasswordHash::new(value)))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<WrittenHash, E> {
-        Ok(WrittenHash(None))
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<WrittenHash, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<WrittenHash, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<WrittenHash, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_u128<E: Error>(self, _: u128) -> Result<WrittenHash, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_i128<E: Error>(self, _: i128) -> Result<WrittenHash, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<WrittenHash, E> {
-        Err(E::custom(Self::WRONG))
+        let text =
+            SecretText::read(deserializer, "a password hash has to be text: write it in quotes")?;
+        Ok(Self(text.and_then(|text| PasswordHash::new(text.to_string()))))
     }
 }
 

@@ -169,6 +169,6 @@ impl Users {
     }
 }
 
-fn is_name(username: &str) -> bool {
+pub(crate) fn is_name(username: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&username.len()) && !username.chars().any(char::is_control)
 }

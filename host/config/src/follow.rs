@@ -209,10 +209,11 @@ impl Comparison {
     }
 
     fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {
-        let AuthSettings { tickets, users, jwt } = next;
+        let AuthSettings { tickets, users, jwt, principals } = next;
         self.live("auth.tickets", &running.tickets, tickets);
         self.live("auth.users", &running.users, users);
         self.live("auth.jwt", &running.jwt, jwt);
+        self.live("auth.principals", &running.principals, principals);
     }
 
     fn limits(&mut self, running: &Limits, next: &Limits) {

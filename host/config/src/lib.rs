@@ -242,7 +242,7 @@ impl Config {
     /// Applies defaults that depend on several settings, and resolves relative paths against
     /// `base`, the folder of the file.
     fn settle(&mut self, base: &Path) {
-        if self.auth.tickets.is_some() || self.auth.jwt.is_some() {
+        if self.auth.has_method() {
             // Browsers authenticate as well. They must not publish freely, nor register procedures,
             // because those would receive the arguments of the backend's calls.
             for action in [Action::Publish, Action::Register] {

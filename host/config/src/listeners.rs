@@ -78,6 +78,8 @@ pub enum ListenerMethod {
     Tickets,
     /// JSON Web Tokens, `auth.jwt`.
     Jwt,
+    /// Principals, `auth.principals`.
+    Principals,
 }
 
 /// The mode of a Unix socket without the key `mode`: for the server's user and its group.
@@ -127,11 +129,15 @@ impl Default for Protocols {
 }
 
 impl ListenerMethod {
+    /// All methods.
+    const ALL: [Self; 3] = [Self::Tickets, Self::Jwt, Self::Principals];
+
     /// The key of the method below `auth`.
     pub(super) const fn key(self) -> &'static str {
         match self {
             Self::Tickets => "auth.tickets",
             Self::Jwt => "auth.jwt",
+            Self::Principals => "auth.principals",
         }
     }
 }
@@ -316,9 +322,8 @@ pub(super) fn mistakes(config: &Config, has: impl Fn(&str) -> bool) -> Vec<Value
             let help = format!("add `{name}`, or remove it here");
             ValueError::at(&format!("{key}.auth.methods"), message, &help)
         }));
-        let has_method = [ListenerMethod::Tickets, ListenerMethod::Jwt]
-            .into_iter()
-            .any(|method| rules.allows(method) && has(method.key()));
+        let has_method =
+            ListenerMethod::ALL.into_iter().any(|method| rules.allows(method) && has(method.key()));
         if rules.anonymous == Some(false) && !has_method && listener.users.is_none() {
             let message = "no client could connect: `anonymous: false` requires authentication, and there \
                            is no method for it";

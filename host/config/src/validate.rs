@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::{admin, api, listeners, traces};
 
 /// Keys of file paths besides those of tokens of the API.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "auth.tickets.secret.file",
     "auth.users.file",
     "auth.users.sql.url.file",
@@ -21,6 +21,7 @@ const PATHS: [&str; 9] = [
     "auth.jwt.keys.secret.file",
     "auth.jwt.keys.pem",
     "auth.jwt.keys.jwks",
+    "auth.principals",
     "metrics.token.file",
 ];
 
@@ -72,7 +73,8 @@ impl Settings {
                            be looked up";
             wrong("auth.users", message, "add `auth.tickets`, or remove `auth.users`");
         }
-        if access.anonymous == Some(false) && !tickets && !has("auth.jwt") {
+        let has_method = tickets || has("auth.jwt") || has("auth.principals");
+        if access.anonymous == Some(false) && !has_method {
             let message = "no client could connect: `anonymous: false` requires authentication, and \
                            `auth` has no method";
             let help = "configure an authentication method in `auth`, or remove the key";

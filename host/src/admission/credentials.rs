@@ -117,7 +117,10 @@ async fn is_proven(
 ) -> bool {
     let key = match basis {
         Basis::Ticket { user: Some(_), .. } => Some(format!("{basis:?}")),
-        Basis::Ticket { user: None, .. } | Basis::Token { .. } | Basis::Certificate => None,
+        Basis::Ticket { user: None, .. }
+        | Basis::Token { .. }
+        | Basis::Principal { .. }
+        | Basis::Certificate => None,
     };
     if let Some(known) = key.as_ref().and_then(|key| users.get(key)) {
         return known.unwrap_or(true);

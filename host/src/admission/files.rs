@@ -94,6 +94,7 @@ impl File {
         match self.of {
             FileOf::Users => "users",
             FileOf::Keys => "keys",
+            FileOf::Principals => "principals",
         }
     }
 }

@@ -3,12 +3,23 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use jackfield_auth::{Auth, Authenticated};
+use jackfield_auth::{
+    Auth, Authenticated, Challenge, ChallengeError, Principals, ProofMethod, ProofRequest,
+};
 use jackfield_config::{Access, ListenerMethod};
 
 use super::Rejection;
 use crate::client_listener::ClientListener;
 use crate::handshake::Credential;
+
+/// What a client has to send after CHALLENGE.
+#[derive(Debug)]
+pub(crate) enum PendingProof {
+    /// A ticket of the application, or a token.
+    Credential,
+    /// The answer to a principal's challenge.
+    Principal(Box<Challenge>),
+}
 
 /// The authentication methods of a listener.
 #[derive(Clone, Copy)]
@@ -33,14 +44,52 @@ impl Methods<'_> {
         self.auth.jwt.is_some() && self.listener.rules.allows(ListenerMethod::Jwt)
     }
 
+    /// Returns whether clients can send a ticket or a token.
     pub(super) fn take_proofs(&self) -> bool {
         self.take_tickets() || self.take_tokens()
+    }
+
+    /// Returns whether a session of WAMP v2 can be authenticated.
+    pub(super) fn take_any(&self) -> bool {
+        self.take_proofs() || self.principals().is_some()
+    }
+
+    /// Returns the names of the authentication methods of WAMP v2.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let uses = |method| self.principals().is_some_and(|it| it.use_method(method));
+        let has = |method| uses(method) || (method == ProofMethod::Ticket && self.take_proofs());
+        ProofMethod::ALL.into_iter().filter(|method| has(*method)).map(ProofMethod::name).collect()
+    }
+
+    fn principals(&self) -> Option<&Principals> {
+        let is_allowed = self.listener.rules.allows(ListenerMethod::Principals);
+        self.auth.principals.as_ref().filter(|_| is_allowed)
+    }
+
+    /// Returns what a client has to prove by this method; `None` if it cannot be used here.
+    pub(super) fn challenge(
+        &self,
+        method: ProofMethod,
+        asked: &ProofRequest<'_>,
+    ) -> Result<Option<PendingProof>, ChallengeError> {
+        if let Some(principals) = self.principals() {
+            // The ticket of any other name is one of the application.
+            let is_for_principals = method != ProofMethod::Ticket
+                || !self.take_proofs()
+                || asked.authid.is_some_and(|name| principals.have_ticket_of(name));
+            if is_for_principals && let Some(challenge) = principals.challenge(method, asked)? {
+                return Ok(Some(PendingProof::Principal(Box::new(challenge))));
+            }
+        }
+        let is_credential = method == ProofMethod::Ticket && self.take_proofs();
+        Ok(is_credential.then_some(PendingProof::Credential))
     }
 
     /// Returns whether sessions may be opened without authentication.
     pub(super) fn admit_anybody(&self, rules: &Access) -> bool {
         let anonymous = self.listener.rules.anonymous.or(rules.anonymous);
-        anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
+        let Auth { tickets, jwt, principals } = self.auth;
+        anonymous.unwrap_or(tickets.is_none() && jwt.is_none() && principals.is_none())
     }
 
     pub(super) async fn prove(

@@ -28,7 +28,7 @@ use crate::connection_limit::ConnectionPermit;
 use crate::handshake::{self, Opening, Refusal, Upgrade};
 use crate::metrics::ConnectionOutcome;
 use crate::transport::WebSocketTransport;
-use crate::{client_certificate, frame, http};
+use crate::{client_certificate, frame, http, ids};
 
 /// The time for a request that is on its way when the server stops.
 const MAX_HEAD_DELAY: Duration = Duration::from_secs(1);
@@ -335,8 +335,9 @@ async fn greet(
         let dispatch = context.realms.default_realm();
         let features = Features::default();
         let proven = proven.as_ref();
-        let joining = Member::new(&wire, upgrade.dialect, features, dispatch, proven, client)?;
-        let welcome = dialogue.welcome(&joining.welcome(None, None));
+        let id = ids::session().map_err(|error| DisconnectReason::Refused(error.to_string()))?;
+        let joining = Member::new(id, &wire, upgrade.dialect, features, dispatch, proven, client);
+        let welcome = dialogue.welcome(&joining.welcome(None, None, None));
         greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
         expiry = Expiry::of(proven);
         member = Some(joining);

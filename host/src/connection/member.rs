@@ -11,12 +11,11 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::protocol::Welcome;
 
-use super::DisconnectReason;
+use crate::admission;
 use crate::admission::{Admission, Admittance, Registered};
 use crate::dispatch::Dispatch;
 use crate::shutdown::{self, Shutdown};
 use crate::transport::WebSocketTransport;
-use crate::{admission, ids};
 
 /// A session, and the dispatch that handles its requests.
 pub(super) struct Member {
@@ -29,15 +28,14 @@ pub(super) struct Member {
 impl Member {
     /// Creates a session of the authenticated user, or without a user.
     pub(super) fn new(
+        id: SessionId,
         wire: &Arc<WebSocketTransport>,
         dialect: Dialect,
         features: Features,
         dispatch: Arc<Dispatch>,
         who: Option<&Authenticated>,
         client: IpAddr,
-    ) -> Result<Self, DisconnectReason> {
-        let id: SessionId =
-            ids::session().map_err(|error| DisconnectReason::Refused(error.to_string()))?;
+    ) -> Self {
         let nobody = || format!("anonymous-{id}");
         let identity = match who {
             None => Identity::anonymous(nobody(), client),
@@ -53,7 +51,7 @@ impl Member {
         let link = Arc::clone(wire) as Arc<_>;
         let session = Session::new(id, identity, dialect, features, outbox, link);
         wire.set_client(session.client, client);
-        Ok(Self { session: Arc::new(session), dispatch, kept: None })
+        Self { session: Arc::new(session), dispatch, kept: None }
     }
 
     pub(super) fn join(&self, shutdown: &Shutdown) {
@@ -86,10 +84,11 @@ impl Member {
     }
 
     /// Returns the content of WELCOME. `method` is the client's name of its authentication method,
-    /// if it has one; `retry` the window for its reconnects.
+    /// if it has one; `verifier` the router's proof; `retry` the window for its reconnects.
     pub(super) fn welcome<'a>(
         &'a self,
         method: Option<&'a str>,
+        verifier: Option<(&'a str, &'a str)>,
         retry: Option<Duration>,
     ) -> Welcome<'a> {
         let Self { session, dispatch, .. } = self;
@@ -100,6 +99,7 @@ impl Member {
             authrole: session.identity.authrole(),
             authmethod: method.unwrap_or(&session.identity.authmethod),
             agent: crate::AGENT,
+            verifier,
             retry_max_ms: retry.and_then(|it| u64::try_from(it.as_millis()).ok()),
         }
     }

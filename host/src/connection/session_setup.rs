@@ -1,10 +1,10 @@
-//! Session setup of WAMP v2: by the credentials of the handshake, by a ticket in answer to
-//! CHALLENGE, or without a user. WAMP v2 specification, sections "Session Establishment" and
-//! "Ticket-based Authentication".
+//! Session setup of WAMP v2: by the credentials of the handshake, by the answer to CHALLENGE, or without a
+//! user. WAMP v2 specification, sections "Session Establishment" and "Authentication Methods".
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use jackfield_auth::Authenticated;
+use jackfield_auth::{Authenticated, ChallengeError, Extra, Proof, ProofMethod, ProofRequest};
 use jackfield_broker::Features;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::message::{Authenticate, Hello};
@@ -16,8 +16,9 @@ use tracing::warn;
 use super::close::CloseAction;
 use super::member::Member;
 use super::{Asked, Connection, Expiry};
-use crate::admission::revoked;
+use crate::admission::{PendingProof, revoked};
 use crate::handshake::Credential;
+use crate::ids;
 
 /// The method of a ticket or a token.
 const TICKET: &str = "ticket";
@@ -40,31 +41,97 @@ impl Connection {
         };
         let features = Features::announced(hello);
         let authid = hello.details.get("authid").and_then(Value::as_text).map(str::to_owned);
-        let asked = Asked { dispatch, features, authid, method: named(hello) };
+        let session = ids::session().map_err(unavailable)?;
+        let (method, pending) = (named(hello), PendingProof::Credential);
+        let asked = Asked { dispatch, features, authid, method, session, pending };
         if let Some(proven) = self.proven.take() {
-            return self.welcome_proven(asked, &proven);
+            return self.welcome_proven(asked, &proven, None);
         }
-        let admission = &self.context.admission;
-        if admission.takes_proofs(&self.listener) && offers(hello, TICKET) {
-            if let Some(challenge) = self.dialogue.challenge(TICKET, &Dict::new()) {
-                self.wire.send(self.wrap(&challenge));
+        // The first method that the client can use here.
+        let mut lacking = None;
+        for name in methods(hello) {
+            if name == ANONYMOUS && !self.must_prove {
+                return self.welcome(asked, None, None);
             }
-            self.asked = Some(Box::new(asked));
-            return Ok(());
+            let Some(method) = ProofMethod::named(name) else { continue };
+            match self.challenge(method, hello, &asked) {
+                Ok(Some(pending)) => {
+                    let method = Some(name.to_owned());
+                    self.asked = Some(Box::new(Asked { method, pending, ..asked }));
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(error) => lacking = lacking.or(Some(error)),
+            }
+        }
+        if let Some(lacking) = lacking {
+            return Err(refused(error_uri::AUTHENTICATION_DENIED, lacking.to_string()));
         }
         // A client that names no method is treated as anonymous.
         let is_silent = methods(hello).next().is_none();
-        if !self.must_prove && (offers(hello, ANONYMOUS) || is_silent) {
-            return self.welcome(asked, None);
+        if !self.must_prove && is_silent {
+            return self.welcome(asked, None, None);
         }
-        let method = if self.must_prove { TICKET } else { ANONYMOUS };
-        let message = format!("sessions are opened with the authmethod `{method}`");
+        let mut names = self.context.admission.method_names(&self.listener);
+        names.extend((!self.must_prove).then_some(ANONYMOUS));
+        let message = format!("sessions are opened with the authmethod `{}`", names.join("` or `"));
         Err(refused(error_uri::NO_MATCHING_AUTH_METHOD, message))
     }
 
-    /// Opens the session that was waiting for this credential.
+    /// Sends a challenge of this method. Returns what the client has to answer; `None` without the method.
+    fn challenge(
+        &mut self,
+        method: ProofMethod,
+        hello: &Hello,
+        asked: &Asked,
+    ) -> Result<Option<PendingProof>, ChallengeError> {
+        let request = ProofRequest {
+            authid: asked.authid.as_deref(),
+            extra: &Extras(hello.details.get("authextra").and_then(Value::as_map)),
+            realm: &hello.realm,
+            session: asked.session.get(),
+            now: SystemTime::now(),
+        };
+        let pending = self.context.admission.challenge(method, &request, &self.listener)?;
+        let Some(pending) = pending else { return Ok(None) };
+        let extra = match &pending {
+            PendingProof::Credential => Dict::new(),
+            PendingProof::Principal(challenge) => {
+                challenge.extra.iter().map(|(key, value)| (key.as_str(), plain(value))).collect()
+            }
+        };
+        if let Some(challenge) = self.dialogue.challenge(method.name(), &extra) {
+            self.wire.send(self.wrap(&challenge));
+        }
+        Ok(Some(pending))
+    }
+
+    /// Opens the session that was waiting for this proof.
     pub(super) async fn authenticate(&mut self, proof: Authenticate) -> Result<(), CloseAction> {
         let Some(asked) = self.asked.take() else { return Ok(()) };
+        if let PendingProof::Principal(challenge) = &asked.pending {
+            match challenge.judge(&proof.signature, &Extras(Some(&proof.extra))) {
+                Ok(Proof { client, verifier }) => {
+                    self.take_place(&client)?;
+                    return self.welcome_proven(*asked, &client, verifier.as_ref());
+                }
+                // A ticket may be one of the application. The time of the answer tells nothing, then.
+                Err(_)
+                    if challenge.method == ProofMethod::Ticket
+                        && self.context.admission.takes_proofs(&self.listener) => {}
+                Err(refusal) => {
+                    warn!(name: "session.denied", "a session is refused: {refusal}");
+                    let message = "the ticket or token is not accepted";
+                    let message = match challenge.method {
+                        ProofMethod::Ticket => message,
+                        ProofMethod::Cra | ProofMethod::Scram(_) | ProofMethod::Cryptosign => {
+                            "the answer to the challenge is not accepted"
+                        }
+                    };
+                    return Err(refused(error_uri::AUTHENTICATION_DENIED, message.to_owned()));
+                }
+            }
+        }
         let admission = Arc::clone(&self.context.admission);
         let proof = Credential::of_either_kind(proof.signature);
         let proving = admission.prove(&proof, self.client, &self.listener);
@@ -74,12 +141,8 @@ impl Connection {
         };
         match verdict {
             Ok(proven) => {
-                let place = self.context.new_connections.place(Some(&proven));
-                self.place = place.map_err(|exceeded| {
-                    drop(exceeded.log(&self.settings.limits));
-                    CloseAction::UserLimit { message: exceeded.message() }
-                })?;
-                self.welcome_proven(*asked, &proven)
+                self.take_place(&proven)?;
+                self.welcome_proven(*asked, &proven, None)
             }
             Err(denial) => {
                 warn!(name: "session.denied", "a session is refused: {}", denial.reason);
@@ -93,9 +156,24 @@ impl Connection {
         }
     }
 
+    /// Takes a place among the connections of the user.
+    fn take_place(&mut self, proven: &Authenticated) -> Result<(), CloseAction> {
+        let place = self.context.new_connections.place(Some(proven));
+        self.place = place.map_err(|exceeded| {
+            drop(exceeded.log(&self.settings.limits));
+            CloseAction::UserLimit { message: exceeded.message() }
+        })?;
+        Ok(())
+    }
+
     /// Opens the session of the authenticated user. HELLO with the name of another user is an
     /// error: the client has mixed up its users, and would act as a different one than it assumes.
-    fn welcome_proven(&mut self, asked: Asked, proven: &Authenticated) -> Result<(), CloseAction> {
+    fn welcome_proven(
+        &mut self,
+        asked: Asked,
+        proven: &Authenticated,
+        verifier: Option<&(&'static str, String)>,
+    ) -> Result<(), CloseAction> {
         if let Some(authid) = &asked.authid
             && !may_be_called(proven, authid)
         {
@@ -105,23 +183,29 @@ impl Connection {
             let message = "the ticket or token is not of the `authid` that was asked for";
             return Err(refused(error_uri::AUTHENTICATION_DENIED, message.to_owned()));
         }
-        self.welcome(asked, Some(proven))
+        self.welcome(asked, Some(proven), verifier)
     }
 
-    fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), CloseAction> {
+    fn welcome(
+        &mut self,
+        asked: Asked,
+        who: Option<&Authenticated>,
+        verifier: Option<&(&'static str, String)>,
+    ) -> Result<(), CloseAction> {
         // Rules, users or keys have changed since the request: the client has to connect again.
         let admission = &self.context.admission;
         if self.admittance.as_ref().is_some_and(|it| !admission.is_current(it)) {
             return Err(CloseAction::CloseReason(revoked()));
         }
-        let Asked { dispatch, features, method, .. } = asked;
+        let Asked { dispatch, features, method, session, .. } = asked;
+        let dialect = self.dialogue.dialect();
         let mut member =
-            Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who, self.client)
-                .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
+            Member::new(session, &self.wire, dialect, features, dispatch, who, self.client);
         let method = method.filter(|_| who.is_some());
         let sessions = self.context.realms.session_count();
         let retry = self.context.shutdown.retry_window(sessions);
-        let welcome = self.dialogue.welcome(&member.welcome(method.as_deref(), retry));
+        let verifier = verifier.map(|(key, text)| (*key, text.as_str()));
+        let welcome = self.dialogue.welcome(&member.welcome(method.as_deref(), verifier, retry));
         self.expiry = Expiry::of(who);
         member.join(&self.context.shutdown);
         member.keep(&self.context.admission, self.admittance.take(), who);
@@ -143,6 +227,29 @@ fn may_be_called(proven: &Authenticated, authid: &str) -> bool {
     authid.is_empty() || is_name || authid == id
 }
 
+/// The texts of a dictionary of HELLO or AUTHENTICATE.
+#[derive(Debug)]
+struct Extras<'a>(Option<&'a Dict>);
+
+impl Extra for Extras<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0?.get(key)?.as_text()
+    }
+}
+
+/// A value of a challenge: a text, a number or null.
+fn plain(value: &serde_json::Value) -> Value {
+    match (value.as_str(), value.as_u64()) {
+        (Some(text), _) => text.into(),
+        (None, Some(number)) => number.into(),
+        (None, None) => Value::Null,
+    }
+}
+
+fn unavailable(error: getrandom::Error) -> CloseAction {
+    refused(error_uri::UNAVAILABLE, error.to_string())
+}
+
 fn refused(reason: &'static str, message: String) -> CloseAction {
     CloseAction::Refused { reason, message }
 }
@@ -151,10 +258,6 @@ fn refused(reason: &'static str, message: String) -> CloseAction {
 fn methods(hello: &Hello) -> impl Iterator<Item = &str> {
     let methods = hello.details.get("authmethods").into_iter().flat_map(Value::elements);
     methods.filter_map(Value::as_text)
-}
-
-fn offers(hello: &Hello, method: &str) -> bool {
-    methods(hello).any(|offered| offered == method)
 }
 
 /// Returns the method that WELCOME names for an authenticated client. It is always one that the

@@ -202,6 +202,7 @@ impl Client {
             identity.authid = format!("anonymous-{id}");
         }
         let welcome = self.protocol.welcome(&Welcome {
+            verifier: None,
             session: id,
             realm: dispatch.realm().name(),
             authid: &identity.authid,

@@ -49,6 +49,7 @@ fn values(setting: &str, kind: &str, site: &Site) -> Vec<Value> {
         "auth.users.sql.query" => return vec![json!("SELECT ?")],
         "auth.jwt.keys.pem" => return vec![file("keys.pem")],
         "auth.jwt.keys.jwks" => return vec![file("keys.json")],
+        "auth.principals" => return vec![file("principals.yml")],
         // One and the same value suits no total and its part.
         "limits.incomplete" | "limits.outbox.total" => return vec![json!("1 GiB")],
         "traces.endpoint" => return vec![json!("http://127.0.0.1:9/other")],

@@ -17,18 +17,14 @@
 //! text is invalid, the previous users stay.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jackfield_yaml::{
-    Diagnosis, Entry, Kind, Message, Origin, Reader, Value as Located, ValueError, document,
-    suggest,
-};
+use jackfield_yaml::{Diagnosis, Entry, Value as Located};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::named_entries::{NamedEntries, WrittenRoles};
 use crate::user::{PasswordHash, User, WrittenHash, WrittenId};
 
 /// Users of a file.
@@ -62,46 +58,6 @@ struct RawUser {
     enabled: bool,
     #[serde(default)]
     claims: Map<String, Value>,
-}
-
-/// List of roles. serde's own message about another value would quote it, and it may be a secret.
-#[derive(Default)]
-struct WrittenRoles(Vec<String>);
-
-impl<'de> Deserialize<'de> for WrittenRoles {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RolesVisitor)
-    }
-}
-
-struct RolesVisitor;
-
-impl RolesVisitor {
-    const WRONG: &'static str = "roles are a list: write [ROLE_X], also for a single one";
-}
-
-impl<'de> Visitor<'de> for RolesVisitor {
-    type Value = WrittenRoles;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of roles: [ROLE_X]")
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<WrittenRoles, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<WrittenRoles, E> {
-        Ok(WrittenRoles::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<WrittenRoles, A::Error> {
-        let mut roles = Vec::new();
-        while let Some(role) = list.next_element()? {
-            roles.push(role);
-        }
-        Ok(WrittenRoles(roles))
-    }
 }
 
 fn enabled() -> bool {
@@ -141,29 +97,17 @@ impl FileUsers {
     }
 }
 
-/// The only key of a file of users.
-const USERS: &str = "users";
-
 fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
-    let mut lines = text.lines().map(str::trim_start);
-    if lines.all(|line| line.is_empty() || line.starts_with('#')) {
-        // A file that is being written is empty at first. Accepting it would lock out all users.
-        let problem = Diagnosis::without_place(path, "the file is empty");
-        return Err(problem.with_help(
-            "write `users: { NAME: { id: 1, password: 'HASH' } }`, or `users: {}` if there are to be \
-             no users",
-        ));
-    }
-    let (root, problems) = document(path, text);
-    if let Some(problem) = problems.into_iter().next() {
-        return Err(broken(problem));
-    }
-    let root = root.map_or(Located::empty_map(Origin::File(0..0)), Located::of_file);
-    let file = File { path, text };
+    let file = NamedEntries { path, text, key: "users" };
+    // A file that is being written is empty at first. Accepting it would lock out all users.
+    let root = file.root(
+        "write `users: { NAME: { id: 1, password: 'HASH' } }`, or `users: {}` if there are to be \
+         no users",
+    )?;
     let mut known = Known { users: HashMap::new(), warnings: Vec::new() };
     let (mut holders, mut doubtful) = (HashMap::new(), 0_usize);
-    for Entry { key: username, origin, value } in entries(&root).map_err(|error| file.at(&error))? {
-        let user = file.user(username, value)?;
+    for Entry { key: username, origin, value } in file.entries(&root)? {
+        let user = user(&file, username, value)?;
         let place = value.get("id").map_or(origin, |id| &id.origin);
         if !super::is_name(username) {
             let problem = file.problem(place, format!("{username:?} is no user name"));
@@ -193,68 +137,17 @@ fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
     Ok(known)
 }
 
-/// Returns the users and their places: the file is a map with this one key.
-fn entries(root: &Located) -> Result<&[Entry], ValueError> {
-    let Kind::Map(keys) = &root.kind else {
-        let error = ValueError::kind("a map", root, Some("write `users: {}`".to_owned()));
-        return Err(ValueError { origin: Some(root.origin.clone()), ..error });
-    };
-    if let Some(Entry { key, origin, .. }) = keys.iter().find(|entry| entry.key != USERS) {
-        let message = Message::Plain(format!("unknown key `{key}`"));
-        let error = ValueError::new(message, Some(suggest::advice(key, &[USERS])));
-        return Err(ValueError { origin: Some(origin.clone()), ..error });
-    }
-    match root.get(USERS) {
-        Some(Located { kind: Kind::Map(users), .. }) => Ok(users),
-        Some(other) => {
-            let error = ValueError::kind("a map", other, Some("write `users: {}`".to_owned()));
-            Err(ValueError { origin: Some(other.origin.clone()), ..error })
-        }
-        None => {
-            let error = ValueError::at("", format!("the key `{USERS}` is missing"), "");
-            Err(ValueError { origin: Some(root.origin.clone()), ..error })
-        }
-    }
-}
-
-/// Reports invalid YAML without the values that the parser may quote.
-fn broken(problem: Diagnosis) -> Diagnosis {
-    let is_open = problem.message.starts_with("the key `") || !problem.message.contains('`');
-    let message = if is_open { problem.message } else { "this is not valid YAML here".to_owned() };
-    Diagnosis { message, help: None, snippet: None, ..problem }
-}
-
-/// Text and its path for messages. Messages quote keys, but never values, which are secret here.
-struct File<'a> {
-    path: &'a str,
-    text: &'a str,
-}
-
-impl File<'_> {
-    fn user(&self, username: &str, value: &Located) -> Result<User, Diagnosis> {
-        let raw = RawUser::deserialize(Reader(value)).map_err(|mut error: ValueError| {
-            error.origin.get_or_insert_with(|| value.origin.clone());
-            self.at(&error)
-        })?;
-        Ok(User {
-            id: raw.id.0,
-            username: username.to_owned(),
-            password: raw.password.and_then(|hash| hash.0),
-            roles: raw.roles.0,
-            organization: raw.organization.map(|id| id.0),
-            enabled: raw.enabled,
-            claims: raw.claims,
-        })
-    }
-
-    fn at(&self, error: &ValueError) -> Diagnosis {
-        error.redacted(self.path, self.text)
-    }
-
-    fn problem(&self, origin: &Origin, message: String) -> Diagnosis {
-        let error = ValueError::at("", message, "");
-        self.at(&ValueError { origin: Some(origin.clone()), ..error })
-    }
+fn user(file: &NamedEntries<'_>, username: &str, value: &Located) -> Result<User, Diagnosis> {
+    let raw: RawUser = file.parse(value)?;
+    Ok(User {
+        id: raw.id.0,
+        username: username.to_owned(),
+        password: raw.password.and_then(|hash| hash.0),
+        roles: raw.roles.0,
+        organization: raw.organization.map(|id| id.0),
+        enabled: raw.enabled,
+        claims: raw.claims,
+    })
 }
 
 /// Returns why a text is probably not a password hash. Applications choose the format, so this is

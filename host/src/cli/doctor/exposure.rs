@@ -82,8 +82,7 @@ pub(super) fn writers(settings: &Settings, site: &Path) -> Finding {
 pub(super) fn clients(config: &Config) -> Finding {
     const CHECK: &str = "clients";
     let access = &config.access;
-    let authenticates = config.auth.tickets.is_some() || config.auth.jwt.is_some();
-    let is_anonymous = access.anonymous.unwrap_or(!authenticates);
+    let is_anonymous = access.anonymous.unwrap_or(!config.auth.has_method());
     let is_remote = |it: ListenerSettings| match it.place {
         ListenerPlace::Address(address) => !address.ip().to_canonical().is_loopback(),
         ListenerPlace::Socket { .. } => false,

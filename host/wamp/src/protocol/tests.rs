@@ -56,6 +56,7 @@ const OPEN: &str = r#"
 "#;
 
 const WELCOME: Welcome<'static> = Welcome {
+    verifier: None,
     session: SessionId::new(4711).unwrap(),
     realm: "realm1",
     authid: "joe",

@@ -45,6 +45,8 @@ pub struct Welcome<'a> {
     pub authmethod: &'a str,
     /// The software's name and version, "Jackfield/0.1.0".
     pub agent: &'a str,
+    /// The entry of `authextra` by which the router proves itself: WAMP-SCRAM.
+    pub verifier: Option<(&'a str, &'a str)>,
     /// The window in milliseconds in which the client should reconnect after a lost connection, at a
     /// random moment: `_retry` of version 2. Version 1 has no place for it.
     pub retry_max_ms: Option<u64>,
@@ -77,7 +79,10 @@ fn details(welcome: &Welcome<'_>) -> Dict {
         ("authrole", welcome.authrole.into()),
         ("authmethod", welcome.authmethod.into()),
     ];
-    details.into_iter().chain(retry.map(|retry| ("_retry", retry))).collect()
+    let extra = welcome.verifier.map(|entry| Value::Map(Dict::from_iter([entry])));
+    let extra = extra.map(|extra| ("authextra", extra));
+    let retry = retry.map(|retry| ("_retry", retry));
+    details.into_iter().chain(extra).chain(retry).collect()
 }
 
 fn roles() -> Dict {

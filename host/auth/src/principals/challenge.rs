@@ -1,0 +1,276 @@
+//! Challenges: what a client has to prove, and whether it has.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::scram::{Exchange, Keys};
+use super::{Principal, Principals, ProofMethod, cra, cryptosign, shown};
+use crate::identity::Authenticated;
+
+/// The maximum length of a client's nonce in bytes.
+const MAX_NONCE: usize = 256;
+
+/// What HELLO asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct ProofRequest<'a> {
+    /// `authid`.
+    pub authid: Option<&'a str>,
+    /// `authextra`, of one key.
+    pub extra: &'a dyn Extra,
+    /// The realm.
+    pub realm: &'a str,
+    /// The id of the session to come.
+    pub session: u64,
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// The texts of `authextra`, or of the `Extra` of AUTHENTICATE.
+pub trait Extra: std::fmt::Debug {
+    /// Returns a text; `None` if the key is absent, null, or something else.
+    fn text(&self, key: &str) -> Option<&str>;
+}
+
+/// A challenge, and what it waits for.
+#[derive(Debug)]
+pub struct Challenge {
+    /// The method.
+    pub method: ProofMethod,
+    /// The `Extra` of CHALLENGE.
+    pub extra: Map<String, Value>,
+    /// The principal; `None` for an unknown name, which no proof answers.
+    principal: Option<Arc<Principal>>,
+    expected: Expected,
+    realm: String,
+    /// The name that was asked for, for the log.
+    asked: String,
+}
+
+#[derive(Debug)]
+enum Expected {
+    Ticket,
+    Cra { text: String, decoy: Option<cra::Key> },
+    Scram { exchange: Exchange, decoy: Option<Keys> },
+    Cryptosign { challenge: [u8; 32], key: [u8; 32] },
+}
+
+/// A client that has proven who it is.
+#[derive(Debug)]
+pub struct Proof {
+    /// The client.
+    pub client: Authenticated,
+    /// An entry of WELCOME's `authextra`, by which the server proves itself.
+    pub verifier: Option<(&'static str, String)>,
+}
+
+/// HELLO lacks what a method needs; the text is for the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChallengeError {
+    /// `authid` is missing.
+    #[error("the authmethod `{0}` needs HELLO.Details.authid")]
+    NoAuthid(&'static str),
+    /// The nonce is missing, too long, or not Base64.
+    #[error(
+        "the authmethod `{0}` needs HELLO.Details.authextra.nonce: at most 256 bytes of Base64"
+    )]
+    Nonce(&'static str),
+    /// The public key is missing or malformed.
+    #[error(
+        "the authmethod `cryptosign` needs HELLO.Details.authextra.pubkey: 64 hexadecimal digits"
+    )]
+    PublicKey,
+    /// Channel binding.
+    #[error("channel binding is not supported: leave HELLO.Details.authextra.channel_binding out")]
+    ChannelBinding,
+    /// The system has no random numbers.
+    #[error("the server has no random numbers at the moment")]
+    Random,
+}
+
+/// The proof is refused; for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofRefusal {
+    /// There is no such principal.
+    #[error(
+        "the proof of {0:?} is refused: there is no such principal with a credential for `{1}`"
+    )]
+    Unknown(String, &'static str),
+    /// The proof is wrong.
+    #[error("the proof of {0:?} is refused: it does not answer the challenge of `{1}`")]
+    Wrong(String, &'static str),
+    /// The realm is not one of the principal's.
+    #[error("the proof of {0:?} is refused: the principal may not join the realm {1:?}")]
+    Realm(String, String),
+}
+
+impl Principals {
+    /// Returns the challenge of a method for the client; `None` if no principal has a credential for it.
+    ///
+    /// # Errors
+    /// [`ChallengeError`]
+    pub fn challenge(
+        &self,
+        method: ProofMethod,
+        asked: &ProofRequest<'_>,
+    ) -> Result<Option<Challenge>, ChallengeError> {
+        if !self.use_method(method) {
+            return Ok(None);
+        }
+        if method == ProofMethod::Cryptosign {
+            return self.cryptosign(asked).map(Some);
+        }
+        let name = asked.authid.filter(|name| !name.is_empty());
+        let name = name.ok_or(ChallengeError::NoAuthid(method.name()))?;
+        let principal = self.find(name).filter(|principal| principal.has(method));
+        let (expected, extra) = match method {
+            ProofMethod::Ticket | ProofMethod::Cryptosign => (Expected::Ticket, Map::new()),
+            ProofMethod::Cra => self.cra(principal.as_deref(), asked, name)?,
+            ProofMethod::Scram(_) => self.scram(principal.as_deref(), method, asked, name)?,
+        };
+        let (realm, asked) = (asked.realm.to_owned(), shown(name));
+        Ok(Some(Challenge { method, extra, principal, expected, realm, asked }))
+    }
+
+    fn cra(
+        &self,
+        principal: Option<&Principal>,
+        asked: &ProofRequest<'_>,
+        name: &str,
+    ) -> Result<(Expected, Map<String, Value>), ChallengeError> {
+        let model = self.model(ProofMethod::Cra, name);
+        // An unknown name gets a role of the principals.
+        let role = principal.or(model.as_deref()).and_then(|it| it.roles.first());
+        let role = role.map_or("user", String::as_str);
+        let text = cra::text(name, role, asked.session, asked.now, &STANDARD.encode(random()?));
+        let decoy = || {
+            let salting = model.as_ref().and_then(|it| it.cra.as_ref()?.salting.clone());
+            let salting =
+                salting.map(|it| cra::Salting { salt: self.salt_like(&it.salt, name), ..it });
+            cra::Key::decoy(&self.decoy("key", name), salting)
+        };
+        let decoy = principal.is_none().then(decoy);
+        let key = principal.and_then(|it| it.cra.as_ref()).or(decoy.as_ref());
+        let extra = key.map(|key| key.extra(&text)).unwrap_or_default();
+        Ok((Expected::Cra { text, decoy }, extra))
+    }
+
+    fn scram(
+        &self,
+        principal: Option<&Principal>,
+        method: ProofMethod,
+        asked: &ProofRequest<'_>,
+        name: &str,
+    ) -> Result<(Expected, Map<String, Value>), ChallengeError> {
+        let ProofMethod::Scram(spelling) = method else {
+            return Ok((Expected::Ticket, Map::new()));
+        };
+        if asked.extra.text("channel_binding").is_some() {
+            return Err(ChallengeError::ChannelBinding);
+        }
+        let client_nonce = asked.extra.text("nonce").filter(|nonce| {
+            nonce.len() <= MAX_NONCE && STANDARD.decode(nonce).is_ok_and(|bytes| !bytes.is_empty())
+        });
+        let client_nonce = client_nonce.ok_or(ChallengeError::Nonce(method.name()))?.to_owned();
+        let nonce = format!("{client_nonce}{}", STANDARD.encode(random()?));
+        let exchange = Exchange { spelling, authid: name.to_owned(), client_nonce, nonce };
+        let decoy = || {
+            let model = self.model(method, name)?;
+            let Keys { function, salt, iterations, .. } = model.scram.as_ref()?;
+            Some(Keys {
+                function: *function,
+                salt: self.salt_like(salt, name),
+                iterations: *iterations,
+                stored_key: self.decoy("stored", name),
+                server_key: self.decoy("server", name),
+            })
+        };
+        let decoy = if principal.is_none() { decoy() } else { None };
+        let keys = principal.and_then(|it| it.scram.as_ref()).or(decoy.as_ref());
+        let extra = keys.map(|keys| keys.extra(&exchange)).unwrap_or_default();
+        Ok((Expected::Scram { exchange, decoy }, extra))
+    }
+
+    /// The client may leave its name out: the key has one.
+    fn cryptosign(&self, asked: &ProofRequest<'_>) -> Result<Challenge, ChallengeError> {
+        if asked.extra.text("channel_binding").is_some() {
+            return Err(ChallengeError::ChannelBinding);
+        }
+        let key = asked.extra.text("pubkey").and_then(cryptosign::from_hex);
+        let key = key.ok_or(ChallengeError::PublicKey)?;
+        let principal = self.known.load().by_key.get(&key).cloned();
+        let name = asked.authid.filter(|name| !name.is_empty());
+        let principal =
+            principal.filter(|principal| name.is_none_or(|name| name == principal.name));
+        let challenge = random()?;
+        let extra = json!({ "challenge": cryptosign::to_hex(&challenge), "channel_binding": null });
+        Ok(Challenge {
+            method: ProofMethod::Cryptosign,
+            extra: extra.as_object().cloned().unwrap_or_default(),
+            principal,
+            expected: Expected::Cryptosign { challenge, key },
+            realm: asked.realm.to_owned(),
+            asked: name.map_or_else(|| cryptosign::to_hex(&key), shown),
+        })
+    }
+
+    /// Returns a salt of the form of another one.
+    fn salt_like(&self, model: &str, name: &str) -> String {
+        let bytes = self.decoy("salt", name);
+        if let Ok(decoded) = STANDARD.decode(model) {
+            // A salt that is Base64 has as many bytes.
+            let bytes: Vec<u8> = bytes.iter().cycle().take(decoded.len()).copied().collect();
+            return STANDARD.encode(bytes);
+        }
+        cryptosign::to_hex(&bytes).chars().cycle().take(model.chars().count()).collect()
+    }
+}
+
+impl Challenge {
+    /// Judges the client's answer: the `Signature` and `Extra` of AUTHENTICATE.
+    ///
+    /// # Errors
+    /// [`ProofRefusal`]
+    pub fn judge(&self, signature: &str, extra: &dyn Extra) -> Result<Proof, ProofRefusal> {
+        let method = self.method.name();
+        let asked = || self.asked.clone();
+        let mut verifier = None;
+        let principal = self.principal.as_deref();
+        let is_right = match &self.expected {
+            Expected::Ticket => {
+                principal.and_then(|it| it.ticket.as_ref()).is_some_and(|it| it.is(signature))
+            }
+            Expected::Cra { text, decoy } => {
+                let key = principal.and_then(|it| it.cra.as_ref()).or(decoy.as_ref());
+                key.is_some_and(|key| key.verify(text, signature))
+            }
+            Expected::Scram { exchange, decoy } => {
+                let keys = principal.and_then(|it| it.scram.as_ref()).or(decoy.as_ref());
+                let is_same = extra.text("nonce").is_none_or(|nonce| nonce == exchange.nonce);
+                let signed = keys.and_then(|keys| keys.verify(exchange, signature));
+                verifier = signed.filter(|_| is_same).map(|signed| exchange.verifier(&signed));
+                verifier.is_some()
+            }
+            Expected::Cryptosign { challenge, key } => {
+                cryptosign::verify(key, challenge, signature)
+            }
+        };
+        let Some(principal) = principal else { return Err(ProofRefusal::Unknown(asked(), method)) };
+        if !is_right {
+            return Err(ProofRefusal::Wrong(asked(), method));
+        }
+        if !principal.may_join(&self.realm) {
+            return Err(ProofRefusal::Realm(asked(), shown(&self.realm)));
+        }
+        Ok(Proof { client: principal.authenticated(self.method), verifier })
+    }
+}
+
+fn random() -> Result<[u8; 32], ChallengeError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| ChallengeError::Random)?;
+    Ok(bytes)
+}
