@@ -43,6 +43,11 @@ export interface SyncOptions {
    * `Infinity` keeps the connection. Default: 300 000.
    */
   pauseAfter?: number;
+  /**
+   * Called when events of a topic were missed and the server cannot send them again, after the
+   * `onGap` of the subscriptions. `reload` reloads the page. Default: the event `gap` alone.
+   */
+  onGap?: 'reload' | ((gap: Gap) => void);
   /** `WebSocket` class to use, if the environment has none. */
   WebSocket?: unknown;
 }
@@ -58,8 +63,9 @@ export interface SyncEvent {
   args: Json[];
   kwargs: { [key: string]: Json };
   /**
-   * `true` if this event is repeated for a further subscription of the page to the same topic, which
-   * begins with the topic's last event: the server sees only the first subscription.
+   * `true` if this event is older than the subscription: a route with `history` begins a new
+   * subscription with its last events, and a further subscription of the page to the same topic begins
+   * with the topic's last event, because the server sees only the first one.
    */
   repeated?: true;
 }
@@ -71,9 +77,33 @@ export interface SyncEvent {
  */
 export type Handler<T = any> = (value: T, event: SyncEvent) => void;
 
+/** A position in the events of a topic with `history`, as the server's HTTP API returns it. */
+export interface Position {
+  epoch: string;
+  offset: number;
+}
+
+/** A topic whose events were missed. */
+export interface Gap {
+  topic: string;
+  match: string;
+}
+
 export interface SubscribeOptions {
   /** Default: `exact`. */
   match?: 'exact' | 'prefix' | 'wildcard';
+  /**
+   * Position at which the data of the page was read: later events follow. Used if this is the first
+   * subscription of the page to the topic.
+   */
+  since?: Position;
+  /**
+   * The last event alone is of interest: after an outage, older missed events are not sent, and there
+   * are no gaps. Used if all subscriptions of the page to the topic say so. Default: `false`.
+   */
+  latest?: boolean;
+  /** Called when events were missed and the server cannot send them again: read the data again. */
+  onGap?: (gap: Gap) => void;
 }
 
 export interface Subscription {
@@ -130,8 +160,11 @@ export interface SyncEvents {
   /** The server has refused a subscription, has not replied in time, or has ended the subscription. A
    * subscription that it has ended is retried with backoff, others with the next connection. */
   refused: CustomEvent<{ topic: string; match: string; error: SyncError }>;
-  /** A refused topic is subscribed to again. Events in the meantime were missed. */
+  /** A refused topic is subscribed to again. Without `history`, events in the meantime were missed. */
   restored: CustomEvent<{ topic: string; match: string }>;
+  /** Events of a topic were missed, and the server cannot send them again. Fired by servers that recover
+   * events, for topics without `history` after each outage. */
+  gap: CustomEvent<Gap>;
 }
 
 /** A connection that reconnects automatically. The constructor starts to connect. */

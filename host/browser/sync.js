@@ -3,7 +3,8 @@
 //
 // Subscriptions of the page are kept and renewed after each reconnect. Each attempt fetches a new
 // ticket. Reconnects use exponential backoff with full jitter, so that the clients of a restarted
-// server do not all return at once. The states:
+// server do not all return at once. Events of the meantime are recovered by their positions, or the
+// page is told that there is a gap. The states:
 //
 //     connecting ─► connected ─► waiting ─► connecting …        paused, closed
 //
@@ -49,6 +50,20 @@ function withPayload(message, args = [], kwargs = {}) {
   return args.length > 0 ? [...message, args] : message;
 }
 
+/** Whether all subscriptions of the page to a topic want its last event alone. */
+const isLatest = ({ handlers }) => [...handlers].every(({ latest }) => latest);
+
+/** Advances the position of a topic to an event. False if the page has it already. */
+function advance(entry, offset) {
+  const { stream, position } = entry;
+  if (!stream || offset == null) return true;
+  const isLast = stream.left > 0 && --stream.left === 0;
+  if (position && offset <= position.offset) return false;
+  // The session may not see the events between the last replayed one and the top.
+  entry.position = { epoch: stream.epoch, offset: isLast ? Math.max(offset, stream.top) : offset };
+  return true;
+}
+
 function checked(valid, name, expected, value) {
   if (!valid) throw new TypeError(`\`${name}\` must be ${expected}, not ${value === null ? 'null' : typeof value}`);
 }
@@ -92,6 +107,8 @@ export class Sync extends EventTarget {
   #told = false;
   #requests = new Map();
   #lastRequest = 0;
+  /** Whether the server sends the events that were missed. */
+  #recovers = false;
   /** Topics of the page by match and topic, and by the subscription id of the server. */
   #topics = new Map();
   #byId = new Map();
@@ -111,12 +128,13 @@ export class Sync extends EventTarget {
     else this.#open();
   }
 
-  subscribe(topic, handler, { match = 'exact' } = {}) {
+  subscribe(topic, handler, { match = 'exact', since = null, latest = false, onGap } = {}) {
     checked(typeof handler === 'function', 'handler', 'a function', handler);
+    checked(since === null || typeof since === 'object', 'since', 'a position', since);
     const key = `${match} ${topic}`;
     let entry = this.#topics.get(key);
     if (!entry) {
-      entry = { key, topic, match, handlers: new Set(), id: 0, asked: false, lost: 0 };
+      entry = { key, topic, match, handlers: new Set(), id: 0, asked: false, lost: 0, position: since && { ...since } };
       this.#topics.set(key, entry);
     }
     if (!entry.ready) {
@@ -126,7 +144,7 @@ export class Sync extends EventTarget {
       if (entry.id) entry.resolve();
     }
     // A subscription of its own, even for the same function.
-    const mine = { handler };
+    const mine = { handler, latest, onGap };
     entry.handlers.add(mine);
     const { ready } = entry;
     if (this.state === 'closed') this.#fail(entry, ended('closed'));
@@ -248,6 +266,7 @@ export class Sync extends EventTarget {
   #welcome(session, details) {
     if (this.session !== null) return;
     this.#window = Number(details?._retry?.max_ms) || 0;
+    this.#recovers = details?.roles?.broker?.features?.x_event_recovery === true;
     this.#stop('opening');
     this.session = session;
     this.state = 'connected';
@@ -325,7 +344,7 @@ export class Sync extends EventTarget {
     this.#byId.clear();
     for (const entry of this.#topics.values()) {
       clearTimeout(entry.timer);
-      Object.assign(entry, { id: 0, asked: false, lost: 0, last: null });
+      Object.assign(entry, { id: 0, asked: false, lost: 0, last: null, stream: null });
     }
     for (const id of [...this.#requests.keys()]) this.#answer(id, error);
     this.#lastRequest = 0;
@@ -434,6 +453,8 @@ export class Sync extends EventTarget {
     const { timeout } = this.#options;
     entry.timer = later(() => this.#refused(entry, late(timeout)), timeout);
     const options = entry.match === 'exact' ? {} : { match: entry.match };
+    Object.assign(entry, { stream: null, expects: entry.known || !!entry.position });
+    if (this.#recovers) options._since = { ...entry.position, latest: isLatest(entry) || undefined };
     this.#send([SUBSCRIBE, this.#expect((error, message) => this.#asked(entry, error, message?.[2])), options, entry.topic]);
   }
 
@@ -447,8 +468,10 @@ export class Sync extends EventTarget {
       // Unsubscribed and subscribed again meanwhile: one subscription for the server.
       clearTimeout(wanted.timer);
       this.#byId.set(id, wanted);
-      Object.assign(wanted, { id, asked: true, lost: 0 });
+      Object.assign(wanted, { id, asked: true, lost: 0, known: true });
       wanted.resolve();
+      // A server that recovers tells the position next.
+      if (!this.#recovers && wanted.position) this.#locate(wanted, {});
       if (wanted.told) this.#tellOf('restored', wanted);
     } else {
       this.#leave(id);
@@ -493,10 +516,33 @@ export class Sync extends EventTarget {
     if (entry) this.#refused(entry, new SyncError(reason, 'the server has ended the subscription'), true);
   }
 
+  /** Takes over the server's position in the events of a topic, and tells the page of a gap. */
+  #locate(entry, { epoch, offset, recovered, replayed: left = 0 }) {
+    const { position, expects } = entry;
+    const whole = position && recovered;
+    if (!whole) entry.position = left === 0 && epoch != null ? { epoch, offset } : null;
+    else if (left === 0) position.offset = offset;
+    // What a new subscription begins with is older than the page.
+    entry.stream = epoch == null ? null : { epoch, top: offset, left, repeated: !expects };
+    entry.expects = true;
+    if (whole || !expects || isLatest(entry)) return;
+    const { topic, match, handlers } = entry;
+    const gap = { topic, match };
+    for (const { onGap } of [...handlers]) if (onGap) run(onGap, gap);
+    this.#tell('gap', gap);
+    const { onGap } = this.#options;
+    if (onGap === 'reload') globalThis.location.reload();
+    else if (onGap) run(onGap, gap);
+  }
+
   #event(subscription, publication, details, args, kwargs) {
     const entry = this.#byId.get(subscription);
     if (!entry) return;
+    if (details?._stream) return this.#locate(entry, details._stream);
+    const repeated = entry.stream?.left > 0 && entry.stream.repeated;
+    if (!advance(entry, details?._offset)) return;
     const event = { topic: details?.topic ?? entry.topic, publication, details, args: args ?? [], kwargs: kwargs ?? {} };
+    if (repeated) event.repeated = true;
     const value = single(event.args, event.kwargs);
     if (entry.match === 'exact') entry.last = { value, event };
     for (const one of [...entry.handlers]) {

@@ -1,0 +1,271 @@
+// Tests of the recovery of missed events: positions, replays, and gaps.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { ContentManager } from '../content.js';
+import { begin, connect, end, pass, settle, socket } from './router.mjs';
+
+beforeEach(begin);
+afterEach(end);
+
+const RECOVERS = { roles: { broker: { features: { x_event_recovery: true } }, dealer: {} } };
+
+/** Creates a connection to a router that recovers, and records the gaps. */
+async function connected(options) {
+  const it = connect(options);
+  const gaps = [];
+  it.sync.addEventListener('gap', ({ detail }) => gaps.push(detail));
+  await settle();
+  socket().accept(7, RECOVERS);
+  await settle();
+  return { ...it, gaps };
+}
+
+/** Ends the connection, and opens the next one. */
+async function returns(details = RECOVERS) {
+  const before = socket();
+  before.breaks();
+  while (socket() === before) await pass(500);
+  socket().accept(8, details);
+  await settle();
+}
+
+const since = () => socket().asked(32).at(-1)[2]._since;
+const marker = (epoch, offset, recovered = false, replayed = 0, id = 101) =>
+  socket().says([36, id, 0, { _stream: { epoch, offset, recovered, replayed } }]);
+const event = (offset, id = 101) => socket().says([36, id, 1_000 + offset, { _offset: offset }, [offset]]);
+
+test('asks for the events after the last one that the page has', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  sync.subscribe('a', (value, { repeated }) => heard.push(repeated ? [value] : value));
+  assert.deepEqual(since(), {});
+  socket().confirms();
+  marker('e', 4);
+  event(5);
+  event(6);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 6 });
+  socket().confirms();
+  marker('e', 9, true, 2);
+  event(7);
+  event(8);
+  event(10);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 10 });
+  assert.deepEqual([heard, gaps], [[5, 6, 7, 8, 10], []]);
+});
+
+test('knows the position before the first event', async () => {
+  const { sync } = await connected();
+  sync.subscribe('a', assert.fail);
+  socket().confirms();
+  marker('e', 4);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 4 });
+  // Without events for this session, the position advances nevertheless.
+  socket().confirms();
+  marker('e', 7, true);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 7 });
+});
+
+test('takes a replay that is cut up again where it was cut', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  sync.subscribe('a', (value) => heard.push(value));
+  socket().confirms();
+  marker('e', 0);
+  await returns();
+  socket().confirms();
+  marker('e', 5, true, 3);
+  event(1);
+  event(2);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 2 });
+  socket().confirms();
+  marker('e', 5, true, 1);
+  // The fourth and fifth are for others.
+  event(3);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 5 });
+  assert.deepEqual([heard, gaps], [[1, 2, 3], []]);
+});
+
+test('ignores events that the page has', async () => {
+  const { sync } = await connected();
+  const heard = [];
+  sync.subscribe('a', (value) => heard.push(value));
+  socket().confirms();
+  marker('e', 2);
+  for (const offset of [1, 2, 3, 3, 4]) event(offset);
+  assert.deepEqual(heard, [3, 4]);
+});
+
+test('tells the page of a gap', async () => {
+  const told = [];
+  const { sync, gaps } = await connected({ onGap: (gap) => told.push(gap) });
+  const heard = [];
+  sync.subscribe('a', (value) => heard.push(value), { onGap: (gap) => heard.push(gap) });
+  socket().confirms();
+  marker('e', 4);
+  assert.deepEqual(gaps, []);
+  await returns();
+  socket().confirms();
+  marker('f', 1, false, 1);
+  event(1);
+  const gap = { topic: 'a', match: 'exact' };
+  assert.deepEqual([gaps, told, heard], [[gap], [gap], [gap, 1]]);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'f', offset: 1 });
+});
+
+test('can reload the page at a gap', async () => {
+  let reloads = 0;
+  globalThis.location = { href: 'https://shop.example/', reload: () => reloads++ };
+  const { sync } = await connected({ onGap: 'reload' });
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  marker('e', 4);
+  await returns();
+  socket().confirms();
+  marker('f', 0);
+  assert.equal(reloads, 1);
+  delete globalThis.location;
+});
+
+test('tells a gap of a subscription whose position was never told', async () => {
+  const { sync, gaps } = await connected();
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  await returns();
+  assert.deepEqual(since(), {});
+  socket().confirms();
+  marker('e', 4, true);
+  assert.equal(gaps.length, 1);
+});
+
+test('tells a gap when a server returns without the feature', async () => {
+  const { sync, gaps } = await connected();
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  marker('e', 4);
+  await returns({});
+  assert.equal(since(), undefined);
+  socket().confirms();
+  assert.equal(gaps.length, 1);
+});
+
+test('tells a gap of patterns, which have no position', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  sync.subscribe('a/', (value) => heard.push(value), { match: 'prefix' });
+  socket().confirms();
+  socket().says([36, 101, 0, { _stream: { recovered: false } }]);
+  event(3);
+  event(2);
+  await returns();
+  assert.deepEqual(since(), {});
+  socket().confirms();
+  socket().says([36, 101, 0, { _stream: { recovered: false } }]);
+  assert.deepEqual([heard, gaps], [[3, 2], [{ topic: 'a/', match: 'prefix' }]]);
+});
+
+test('tells a gap within a connection', async () => {
+  const { sync, gaps } = await connected();
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  marker('e', 4);
+  event(5);
+  marker('e', 9);
+  assert.equal(gaps.length, 1);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 9 });
+});
+
+test('begins after the position that the page was rendered with', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  const given = Object.freeze({ epoch: 'e', offset: 2 });
+  sync.subscribe('a', (value, { repeated }) => heard.push([value, repeated]), { since: given });
+  assert.deepEqual(since(), given);
+  socket().confirms();
+  marker('e', 3, true, 1);
+  event(3);
+  assert.deepEqual([heard, gaps], [[[3, undefined]], []]);
+  // The position is too old.
+  sync.subscribe('b', () => {}, { since: given });
+  socket().confirms();
+  marker('f', 3, false, 0, 102);
+  assert.deepEqual(gaps, [{ topic: 'b', match: 'exact' }]);
+  assert.throws(() => sync.subscribe('c', () => {}, { since: 4 }), /`since` must be a position, not number/);
+});
+
+test('asks for the last event alone', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  const one = sync.subscribe('a', (value) => heard.push(value), { latest: true });
+  assert.deepEqual(since(), { latest: true });
+  socket().confirms();
+  marker('e', 4, false, 1);
+  event(4);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e', offset: 4, latest: true });
+  socket().confirms();
+  marker('f', 9, false, 1);
+  event(9);
+  assert.deepEqual([heard, gaps], [[4, 9], []]);
+  // Another subscription of the page wants all events.
+  sync.subscribe('a', () => {});
+  one.unsubscribe();
+  await returns();
+  assert.deepEqual(since(), { epoch: 'f', offset: 9 });
+});
+
+test('marks what a subscription begins with', async () => {
+  const { sync } = await connected();
+  const heard = [];
+  const outdated = [];
+  sync.subscribe('a', (value, { repeated }) => heard.push([value, repeated]));
+  const manager = new ContentManager(sync, { topic: 'tags' });
+  manager.open({ tags: ['x'], outdated: () => outdated.push('x') });
+  socket().confirms();
+  const tags = (offset) => socket().says([36, 102, offset, { _offset: offset }, [{ username: 'bo', tagname: 'x' }], {}]);
+  marker('e', 2, false, 2);
+  event(1);
+  event(2);
+  event(3);
+  assert.deepEqual(heard, [[1, true], [2, true], [3, undefined]]);
+  marker('e', 2, false, 1, 102);
+  tags(2);
+  assert.deepEqual(outdated, []);
+  await returns();
+  socket().confirms();
+  marker('e', 3, true, 1, 102);
+  socket().says([36, 102, 3, { _offset: 3 }, [[{ username: 'bo', tagname: 'x' }]]]);
+  assert.deepEqual(outdated, ['x']);
+});
+
+test('keeps the position of a subscription that the server ends and restores', async () => {
+  const { sync, gaps } = await connected();
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  marker('e', 4);
+  socket().says([35, 0, { subscription: 101, reason: 'wamp.error.not_authorized' }]);
+  await pass(2_000);
+  assert.deepEqual(since(), { epoch: 'e', offset: 4 });
+  socket().confirms();
+  marker('e', 6, true);
+  assert.deepEqual(gaps, []);
+});
+
+test('forgets the position of a topic that the page leaves', async () => {
+  const { sync } = await connected();
+  const one = sync.subscribe('a', () => {});
+  socket().confirms();
+  marker('e', 4);
+  one.unsubscribe();
+  sync.subscribe('a', () => {});
+  assert.deepEqual(since(), {});
+});
