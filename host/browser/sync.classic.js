@@ -55,17 +55,6 @@ function withPayload(message, args = [], kwargs = {}) {
 /** Whether all subscriptions of the page to a topic want its last event alone. */
 const isLatest = ({ handlers }) => [...handlers].every(({ latest }) => latest);
 
-/** Advances the position of a topic to an event. False if the page has it already. */
-function advance(entry, offset) {
-  const { stream, position } = entry;
-  if (!stream || offset == null) return true;
-  const isLast = stream.left > 0 && --stream.left === 0;
-  if (position && offset <= position.offset) return false;
-  // The session may not see the events between the last replayed one and the top.
-  entry.position = { epoch: stream.epoch, offset: isLast ? Math.max(offset, stream.top) : offset };
-  return true;
-}
-
 function checked(valid, name, expected, value) {
   if (!valid) throw new TypeError(`\`${name}\` must be ${expected}, not ${value === null ? 'null' : typeof value}`);
 }
@@ -346,7 +335,7 @@ class Sync extends EventTarget {
     this.#byId.clear();
     for (const entry of this.#topics.values()) {
       clearTimeout(entry.timer);
-      Object.assign(entry, { id: 0, asked: false, lost: 0, last: null, stream: null });
+      Object.assign(entry, { id: 0, asked: false, lost: 0, last: null });
     }
     for (const id of [...this.#requests.keys()]) this.#answer(id, error);
     this.#lastRequest = 0;
@@ -455,7 +444,7 @@ class Sync extends EventTarget {
     const { timeout } = this.#options;
     entry.timer = later(() => this.#refused(entry, late(timeout)), timeout);
     const options = entry.match === 'exact' ? {} : { match: entry.match };
-    Object.assign(entry, { stream: null, expects: entry.known || !!entry.position });
+    Object.assign(entry, { old: 0, expects: entry.known || !!entry.position });
     if (this.#recovers) options._since = { ...entry.position, latest: isLatest(entry) || undefined };
     this.#send([SUBSCRIBE, this.#expect((error, message) => this.#asked(entry, error, message?.[2])), options, entry.topic]);
   }
@@ -521,13 +510,11 @@ class Sync extends EventTarget {
   /** Takes over the server's position in the events of a topic, and tells the page of a gap. */
   #locate(entry, { epoch, offset, recovered, replayed: left = 0 }) {
     const { position, expects } = entry;
-    const whole = position && recovered;
-    if (!whole) entry.position = left === 0 && epoch != null ? { epoch, offset } : null;
-    else if (left === 0) position.offset = offset;
+    entry.position = epoch == null ? null : { epoch, offset };
     // What a new subscription begins with is older than the page.
-    entry.stream = epoch == null ? null : { epoch, top: offset, left, repeated: !expects };
+    entry.old = expects ? 0 : left;
     entry.expects = true;
-    if (whole || !expects || isLatest(entry)) return;
+    if ((position && recovered) || !expects || isLatest(entry)) return;
     const { topic, match, handlers } = entry;
     const gap = { topic, match };
     for (const { onGap } of [...handlers]) if (onGap) run(onGap, gap);
@@ -541,10 +528,17 @@ class Sync extends EventTarget {
     const entry = this.#byId.get(subscription);
     if (!entry) return;
     if (details?._stream) return this.#locate(entry, details._stream);
-    const repeated = entry.stream?.left > 0 && entry.stream.repeated;
-    if (!advance(entry, details?._offset)) return;
+    const { position } = entry;
+    const offset = details?._offset;
+    if (position && offset != null) {
+      if (offset <= position.offset) return;
+      position.offset = offset;
+    }
     const event = { topic: details?.topic ?? entry.topic, publication, details, args: args ?? [], kwargs: kwargs ?? {} };
-    if (repeated) event.repeated = true;
+    if (entry.old > 0) {
+      entry.old--;
+      event.repeated = true;
+    }
     const value = single(event.args, event.kwargs);
     if (entry.match === 'exact') entry.last = { value, event };
     for (const one of [...entry.handlers]) {

@@ -32,6 +32,7 @@ async function returns(details = RECOVERS) {
 }
 
 const since = () => socket().asked(32).at(-1)[2]._since;
+// `offset` is the place before the events that follow.
 const marker = (epoch, offset, recovered = false, replayed = 0, id = 101) =>
   socket().says([36, id, 0, { _stream: { epoch, offset, recovered, replayed } }]);
 const event = (offset, id = 101) => socket().says([36, id, 1_000 + offset, { _offset: offset }, [offset]]);
@@ -48,7 +49,7 @@ test('asks for the events after the last one that the page has', async () => {
   await returns();
   assert.deepEqual(since(), { epoch: 'e', offset: 6 });
   socket().confirms();
-  marker('e', 9, true, 2);
+  marker('e', 6, true, 2);
   event(7);
   event(8);
   event(10);
@@ -79,17 +80,16 @@ test('takes a replay that is cut up again where it was cut', async () => {
   marker('e', 0);
   await returns();
   socket().confirms();
-  marker('e', 5, true, 3);
+  marker('e', 0, true, 3);
   event(1);
   event(2);
   await returns();
   assert.deepEqual(since(), { epoch: 'e', offset: 2 });
   socket().confirms();
-  marker('e', 5, true, 1);
-  // The fourth and fifth are for others.
+  marker('e', 2, true, 1);
   event(3);
   await returns();
-  assert.deepEqual(since(), { epoch: 'e', offset: 5 });
+  assert.deepEqual(since(), { epoch: 'e', offset: 3 });
   assert.deepEqual([heard, gaps], [[1, 2, 3], []]);
 });
 
@@ -113,7 +113,7 @@ test('tells the page of a gap', async () => {
   assert.deepEqual(gaps, []);
   await returns();
   socket().confirms();
-  marker('f', 1, false, 1);
+  marker('f', 0, false, 1);
   event(1);
   const gap = { topic: 'a', match: 'exact' };
   assert.deepEqual([gaps, told, heard], [[gap], [gap], [gap, 1]]);
@@ -191,7 +191,7 @@ test('begins after the position that the page was rendered with', async () => {
   sync.subscribe('a', (value, { repeated }) => heard.push([value, repeated]), { since: given });
   assert.deepEqual(since(), given);
   socket().confirms();
-  marker('e', 3, true, 1);
+  marker('e', 2, true, 1);
   event(3);
   assert.deepEqual([heard, gaps], [[[3, undefined]], []]);
   // The position is too old.
@@ -208,12 +208,12 @@ test('asks for the last event alone', async () => {
   const one = sync.subscribe('a', (value) => heard.push(value), { latest: true });
   assert.deepEqual(since(), { latest: true });
   socket().confirms();
-  marker('e', 4, false, 1);
+  marker('e', 3, false, 1);
   event(4);
   await returns();
   assert.deepEqual(since(), { epoch: 'e', offset: 4, latest: true });
   socket().confirms();
-  marker('f', 9, false, 1);
+  marker('f', 8, false, 1);
   event(9);
   assert.deepEqual([heard, gaps], [[4, 9], []]);
   // Another subscription of the page wants all events.
@@ -232,17 +232,17 @@ test('marks what a subscription begins with', async () => {
   manager.open({ tags: ['x'], outdated: () => outdated.push('x') });
   socket().confirms();
   const tags = (offset) => socket().says([36, 102, offset, { _offset: offset }, [{ username: 'bo', tagname: 'x' }], {}]);
-  marker('e', 2, false, 2);
+  marker('e', 0, false, 2);
   event(1);
   event(2);
   event(3);
   assert.deepEqual(heard, [[1, true], [2, true], [3, undefined]]);
-  marker('e', 2, false, 1, 102);
+  marker('e', 1, false, 1, 102);
   tags(2);
   assert.deepEqual(outdated, []);
   await returns();
   socket().confirms();
-  marker('e', 3, true, 1, 102);
+  marker('e', 2, true, 1, 102);
   socket().says([36, 102, 3, { _offset: 3 }, [[{ username: 'bo', tagname: 'x' }]]]);
   assert.deepEqual(outdated, ['x']);
 });
