@@ -46,7 +46,7 @@ pub(super) fn answer(
             Ok(Answer::json(StatusCode::OK, &dispatch.position(&token.session, &topic)?))
         }
         Question::History => {
-            let since = Since { epoch, offset }.position();
+            let since = Since { epoch, offset, latest: false }.position();
             let limit = limit.unwrap_or(DEFAULT_EVENTS);
             let page = dispatch.history(&token.session, &topic, since, limit)?;
             Ok(Answer::json(StatusCode::OK, &page))

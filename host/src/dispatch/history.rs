@@ -111,6 +111,7 @@ impl Dispatch {
         let since = options.since.map(|WrittenPosition { epoch, offset }| Since {
             epoch: Some(epoch),
             offset: Some(offset),
+            latest: false,
         });
         let limit = options.limit.unwrap_or(DEFAULT_EVENTS);
         let page = self.history(from, &topic, since.as_ref().and_then(Since::position), limit)?;

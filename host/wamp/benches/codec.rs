@@ -90,6 +90,7 @@ fn session(dialect: Dialect) -> Protocol {
         assert!(matches!(session.receive(frame(codec, &hello)), Input::Hello(_)));
     }
     session.welcome(&Welcome {
+        verifier: None,
         session: SessionId::new(1 << 50).unwrap(),
         realm: "realm1",
         authid: "ann",

@@ -19,13 +19,16 @@ pub struct Position {
     pub offset: u64,
 }
 
-/// The option `_since` of SUBSCRIBE: `{"epoch": "9f3", "offset": 41}`, or `{}` without a position.
+/// The option `_since` of SUBSCRIBE: `{"epoch": "9f3", "offset": 41}`, or `{}` without a position. With
+/// `"latest": true`, the newest event alone is of interest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
     /// The epoch, as the client has written it.
     pub epoch: Option<String>,
     /// The offset of the last event that the client has handled.
     pub offset: Option<u64>,
+    /// Whether the client wants the newest event alone, if it has missed any.
+    pub latest: bool,
 }
 
 /// The detail `_stream` of the EVENT behind SUBSCRIBED, the answer to `_since`.
@@ -89,7 +92,11 @@ mod tests {
 
     #[test]
     fn reads_positions() {
-        let since = |epoch: Option<&str>, offset| Since { epoch: epoch.map(str::to_owned), offset };
+        let since = |epoch: Option<&str>, offset| Since {
+            epoch: epoch.map(str::to_owned),
+            offset,
+            latest: false,
+        };
         let position = Position { epoch: Epoch::new(0x9f3), offset: 41 };
         assert_eq!(since(Some(&position.epoch.to_string()), Some(41)).position(), Some(position));
         let bad = [(None, None), (Some("9f3"), None), (None, Some(41)), (Some("k3"), Some(41))];

@@ -107,7 +107,10 @@ impl Recipient<'_> {
             return (0, None);
         }
         let mut grown = 0;
-        let missed = position.and_then(|it| self.missed(recent, it.offset, limits, &mut grown));
+        let is_latest = is_answered && request.since.is_some_and(|it| it.latest);
+        let missed = position
+            .filter(|it| !is_latest || *it == recent.position())
+            .and_then(|it| self.missed(recent, it.offset, limits, &mut grown));
         recent.grow(grown);
         if let Some(missed) = missed
             && let Some(pushed) = self
@@ -118,7 +121,8 @@ impl Recipient<'_> {
             batch.note(self.session, pushed);
             return (missed.frames.len(), Some(true));
         }
-        let newest = self.newest(recent, rule.on_subscribe, limits);
+        let count = if is_latest { 1 } else { rule.on_subscribe };
+        let newest = self.newest(recent, count, limits);
         self.answer(recent, request, &newest, batch);
         let (outbox, count) = (self.session.outbox(), newest.frames.len());
         for frame in newest.frames {
@@ -126,7 +130,7 @@ impl Recipient<'_> {
             batch.note(self.session, outbox.push_event(frame, overflow));
         }
         let had_position = is_answered && request.since.is_some_and(|it| it.epoch.is_some());
-        (count, had_position.then_some(false))
+        (count, (had_position && !is_latest).then_some(false))
     }
 
     fn answer(

@@ -248,6 +248,9 @@ fn position(since: &Since) -> Dict {
     if let Some(epoch) = &since.epoch {
         dict.insert("epoch", epoch.as_str());
     }
+    if since.latest {
+        dict.insert("latest", true);
+    }
     if let Some(offset) = since.offset {
         dict.insert("offset", offset);
     }

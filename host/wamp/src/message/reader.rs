@@ -245,7 +245,8 @@ impl<'a> OptionValue<'_, 'a> {
             Value::Float(number) => whole(&Item::Float(*number)),
             _ => None,
         });
-        Ok(Some(Since { epoch, offset }))
+        let latest = dict.get("latest") == Some(&Value::Bool(true));
+        Ok(Some(Since { epoch, offset, latest }))
     }
 
     /// Reads a text with few valid values. Null keeps the default.

@@ -101,7 +101,11 @@ fn opening() -> impl Strategy<Value = Message> {
 
 fn since() -> impl Strategy<Value = Since> {
     let offset = option::of(0..=1_u64 << 53);
-    (option::of(text()), offset).prop_map(|(epoch, offset)| Since { epoch, offset })
+    (option::of(text()), offset, any::<bool>()).prop_map(|(epoch, offset, latest)| Since {
+        epoch,
+        offset,
+        latest,
+    })
 }
 
 fn pubsub(codec: Codec) -> impl Strategy<Value = Message> {

@@ -132,7 +132,32 @@ fn epoch(messages: &[String]) -> String {
 }
 
 fn since(epoch: &str, offset: u64) -> Since {
-    Since { epoch: Some(epoch.to_owned()), offset: Some(offset) }
+    Since { epoch: Some(epoch.to_owned()), offset: Some(offset), latest: false }
+}
+
+#[test]
+fn the_newest_event_alone_is_sent_to_those_who_want_it_so() {
+    let mut world = World::new();
+    let peer = world.join(1, "ann", V2);
+    let latest = |since: Since| Since { latest: true, ..since };
+    world.subscribe(&peer, Some(&latest(Since::default())));
+    let read = peer.read();
+    assert_eq!(short(&read), [json!(33), json!([0, false, 0])]);
+    let epoch = epoch(&read);
+    world.realm.leave(peer.session.id);
+    world.publish_all(3);
+    let returned = |world: &World, since: &Since| {
+        let peer = world.join(2, "ann", V2);
+        world.subscribe(&peer, Some(since));
+        let read = short(&peer.read());
+        world.realm.leave(peer.session.id);
+        read[1..].to_vec()
+    };
+    let last = [json!([2, false, 1]), json!("3@3")];
+    assert_eq!(returned(&world, &latest(since(&epoch, 1))), last);
+    assert_eq!(returned(&world, &latest(since("abc", 1))), last);
+    assert_eq!(returned(&world, &latest(Since::default())), last);
+    assert_eq!(returned(&world, &latest(since(&epoch, 3))), [json!([3, true, 0])]);
 }
 
 #[test]
