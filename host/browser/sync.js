@@ -122,6 +122,7 @@ export class Sync extends EventTarget {
     checked(since === null || typeof since === 'object', 'since', 'a position', since);
     const key = `${match} ${topic}`;
     let entry = this.#topics.get(key);
+    const isKnown = !!entry;
     if (!entry) {
       entry = { key, topic, match, handlers: new Set(), id: 0, asked: false, lost: 0, position: since && { ...since } };
       this.#topics.set(key, entry);
@@ -138,8 +139,12 @@ export class Sync extends EventTarget {
     const { ready } = entry;
     if (this.state === 'closed') this.#fail(entry, ended('closed'));
     if (this.session !== null && !entry.asked) this.#ask(entry);
+    // Events that other handlers of the topic have received are not sent again.
+    const { last, position } = entry;
+    if (since && isKnown && !(position?.epoch === since.epoch && position.offset <= since.offset)) {
+      queueMicrotask(() => entry.handlers.has(mine) && this.#gap(entry, [mine]));
+    }
     // Only the first subscription of a session triggers `on_subscribe`; others get the last event.
-    const { last } = entry;
     if (last) queueMicrotask(() => entry.last === last && entry.handlers.has(mine) && run(handler, last.value, { ...last.event, repeated: true }));
     return { topic, ready, unsubscribe: () => this.#giveUp(entry, (it) => it === mine) };
   }
@@ -511,11 +516,13 @@ export class Sync extends EventTarget {
     entry.position = epoch == null ? null : { epoch, offset };
     // What a new subscription begins with is older than the page.
     entry.old = expects ? 0 : left;
-    entry.expects = true;
-    if ((position && recovered) || !expects || isLatest(entry)) return;
-    const { topic, match, handlers } = entry;
+    if (expects && !(position && recovered) && !isLatest(entry)) this.#gap(entry, [...entry.handlers]);
+  }
+
+  /** Tells the page that handlers of a topic have missed events. */
+  #gap({ topic, match }, handlers) {
     const gap = { topic, match };
-    for (const { onGap } of [...handlers]) if (onGap) run(onGap, gap);
+    for (const { onGap } of handlers) if (onGap) run(onGap, gap);
     this.#tell('gap', gap);
     const { onGap } = this.#options;
     if (onGap === 'reload') globalThis.location.reload();
@@ -540,8 +547,10 @@ export class Sync extends EventTarget {
     const value = single(event.args, event.kwargs);
     if (entry.match === 'exact') entry.last = { value, event };
     for (const one of [...entry.handlers]) {
-      // A handler before may have unsubscribed it, or closed the connection.
-      if (entry.handlers.has(one) && this.#byId.has(subscription)) run(one.handler, value, event);
+      // A handler before may have unsubscribed it, or closed the connection. After a reconnect, the event
+      // does not come again if the topic has a position.
+      const comes = this.#byId.has(subscription) || (entry.position && this.state !== 'closed');
+      if (entry.handlers.has(one) && comes) run(one.handler, value, event);
     }
   }
 

@@ -6,14 +6,14 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jackfield_broker::{SavedContent, SavedTopic};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use crate::data_folder::DataFolder;
+use crate::data_folder::{DataFolder, replace_file};
 use crate::realms::Realms;
 
 mod decode;
@@ -57,7 +57,7 @@ fn save_to(realms: &Realms, path: &Path) {
         return;
     }
     let topics: usize = all.iter().map(|(_, topics)| topics.len()).sum();
-    match write(path, &sealed(&all)) {
+    match replace_file(path, &sealed(&all)) {
         Ok(()) => {
             info!(name: "history.saved", topics, "the histories are saved for the next start");
         }
@@ -92,13 +92,6 @@ fn take_from(realms: &Realms, path: &Path) {
             warn!(name: "history.not_taken", %file, "the histories of the last run are ignored, and end: {error}");
         }
     }
-}
-
-/// Writes a file for its user alone, whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new: PathBuf = path.with_extension("new");
-    fs::write(&new, bytes)?;
-    fs::rename(&new, path)
 }
 
 /// Returns the contents of the file.

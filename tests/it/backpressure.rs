@@ -64,8 +64,11 @@ async fn stops_reading_a_client_that_does_not_read_its_replies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_reading_a_client_that_does_not_read_its_pongs() {
-    let (_site, server) =
-        serve("limits: { outbox: { bytes: 64 KiB }, message_rate: { enabled: false } }\n");
+    // On a busy machine, the client reads nothing for a long time.
+    let (_site, server) = serve(
+        "limits: { outbox: { bytes: 64 KiB }, message_rate: { enabled: false } }\n\
+         keepalive: { interval: 10m, timeout: 5m }\n",
+    );
     let before = server.memory();
     let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     client.socket().stop_reading();

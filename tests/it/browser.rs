@@ -2,13 +2,14 @@
 //! of WAMP v1 that behaves like AutobahnJS 0.8. `tests/browser` has the pages and the driver of the
 //! browser.
 //!
-//! `pages` tests normal operation, `outages` reconnecting, `tickets` authentication, `demo` the
-//! page of `make demo`, `types` the examples of the guide.
+//! `pages` tests normal operation, `outages` reconnecting, `recovery` missed events, `tickets`
+//! authentication, `demo` the page of `make demo`, `types` the examples of the guide.
 
 mod demo;
 mod network;
 mod outages;
 mod pages;
+mod recovery;
 mod tickets;
 mod types;
 

@@ -139,7 +139,7 @@ async fn clients_of_others_are_refused_without_a_reason() {
         let message = report["message"].as_str().unwrap_or_default();
         assert!(!message.contains("principal") && !message.contains("realm"), "{report}");
     }
-    let log = server.logged("there is no such principal with a credential for");
+    let log = server.logged("no principal has this name or key");
     assert!(log.contains("it does not answer the challenge of `wampcra`"), "{log}");
     assert!(log.contains("the principal may not join the realm"), "{log}");
     for secret in ["letmein", "letmeout", "shared"] {

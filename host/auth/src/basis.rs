@@ -68,6 +68,12 @@ impl Fingerprint {
         Self(first)
     }
 
+    /// Of several, and a condition.
+    pub(crate) fn of_all(several: [Self; 3], condition: bool) -> Self {
+        let parts = several.iter().map(|it| it.0.as_slice());
+        Self::of(parts.chain([[u8::from(condition)].as_slice()]))
+    }
+
     /// Of what decides about a user: not of further claims, which may change with each login.
     pub(crate) fn of_user(user: &User) -> Self {
         let User { id, username, password, roles, organization, enabled, claims: _ } = user;

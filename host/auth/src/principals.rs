@@ -49,8 +49,19 @@ pub struct Principals {
 #[derive(Debug, Default)]
 struct Known {
     by_name: HashMap<String, Arc<Principal>>,
-    /// The names of the principals with a key of `cryptosign`, by key.
+    /// The principals with a key of `cryptosign`, by key.
     by_key: HashMap<[u8; 32], Arc<Principal>>,
+    /// The principals with a credential for each method, in the order of their names.
+    able: HashMap<Credential, Vec<Arc<Principal>>>,
+}
+
+/// A kind of credential. The spellings of a method share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Credential {
+    Ticket,
+    Cra,
+    Scram,
+    Cryptosign,
 }
 
 /// A principal, with its credentials.
@@ -117,6 +128,15 @@ impl ProofMethod {
         })
     }
 
+    const fn credential(self) -> Credential {
+        match self {
+            Self::Ticket => Credential::Ticket,
+            Self::Cra => Credential::Cra,
+            Self::Scram(_) => Credential::Scram,
+            Self::Cryptosign => Credential::Cryptosign,
+        }
+    }
+
     /// Returns the name in HELLO and CHALLENGE.
     pub const fn name(self) -> &'static str {
         match self {
@@ -159,7 +179,7 @@ impl Principals {
 
     /// Returns whether any principal has a credential for this method.
     pub fn use_method(&self, method: ProofMethod) -> bool {
-        self.known.load().by_name.values().any(|principal| principal.has(method))
+        self.known.load().able.contains_key(&method.credential())
     }
 
     /// Returns whether a principal of this name has a secret for the method `ticket`.
@@ -191,11 +211,10 @@ impl Principals {
     /// the same one each time, and each form is as frequent as among the principals.
     fn model(&self, method: ProofMethod, name: &str) -> Option<Arc<Principal>> {
         let known = self.known.load();
-        let mut models: Vec<_> = known.by_name.values().filter(|it| it.has(method)).collect();
-        models.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let models = known.able.get(&method.credential())?;
         let [first, second, ..] = self.decoy("model", name);
         let at = usize::from(u16::from_be_bytes([first, second]));
-        models.get(at.checked_rem(models.len())?).map(|it| Arc::clone(it))
+        models.get(at.checked_rem(models.len())?).map(Arc::clone)
     }
 }
 

@@ -153,6 +153,16 @@ impl EventHistory {
         }
         found.sort_unstable();
         let enough = self.memory.limit() - self.memory.limit() / FREED_SHARE;
+        // Frames first: they can be made again.
+        for (_, _, realm, topic) in &found {
+            if self.memory.bytes() <= enough {
+                return;
+            }
+            let topics = realms.get(*realm);
+            if let Some(history) = topics.and_then(|topics| topics.by_name.get(topic)) {
+                history.lock().forget_frames();
+            }
+        }
         for (loss, _, realm, topic) in found {
             if self.memory.bytes() <= enough {
                 break;

@@ -93,6 +93,10 @@ impl Parameters {
                 return Err(wrong());
             }
         }
+        if found.epoch.is_some() != found.offset.is_some() {
+            let message = "`epoch` and `offset` belong together: a position has both".to_owned();
+            return Err(Problem::invalid(message));
+        }
         Ok(found)
     }
 }

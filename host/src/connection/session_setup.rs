@@ -1,6 +1,7 @@
 //! Session setup of WAMP v2: by the credentials of the handshake, by the answer to CHALLENGE, or without a
 //! user. WAMP v2 specification, sections "Session Establishment" and "Authentication Methods".
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -27,6 +28,8 @@ const ANONYMOUS: &str = "anonymous";
 
 /// The maximum number of characters of a client's text in a log line.
 const MAX_SHOWN: usize = 64;
+/// The maximum number of methods that are looked at: more than there are.
+const MAX_METHODS: usize = 16;
 
 impl Connection {
     /// Opens the session, or sends a challenge.
@@ -49,7 +52,8 @@ impl Connection {
         }
         // The first method that the client can use here.
         let mut lacking = None;
-        for name in methods(hello) {
+        let mut seen = HashSet::new();
+        for name in methods(hello).take(MAX_METHODS).filter(|name| seen.insert(*name)) {
             if name == ANONYMOUS && !self.must_prove {
                 return self.welcome(asked, None, None);
             }

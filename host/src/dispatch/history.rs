@@ -138,9 +138,12 @@ impl Dispatch {
         }
         let HistoryPage { position, is_complete, events } =
             self.page(&routed, from, (since, limit))?;
-        let events = events.iter().map(EventJson::of).collect::<Result<_, _>>()?;
+        let count = events.len();
+        // An event that JSON cannot express, such as one with NaN, is left out.
+        let events: Vec<_> = events.iter().filter_map(EventJson::of).collect();
+        let recovered = is_complete && events.len() == count;
         let PositionJson { epoch, offset } = PositionJson::of(position);
-        Ok(HistoryJson { epoch, offset, recovered: is_complete, events })
+        Ok(HistoryJson { epoch, offset, recovered, events })
     }
 
     /// Returns the position behind the newest event of a topic in JSON. It tells nothing of the events,
@@ -185,12 +188,13 @@ impl PositionJson {
 }
 
 impl EventJson {
-    fn of(event: &PastEvent) -> Result<Self, Refusal> {
+    /// Returns `None` for an event that JSON cannot express.
+    fn of(event: &PastEvent) -> Option<Self> {
         let PastEvent { offset, publication, at, payload } = event;
-        payload.check_portable()?;
+        payload.check_portable().ok()?;
         // They are JSON already.
         let raw = |text: Cow<'_, str>| RawValue::from_string(text.into_owned()).unwrap_or_default();
-        Ok(Self {
+        Some(Self {
             offset: *offset,
             publication: publication.get(),
             time: timestamp::time(UNIX_EPOCH + *at),

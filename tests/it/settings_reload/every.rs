@@ -122,6 +122,7 @@ fn with(base: &Value, setting: &str, value: Value, pair: &[String; 2]) -> Value 
 async fn every_setting_changes_or_is_named() {
     let site = Site::open();
     site.write("users.yml", "users: { ann: { id: 7, password: x } }\n");
+    site.write("principals.yml", "principals: { billing: { ticket: x } }\n");
     site.write("others.yml", "users: { ann: { id: 8, password: x } }\n");
     site.write(
         "keys.json",

@@ -96,7 +96,7 @@ pub enum ChallengeError {
 pub enum ProofRefusal {
     /// There is no such principal.
     #[error(
-        "the proof of {0:?} is refused: there is no such principal with a credential for `{1}`"
+        "the proof of {0:?} is refused: no principal has this name or key, and a credential for `{1}`"
     )]
     Unknown(String, &'static str),
     /// The proof is wrong.
@@ -177,8 +177,10 @@ impl Principals {
         let client_nonce = client_nonce.ok_or(ChallengeError::Nonce(method.name()))?.to_owned();
         let nonce = format!("{client_nonce}{}", STANDARD.encode(random()?));
         let exchange = Exchange { spelling, authid: name.to_owned(), client_nonce, nonce };
+        // Also for a known name: the time tells nothing.
+        let model = self.model(method, name);
         let decoy = || {
-            let model = self.model(method, name)?;
+            let model = model.as_ref()?;
             let Keys { function, salt, iterations, .. } = model.scram.as_ref()?;
             Some(Keys {
                 function: *function,
@@ -220,12 +222,21 @@ impl Principals {
     /// Returns a salt of the form of another one.
     fn salt_like(&self, model: &str, name: &str) -> String {
         let bytes = self.decoy("salt", name);
+        if model.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return cryptosign::to_hex(&bytes).chars().cycle().take(model.len()).collect();
+        }
         if let Ok(decoded) = STANDARD.decode(model) {
             // A salt that is Base64 has as many bytes.
             let bytes: Vec<u8> = bytes.iter().cycle().take(decoded.len()).copied().collect();
             return STANDARD.encode(bytes);
         }
-        cryptosign::to_hex(&bytes).chars().cycle().take(model.chars().count()).collect()
+        let alike = |(like, byte): (char, &u8)| match like {
+            'a'..='z' => char::from(b'a' + byte % 26),
+            'A'..='Z' => char::from(b'A' + byte % 26),
+            '0'..='9' => char::from(b'0' + byte % 10),
+            other => other,
+        };
+        model.chars().zip(bytes.iter().cycle()).map(alike).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use jackfield_yaml::{Diagnosis, Entry};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Known, Principal, Ticket, cra, cryptosign, scram};
+use super::{Known, Principal, ProofMethod, Ticket, cra, cryptosign, scram};
 use crate::basis::Fingerprint;
 use crate::named_entries::{NamedEntries, WrittenRoles, WrittenText};
 use crate::users::is_name;
@@ -103,6 +103,14 @@ pub(super) fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
         }
         known.by_name.insert(name.clone(), principal);
     }
+    for method in ProofMethod::ALL {
+        let able = known.by_name.values().filter(|it| it.has(method));
+        let mut able: Vec<_> = able.map(Arc::clone).collect();
+        able.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        if !able.is_empty() {
+            known.able.insert(method.credential(), able);
+        }
+    }
     Ok(known)
 }
 
@@ -118,40 +126,41 @@ fn principal(name: &str, raw: RawPrincipal) -> Result<Principal, Wrong> {
     if ticket.as_ref().is_some_and(|ticket| ticket.0.is_empty()) {
         return Err(("`ticket` is empty".to_owned(), "write a secret text"));
     }
-    let roles = roles.0;
+    let (roles, realms) = (roles.0, realms.map(|realms| realms.0));
+    let id = id.map_or_else(|| name.to_owned(), |id| id.0);
     // Before the values move.
-    let digest =
-        fingerprint(name, &roles, ticket.as_ref(), wampcra.as_ref(), scram.as_ref(), &cryptosign);
+    let rights = Fingerprint::of(
+        [name, &id].into_iter().chain(roles.iter().map(String::as_str)).map(str::as_bytes),
+    );
+    let places = Fingerprint::of(realms.iter().flatten().map(String::as_bytes));
+    let proof = fingerprint(ticket.as_ref(), wampcra.as_ref(), scram.as_ref(), &cryptosign);
+    let fingerprint = Fingerprint::of_all([rights, places, proof], realms.is_some());
     Ok(Principal {
         name: name.to_owned(),
-        id: id.map_or_else(|| name.to_owned(), |id| id.0),
+        id,
         roles,
-        realms: realms.map(|realms| realms.0),
+        realms,
         claims,
         ticket: ticket.map(|ticket| Ticket(ticket.0)),
         cra: wampcra.map(cra_key).transpose()?,
         scram: scram.map(scram_keys).transpose()?,
         keys: cryptosign.iter().map(public_key).collect::<Result<_, _>>()?,
-        fingerprint: digest,
+        fingerprint,
     })
 }
 
-/// Of what decides whether a client is the principal, and what it may do.
+/// Of what decides whether a client is the principal.
 fn fingerprint(
-    name: &str,
-    roles: &[String],
     ticket: Option<&WrittenText>,
     cra: Option<&RawCra>,
     scram: Option<&RawScram>,
     keys: &[WrittenText],
 ) -> Fingerprint {
     let text = |text: Option<&WrittenText>| text.map_or("", |it| it.0.as_str()).as_bytes().to_vec();
-    let mut parts = vec![name.as_bytes().to_vec(), text(ticket)];
+    let mut parts = vec![text(ticket)];
     parts.push(text(cra.map(|cra| &cra.secret)));
     parts.push(text(scram.map(|scram| &scram.stored_key)));
     parts.extend(keys.iter().map(|key| text(Some(key))));
-    parts.push(Vec::new());
-    parts.extend(roles.iter().map(|role| role.as_bytes().to_vec()));
     Fingerprint::of(parts.iter().map(Vec::as_slice))
 }
 

@@ -301,6 +301,23 @@ fn an_unknown_name_gets_a_challenge_like_the_others() {
         first.judge("", &Map::new()).unwrap_err();
     }
     assert!(salted > 0 && plain > 0, "{salted} {plain}");
+    for (model, is_alike) in [
+        (
+            "salt123",
+            (|it: &str| it.len() == 7 && it.ends_with(|last: char| last.is_ascii_digit()))
+                as fn(&str) -> bool,
+        ),
+        ("5f4dcc3b5aa765d61d8327deb882cf99", |it| {
+            it.len() == 32 && it.bytes().all(|byte| byte.is_ascii_hexdigit())
+        }),
+        ("MDEyMzQ1Njc4OWFiY2RlZg==", |it| STANDARD.decode(it).is_ok_and(|it| it.len() == 16)),
+    ] {
+        let file = format!("principals: {{ a: {{ wampcra: {{ secret: s, salt: '{model}' }} }} }}");
+        let principals = Principals::parse("p.yml", &file).unwrap();
+        let asked = challenge(&principals, "wampcra", Some("nobody"), &given).unwrap().unwrap();
+        let salt = asked.extra["salt"].as_str().unwrap();
+        assert!(is_alike(salt) && salt != model, "{model} {salt}");
+    }
     let asked = challenge(&principals, "cryptosign", None, &given).unwrap().unwrap();
     asked.judge(&"00".repeat(96), &Map::new()).unwrap_err();
 }
@@ -330,7 +347,13 @@ fn a_changed_principal_is_another() {
     assert!(principals.still_has("billing", before));
     principals.replace("p.yml", &file().replace("team: a", "team: b")).unwrap();
     assert!(principals.still_has("billing", before), "claims do not decide");
-    for (from, to) in [("'shared'", "'other'"), ("backend, staff", "backend")] {
+    for (from, to) in [
+        ("'shared'", "'other'"),
+        ("backend, staff", "backend"),
+        ("[backend, staff]", "[backend, staff], realms: [realm1]"),
+        ("[backend, staff]", "[backend, staff], realms: []"),
+        ("[backend, staff]", "[backend, staff], id: 9"),
+    ] {
         principals.replace("p.yml", &file().replace(from, to)).unwrap();
         assert!(!principals.still_has("billing", before), "{to}");
     }

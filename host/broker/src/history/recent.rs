@@ -37,6 +37,8 @@ pub(crate) struct RecentEvents {
     events: VecDeque<StoredEvent>,
     /// The memory of the events in bytes.
     bytes: usize,
+    /// The part of it that is no frame: a reader, whose frames are made, does not change what is kept.
+    content_bytes: usize,
     memory: Arc<Total>,
 }
 
@@ -51,6 +53,7 @@ pub(super) struct StoredEvent {
     /// again, or it is too large.
     pub(super) content: Option<Content>,
     bytes: usize,
+    content_bytes: usize,
 }
 
 /// What is needed to send an event again.
@@ -94,6 +97,7 @@ impl RecentEvents {
             subscription: None,
             events: VecDeque::new(),
             bytes: 0,
+            content_bytes: 0,
             memory,
         }
     }
@@ -128,11 +132,16 @@ impl RecentEvents {
     /// Notes the id of the topic's exact subscription. Frames with another one are removed.
     pub(crate) fn set_subscription(&mut self, id: SubscriptionId) {
         if self.subscription.replace(id).is_some_and(|before| before != id) {
-            for event in &mut self.events {
-                event.forget_frames();
-            }
-            self.recount();
+            self.forget_frames();
         }
+    }
+
+    /// Forgets all frames: they are made again where they are needed.
+    pub(super) fn forget_frames(&mut self) {
+        for event in &mut self.events {
+            event.forget_frames();
+        }
+        self.recount();
     }
 
     /// Returns the offset of the next event.
@@ -156,11 +165,12 @@ impl RecentEvents {
         });
         let content = Content::of(publication, frames.unwrap_or_default());
         let mut event = StoredEvent::measured(self.top, now, publication.id, content);
-        if event.bytes > rule.bytes {
+        if event.content_bytes > rule.bytes {
             event.content = None;
             event.measure();
         }
         self.bytes += event.bytes;
+        self.content_bytes += event.content_bytes;
         self.memory.replace(0, event.bytes);
         self.events.push_back(event);
         self.trim(&rule, now);
@@ -170,7 +180,7 @@ impl RecentEvents {
     pub(super) fn trim(&mut self, rule: &HistoryRule, now: Duration) {
         self.age = rule.age;
         self.expire(now);
-        while self.events.len() > rule.events || self.bytes > rule.bytes {
+        while self.events.len() > rule.events || self.content_bytes > rule.bytes {
             self.remove_oldest();
         }
     }
@@ -183,15 +193,18 @@ impl RecentEvents {
     }
 
     fn remove_oldest(&mut self) {
-        let bytes = self.events.pop_front().map_or(0, |event| event.bytes);
+        let Some(StoredEvent { bytes, content_bytes, .. }) = self.events.pop_front() else {
+            return;
+        };
         self.bytes -= bytes;
+        self.content_bytes -= content_bytes;
         self.memory.replace(bytes, 0);
     }
 
     /// Removes all events; the position stays.
     pub(super) fn clear(&mut self) {
         self.memory.replace(self.bytes, 0);
-        self.bytes = 0;
+        (self.bytes, self.content_bytes) = (0, 0);
         self.events = VecDeque::new();
     }
 
@@ -244,9 +257,11 @@ impl RecentEvents {
     /// Counts the memory again, after frames were removed.
     fn recount(&mut self) {
         let before = std::mem::take(&mut self.bytes);
+        self.content_bytes = 0;
         for event in &mut self.events {
             event.measure();
             self.bytes += event.bytes;
+            self.content_bytes += event.content_bytes;
         }
         self.memory.replace(before, self.bytes);
     }
@@ -292,7 +307,7 @@ impl StoredEvent {
         id: PublicationId,
         content: Option<Content>,
     ) -> Self {
-        let mut event = Self { offset, at, id, content, bytes: 0 };
+        let mut event = Self { offset, at, id, content, bytes: 0, content_bytes: 0 };
         event.measure();
         event
     }
@@ -363,14 +378,14 @@ impl StoredEvent {
     }
 
     fn measure(&mut self) {
-        self.bytes = EVENT_OVERHEAD_BYTES
-            + self.content.as_ref().map_or(0, |content| {
-                let Content { payload, filter, narrowed, frames, .. } = content;
-                let names: usize =
-                    [filter, narrowed].into_iter().flatten().map(|it| it.len()).sum();
-                let frames: usize = frames.iter().flatten().map(Bytes::len).sum();
-                payload.len() + frames + names * NAME_BYTES
-            });
+        let (content, frames) = self.content.as_ref().map_or((0, 0), |content| {
+            let Content { payload, filter, narrowed, frames, .. } = content;
+            let names: usize = [filter, narrowed].into_iter().flatten().map(|it| it.len()).sum();
+            let frames: usize = frames.iter().flatten().map(Bytes::len).sum();
+            (payload.len() + names * NAME_BYTES, frames)
+        });
+        self.content_bytes = EVENT_OVERHEAD_BYTES + content;
+        self.bytes = self.content_bytes + frames;
     }
 }
 

@@ -26,11 +26,22 @@ pub struct ReplayLimits {
     pub bytes: usize,
 }
 
+impl ReplayLimits {
+    /// The maximum number of events that are looked at.
+    fn looks(&self) -> usize {
+        self.events.saturating_mul(4).max(DEFAULT_LOOKS)
+    }
+}
+
 impl Default for ReplayLimits {
     fn default() -> Self {
         Self { events: 300, bytes: 1 << 20 }
     }
 }
+
+/// The default of the number of events that are looked at for one subscriber, if the limit of a replay is
+/// smaller: most may be for others, and the lock of the realm is held meanwhile.
+const DEFAULT_LOOKS: usize = 4_096;
 
 /// What a subscriber asks of the history.
 #[derive(Clone, Copy, Debug)]
@@ -156,8 +167,8 @@ impl Recipient<'_> {
     ) -> Option<Selection> {
         let (topic, top) = (recent.topic(), recent.top());
         let (mut frames, mut bytes, mut first) = (Vec::new(), 0, None);
-        for event in recent.behind(offset)? {
-            if event.is_withheld() {
+        for (looks, event) in recent.behind(offset)?.enumerate() {
+            if event.is_withheld() || looks == limits.looks() {
                 return None;
             }
             if !event.admits(self.session) {
@@ -179,7 +190,7 @@ impl Recipient<'_> {
     fn newest(&self, recent: &mut RecentEvents, count: usize, limits: ReplayLimits) -> Selection {
         let (topic, mut offset) = (recent.topic(), recent.top());
         let (mut frames, mut bytes, mut grown) = (Vec::new(), 0, 0);
-        for event in recent.all().rev() {
+        for event in recent.all().rev().take(limits.looks()) {
             if frames.len() >= count.min(limits.events) {
                 break;
             }

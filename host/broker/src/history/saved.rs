@@ -51,12 +51,13 @@ pub struct SavedContent {
 }
 
 impl RealmHistory {
-    /// Returns the histories of all topics that have had an event.
+    /// Returns the histories of all topics, also of those without an event yet: their clients have a
+    /// position.
     pub(crate) fn save(&self) -> Vec<SavedTopic> {
         let realms = self.all.realms();
         let Some(topics) = realms.get(self.realm) else { return Vec::new() };
         let all = topics.by_name.values().map(|history| history.lock());
-        all.filter(|recent| recent.had_events()).map(|recent| recent.save()).collect()
+        all.map(|recent| recent.save()).collect()
     }
 
     /// Takes saved histories over, of topics that are wanted and have none yet.

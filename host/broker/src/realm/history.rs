@@ -52,8 +52,10 @@ impl Realm {
         let history = self.history.get_or_create(topic, id, now, is_subscribed);
         let ReplayLimits { events, bytes } = self.history.replay_limits();
         let limits = ReplayLimits { events: events.min(limit), bytes };
-        let mut recent = history.lock();
-        recent.page(&rule, now, since, limits, session)
+        let page = history.lock().page(&rule, now, since, limits, session);
+        drop((history, state));
+        self.history.relieve();
+        page
     }
 
     /// Returns the histories of all topics, for the next process.
@@ -98,6 +100,10 @@ impl Realm {
         let limits = self.history.replay_limits();
         let (events, is_recovered) = recipient.replay(&mut recent, rule, request, limits, batch);
         self.history.count_replay(events, is_recovered);
+        // The frames of the replay and a new position take memory.
+        drop(recent);
+        drop(history);
+        self.history.relieve();
     }
 
     /// Returns the id that the exact subscription of a topic has had: frames in its history have it.

@@ -40,8 +40,9 @@ pub(super) fn secrets(settings: &Settings) -> Finding {
     }
     let tls = config.tls_files();
     files.extend(tls.flat_map(|(_, tls)| &tls.pairs).map(|pair| pair.key.clone()));
-    let users = config.auth.files().into_iter().filter(|(file, _)| *file == FileOf::Users);
-    files.extend(users.map(|(_, path)| path.to_path_buf()));
+    // Keys of tokens are public.
+    let auth = config.auth.files().into_iter().filter(|(file, _)| *file != FileOf::Keys);
+    files.extend(auth.map(|(_, path)| path.to_path_buf()));
     match files.iter().find_map(|file| open_to_others(file, OTHERS_READ)) {
         Some(open) => Finding::warning(
             CHECK,
