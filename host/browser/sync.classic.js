@@ -55,6 +55,15 @@ function withPayload(message, args = [], kwargs = {}) {
 /** Whether all subscriptions of the page to a topic want its last event alone. */
 const isLatest = ({ handlers }) => [...handlers].every(({ latest }) => latest);
 
+/** Reloads the page, once a minute: one from a cache may be older than all histories. */
+function reload() {
+  const { location, sessionStorage: storage } = globalThis;
+  const key = 'jackfield.reloaded';
+  if (Date.now() - Number(storage?.getItem(key) ?? -Infinity) < 60_000) return;
+  storage?.setItem(key, Date.now());
+  location.reload();
+}
+
 function checked(valid, name, expected, value) {
   if (!valid) throw new TypeError(`\`${name}\` must be ${expected}, not ${value === null ? 'null' : typeof value}`);
 }
@@ -515,19 +524,24 @@ class Sync extends EventTarget {
   /** Takes over the server's position in the events of a topic, and tells the page of a gap. */
   #locate(entry, { epoch, offset, recovered, replayed: left = 0 }) {
     const { position, expects } = entry;
-    entry.position = epoch == null ? null : { epoch, offset };
-    // What a new subscription begins with is older than the page.
-    entry.old = expects ? 0 : left;
+    // The page has what it has, although there is a gap behind it.
+    const isSame = epoch != null && position?.epoch === epoch;
+    entry.position = epoch == null ? null : { epoch, offset: isSame ? Math.max(position.offset, offset) : offset };
+    // What a subscription begins with is older than the page.
+    entry.old = isSame || (expects && isLatest(entry)) ? 0 : left;
     if (expects && !(position && recovered) && !isLatest(entry)) this.#gap(entry, [...entry.handlers]);
   }
 
   /** Tells the page that handlers of a topic have missed events. */
-  #gap({ topic, match }, handlers) {
-    const gap = { topic, match };
-    for (const { onGap } of handlers) if (onGap) run(onGap, gap);
+  #gap(entry, handlers) {
+    const gap = { topic: entry.topic, match: entry.match };
+    for (const one of handlers) {
+      if (one.onGap && entry.handlers.has(one) && this.state !== 'closed') run(one.onGap, gap);
+    }
+    if (this.state === 'closed') return;
     this.#tell('gap', gap);
     const { onGap } = this.#options;
-    if (onGap === 'reload') globalThis.location.reload();
+    if (onGap === 'reload') reload();
     else if (onGap) run(onGap, gap);
   }
 

@@ -45,7 +45,7 @@ export interface SyncOptions {
   pauseAfter?: number;
   /**
    * Called when events of a topic were missed and the server cannot send them again, after the
-   * `onGap` of the subscriptions. `reload` reloads the page. Default: the event `gap` alone.
+   * `onGap` of the subscriptions. `reload` reloads the page, at most once a minute. Default: the event `gap` alone.
    */
   onGap?: 'reload' | ((gap: Gap) => void);
   /** `WebSocket` class to use, if the environment has none. */

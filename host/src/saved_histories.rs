@@ -13,7 +13,7 @@ use jackfield_broker::{SavedContent, SavedTopic};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use crate::data_folder::{DataFolder, replace_file};
+use crate::data_folder::{DataFolder, read_file, replace_file};
 use crate::realms::Realms;
 
 mod decode;
@@ -24,6 +24,9 @@ const FILE: &str = "histories";
 /// The first line of the file.
 const VERSION: &[u8] = b"jackfield histories 1\n";
 const DIGEST_BYTES: usize = 32;
+
+/// The maximum size of the file.
+const MAX_BYTES: u64 = 1 << 36;
 
 /// The histories of a realm, by its name.
 type SavedRealms = Vec<(String, Vec<SavedTopic>)>;
@@ -69,7 +72,7 @@ fn save_to(realms: &Realms, path: &Path) {
 }
 
 fn take_from(realms: &Realms, path: &Path) {
-    let read = match fs::read(path) {
+    let read = match read_file(path, MAX_BYTES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         read => read,
     };

@@ -189,8 +189,6 @@ pub(crate) async fn serve(
         Inputs { site, opened, files, plugin_log, demo, data: data_folder, tls: all_tls.clone() };
     let parts = Parts::build(&config, inputs).await?;
     let Parts { state, limit, scrape, context, .. } = &parts;
-    saved_histories::take(&state.realms, data.as_ref()).await;
-
     let listeners = listening::open(&config, &tls, sockets)?;
     let places = Places::of(&listeners);
     let scrape = Arc::clone(scrape);
@@ -204,6 +202,8 @@ pub(crate) async fn serve(
     );
     let (place, admin) = (&config.control.socket, &config.admin);
     let control = Listeners::open(place, admin, admin_tokens, control).await?;
+    // Only a start that goes on takes them: they are saved again at its end.
+    saved_histories::take(&state.realms, data.as_ref()).await;
     let live = LiveParts::new(&parts, control.tokens());
     let control = control.start();
     let mut tasks = BackgroundTasks::default();

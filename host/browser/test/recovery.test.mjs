@@ -121,7 +121,47 @@ test('tells the page of a gap', async () => {
   assert.deepEqual(since(), { epoch: 'f', offset: 1 });
 });
 
+test('sends no event again to a page that has it, although there is a gap', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  sync.subscribe('a', (value, { repeated }) => heard.push(repeated ? [value] : value));
+  socket().confirms();
+  marker('e', 0);
+  event(1);
+  event(2);
+  await returns();
+  socket().confirms();
+  marker('e', 0, false, 3);
+  for (const offset of [1, 2, 4]) event(offset);
+  assert.deepEqual([heard, gaps.length], [[1, 2, 4], 1]);
+  await returns();
+  socket().confirms();
+  marker('f', 7, false, 1);
+  event(8);
+  event(9);
+  assert.deepEqual([heard, gaps.length], [[1, 2, 4, [8], 9], 2]);
+});
+
+test('tells a gap to the subscriptions that the page still has', async () => {
+  const { sync, gaps } = await connected();
+  const told = [];
+  let second;
+  sync.subscribe('a', () => {}, { onGap: () => { told.push('first'); second.unsubscribe(); } });
+  second = sync.subscribe('a', () => {}, { onGap: () => told.push('second') });
+  sync.subscribe('b', () => {}, { onGap: () => { told.push('b'); sync.close(); } });
+  socket().confirms();
+  marker('e', 4);
+  marker('e', 4, false, 0, 102);
+  await returns();
+  socket().confirms();
+  marker('f', 0);
+  marker('f', 0, false, 0, 102);
+  assert.deepEqual([told, gaps.length], [['first', 'b'], 1]);
+});
+
 test('can reload the page at a gap', async () => {
+  const kept = new Map();
+  globalThis.sessionStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, String(value)) };
   let reloads = 0;
   globalThis.location = { href: 'https://shop.example/', reload: () => reloads++ };
   const { sync } = await connected({ onGap: 'reload' });
@@ -131,8 +171,13 @@ test('can reload the page at a gap', async () => {
   await returns();
   socket().confirms();
   marker('f', 0);
+  marker('g', 0);
   assert.equal(reloads, 1);
+  await pass(61_000);
+  marker('h', 0);
+  assert.equal(reloads, 2);
   delete globalThis.location;
+  delete globalThis.sessionStorage;
 });
 
 test('tells a gap of a subscription whose position was never told', async () => {
