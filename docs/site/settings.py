@@ -30,6 +30,7 @@ EFFECTS = {"now": "at once", "restart": "at the next start"}
 SAME = {
     "plugins.named.NAME.": "plugins.default.",
     "listeners[].tls.certificates[].": "listeners[].tls.",
+    "admin.tls.certificates[].": "admin.tls.",
     "traces.headers.NAME": "traces.headers",
 }
 
