@@ -150,7 +150,7 @@ export class Sync extends EventTarget {
     if (this.session !== null && !entry.asked) this.#ask(entry);
     // Events that other handlers of the topic have received are not sent again.
     const { last, position } = entry;
-    if (since && isKnown && !(position?.epoch === since.epoch && position.offset <= since.offset)) {
+    if (since && isKnown && !latest && !(position?.epoch === since.epoch && position.offset <= since.offset)) {
       queueMicrotask(() => entry.handlers.has(mine) && this.#gap(entry, [mine]));
     }
     // Only the first subscription of a session triggers `on_subscribe`; others get the last event.

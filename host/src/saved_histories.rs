@@ -54,7 +54,7 @@ async fn blocking(
 }
 
 fn save_to(realms: &Realms, path: &Path) {
-    let all = realms.iter().map(|it| (it.realm().name().to_owned(), it.realm().save_histories()));
+    let all = realms.iter().map(|it| (it.realm().name().to_owned(), it.histories()));
     let all: SavedRealms = all.filter(|(_, topics)| !topics.is_empty()).collect();
     if all.is_empty() {
         return;

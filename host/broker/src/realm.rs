@@ -207,6 +207,8 @@ impl Realm {
             let Subscribed { id: subscription, new: is_new } = subscribed;
             let recipient = Recipient { session: &session, subscription, is_new, framing };
             self.replay(&state, uri, &recipient, request, batch);
+            drop(state);
+            self.history.relieve();
         }
         Ok(subscribed)
     }

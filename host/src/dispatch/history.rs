@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jackfield_broker::{
-    HistoryPage, HistoryRule, PastEvent, PendingFlushes, Recording, ReplayRequest, Session,
+    HistoryPage, HistoryRule, PastEvent, PendingFlushes, Recording, ReplayRequest, SavedTopic,
+    Session,
 };
 use jackfield_routing::{Action, History};
 use jackfield_sandbox::Hook;
@@ -155,6 +156,14 @@ impl Dispatch {
         let generation = self.generations.current();
         let routed = Self::check_history(&generation, from, topic)?;
         Ok(PositionJson::of(self.page(&routed, from, (None, 0))?.position))
+    }
+
+    /// Returns the histories of topics, for the next process. Before the first generation, they are those
+    /// of the last process.
+    pub(crate) fn histories(&self) -> Vec<SavedTopic> {
+        let generation = self.generations.current();
+        let has = |topic: &str| rule(generation.find(topic).as_ref()).is_some();
+        self.realm.save_histories(|topic| generation.number() == 0 || has(topic))
     }
 
     fn check_history<'g, 't>(

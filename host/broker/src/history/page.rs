@@ -52,7 +52,8 @@ impl RecentEvents {
             return page;
         }
         let mut bytes = 0;
-        let newest = self.all().rev().filter_map(|event| event.seen_by(session));
+        let newest = self.all().rev().take(limits.looks());
+        let newest = newest.filter_map(|event| event.seen_by(session));
         let newest = newest.take(limits.events).take_while(|event| {
             bytes += event.payload.len();
             bytes <= limits.bytes
@@ -70,10 +71,17 @@ impl RecentEvents {
     ) -> Option<HistoryPage> {
         let (mut position, mut bytes) = (self.position(), 0);
         let mut events: Vec<PastEvent> = Vec::new();
-        for event in self.behind(offset)? {
+        let mut looked_at = offset;
+        for (looks, event) in self.behind(offset)?.enumerate() {
             if event.is_withheld() {
                 return None;
             }
+            if looks == limits.looks() {
+                // The next page goes on here.
+                position.offset = looked_at;
+                break;
+            }
+            looked_at = event.offset;
             let Some(event) = event.seen_by(session) else { continue };
             bytes += event.payload.len();
             if events.len() == limits.events || (bytes > limits.bytes && !events.is_empty()) {

@@ -28,7 +28,7 @@ pub struct ReplayLimits {
 
 impl ReplayLimits {
     /// The maximum number of events that are looked at.
-    fn looks(&self) -> usize {
+    pub(super) fn looks(&self) -> usize {
         self.events.saturating_mul(4).max(DEFAULT_LOOKS)
     }
 }

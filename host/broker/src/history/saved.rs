@@ -53,10 +53,11 @@ pub struct SavedContent {
 impl RealmHistory {
     /// Returns the histories of all topics, also of those without an event yet: their clients have a
     /// position.
-    pub(crate) fn save(&self) -> Vec<SavedTopic> {
+    pub(crate) fn save(&self, has_history: impl Fn(&str) -> bool) -> Vec<SavedTopic> {
         let realms = self.all.realms();
         let Some(topics) = realms.get(self.realm) else { return Vec::new() };
-        let all = topics.by_name.values().map(|history| history.lock());
+        let kept = topics.by_name.iter().filter(|(topic, _)| has_history(topic));
+        let all = kept.map(|(_, history)| history.lock());
         all.map(|recent| recent.save()).collect()
     }
 

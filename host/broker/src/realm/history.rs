@@ -33,6 +33,8 @@ impl Realm {
             let framing = state.framing;
             let recipient = Recipient { session, subscription, is_new: false, framing };
             self.replay(&state, topic, &recipient, request, batch);
+            drop(state);
+            self.history.relieve();
         }
         true
     }
@@ -58,9 +60,10 @@ impl Realm {
         page
     }
 
-    /// Returns the histories of all topics, for the next process.
-    pub fn save_histories(&self) -> Vec<SavedTopic> {
-        self.history.save()
+    /// Returns the histories of topics, for the next process. A topic that has none any more is left out:
+    /// its later events are not in it.
+    pub fn save_histories(&self, has_history: impl Fn(&str) -> bool) -> Vec<SavedTopic> {
+        self.history.save(has_history)
     }
 
     /// Takes the histories of another process over.
@@ -74,7 +77,8 @@ impl Realm {
         self.history.end(ends);
     }
 
-    /// Queues what a subscriber gets from the history of its topic. Every later event is behind it.
+    /// Queues what a subscriber gets from the history of its topic. Every later event is behind it. New
+    /// frames and positions take memory, which the caller frees without the lock of the realm.
     pub(super) fn replay(
         &self,
         state: &State,
@@ -100,10 +104,6 @@ impl Realm {
         let limits = self.history.replay_limits();
         let (events, is_recovered) = recipient.replay(&mut recent, rule, request, limits, batch);
         self.history.count_replay(events, is_recovered);
-        // The frames of the replay and a new position take memory.
-        drop(recent);
-        drop(history);
-        self.history.relieve();
     }
 
     /// Returns the id that the exact subscription of a topic has had: frames in its history have it.
