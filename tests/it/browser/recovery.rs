@@ -50,13 +50,18 @@ async fn a_page_has_every_event_after_outages_under_load() {
     browser.v2("page", network.addr, "retry: { first: 50 }").await;
     follow(&mut browser, "page").await;
     let mut backend = Client::connect(server.addr, Codec::Json, "realm1").await;
+    let gone = "told.filter(([name]) => name === 'disconnected').length";
+    let mut resets = 0;
     for number in 0..EVENTS {
         publish(&mut backend, "log/a", json!(number)).await;
         if number % 200 == 100 {
+            let is_back = format!("sync.state === 'connected' && {gone} === {resets}");
+            browser.until("page", &is_back).await;
             network.reset();
+            resets += 1;
             // Some events are published while the page is away, some while it comes back.
             if number % 400 == 100 {
-                browser.until("page", "sync.state !== 'connected'").await;
+                browser.until("page", &format!("{gone} === {resets}")).await;
             }
         }
     }
@@ -64,8 +69,7 @@ async fn a_page_has_every_event_after_outages_under_load() {
     let heard = browser.run("page", "return heard;").await;
     assert_eq!(heard, json!((0..EVENTS).collect::<Vec<_>>()));
     assert_eq!(browser.run("page", "return gaps;").await, json!([]));
-    let connected = "return told.filter(([name]) => name === 'connected').length;";
-    assert!(browser.run("page", connected).await.as_u64().unwrap() > 3);
+    assert_eq!(browser.run("page", &format!("return {gone};")).await, resets);
 }
 
 #[tokio::test(flavor = "multi_thread")]
