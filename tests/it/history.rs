@@ -12,6 +12,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 mod cuts;
+mod positions;
 
 /// A token of the HTTP API.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -389,39 +390,6 @@ async fn a_clean_stop_hands_histories_to_the_next_start_and_a_kill_does_not() {
     let server = Server::configured(site.path(), &config);
     server.logged("the histories of the last run are ignored");
     assert!(!file.exists());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn positions_without_events_survive_a_clean_stop_and_none_a_run_without_history() {
-    let (site, data) = (site(), tempfile::tempdir().unwrap());
-    let config =
-        format!("data: '{}'\nshutdown: {{ spread: 0 }}\n", data.path().join("d").display());
-    let stop = |mut server: Server| {
-        server.signal("TERM");
-        assert_eq!(server.exit_code(), Some(0));
-    };
-    let recovered = async |server: &Server, since: &Value| {
-        let mut client = join(server, Codec::Json).await;
-        client.subscribe("kept/quiet", json!({ "_since": since })).await;
-        stream(&mut client).await
-    };
-    let server = Server::configured(site.path(), &config);
-    let begin = recovered(&server, &json!({})).await;
-    let since = json!({ "epoch": begin["epoch"], "offset": begin["offset"] });
-    stop(server);
-    let server = Server::configured(site.path(), &config);
-    assert_eq!(recovered(&server, &since).await["recovered"], true, "no event was missed");
-    stop(server);
-
-    // Events of a run whose route has no history are in none.
-    site.write(
-        "history/websocket_routing.yml",
-        "kept: { channel: 'kept/{name}', handler: { callback: broadcast } }\n",
-    );
-    stop(Server::configured(site.path(), &config));
-    site.write("history/websocket_routing.yml", ROUTES);
-    let server = Server::configured(site.path(), &config);
-    assert_eq!(recovered(&server, &since).await["recovered"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -406,6 +406,8 @@ fn examples_of_the_documentation_are_valid() {
     for (block, _) in blocks {
         if block.starts_with("# users.yml") {
             jackfield_auth::FileUsers::parse("users.yml", block).unwrap();
+        } else if block.starts_with("# principals.yml") {
+            jackfield_auth::Principals::parse("principals.yml", block).unwrap();
         } else {
             let config = parse(block).unwrap();
             if config.listeners.is_empty() {
@@ -414,7 +416,7 @@ fn examples_of_the_documentation_are_valid() {
             }
         }
     }
-    assert_eq!(ways, 5);
+    assert_eq!(ways, 6);
 }
 
 #[test]
