@@ -2,6 +2,7 @@
 //! never values, which are secret here.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use jackfield_yaml::{
     Diagnosis, Entry, Kind, Message, Origin, Reader, Value as Located, ValueError, document,
@@ -87,43 +88,79 @@ fn broken(problem: Diagnosis) -> Diagnosis {
     Diagnosis { message, help: None, snippet: None, ..problem }
 }
 
-/// List of roles. serde's own message about another value would quote it, and it may be a secret.
+/// List of roles.
 #[derive(Default)]
 pub(crate) struct WrittenRoles(pub(crate) Vec<String>);
 
+/// List of realms.
+pub(crate) struct WrittenRealms(pub(crate) Vec<String>);
+
+/// List of public keys.
+#[derive(Default)]
+pub(crate) struct WrittenKeys(pub(crate) Vec<WrittenText>);
+
 impl<'de> Deserialize<'de> for WrittenRoles {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RolesVisitor)
+        const WRONG: &str = "roles are a list: write [ROLE_X], also for a single one";
+        ListVisitor::read(deserializer, "a list of roles: [ROLE_X]", WRONG).map(Self)
     }
 }
 
-struct RolesVisitor;
-
-impl RolesVisitor {
-    const WRONG: &'static str = "roles are a list: write [ROLE_X], also for a single one";
+impl<'de> Deserialize<'de> for WrittenRealms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const WRONG: &str = "realms are a list: write [realm1], also for a single one";
+        ListVisitor::read(deserializer, "a list of realms: [realm1]", WRONG).map(Self)
+    }
 }
 
-impl<'de> Visitor<'de> for RolesVisitor {
-    type Value = WrittenRoles;
+impl<'de> Deserialize<'de> for WrittenKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const WRONG: &str = "keys are a list: write ['KEY'], also for a single one";
+        ListVisitor::read(deserializer, "a list of keys: ['KEY']", WRONG).map(Self)
+    }
+}
+
+/// Reads a list. serde's own message about a text would quote it, and it may be a secret.
+struct ListVisitor<T> {
+    expected: &'static str,
+    wrong: &'static str,
+    items: PhantomData<T>,
+}
+
+impl<T> ListVisitor<T> {
+    fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        expected: &'static str,
+        wrong: &'static str,
+    ) -> Result<Vec<T>, D::Error>
+    where
+        T: Deserialize<'de>,
+    {
+        deserializer.deserialize_any(Self { expected, wrong, items: PhantomData })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of roles: [ROLE_X]")
+        f.write_str(self.expected)
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<WrittenRoles, E> {
-        Err(E::custom(Self::WRONG))
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(E::custom(self.wrong))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<WrittenRoles, E> {
-        Ok(WrittenRoles::default())
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<WrittenRoles, A::Error> {
-        let mut roles = Vec::new();
-        while let Some(role) = list.next_element()? {
-            roles.push(role);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
         }
-        Ok(WrittenRoles(roles))
+        Ok(items)
     }
 }
 

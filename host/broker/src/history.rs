@@ -83,7 +83,7 @@ const MIN_SWEEP: usize = 64;
 /// What is lost if a topic has to give up memory, the least loss first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Loss {
-    /// A position that never had an event: a client can make as many as it likes.
+    /// A position that never had an event: a subscription makes one, so their number has no other bound.
     Nothing,
     Events,
     /// A position without events.

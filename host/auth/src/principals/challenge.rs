@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::scram::{Exchange, Keys};
-use super::{Principal, Principals, ProofMethod, cra, cryptosign, shown};
+use super::{Principal, Principals, ProofMethod, Spelling, cra, cryptosign, shown};
 use crate::identity::Authenticated;
 
 /// The maximum length of a client's nonce in bytes.
@@ -129,7 +129,9 @@ impl Principals {
         let (expected, extra) = match method {
             ProofMethod::Ticket | ProofMethod::Cryptosign => (Expected::Ticket, Map::new()),
             ProofMethod::Cra => self.cra(principal.as_deref(), asked, name)?,
-            ProofMethod::Scram(_) => self.scram(principal.as_deref(), method, asked, name)?,
+            ProofMethod::Scram(spelling) => {
+                self.scram(principal.as_deref(), spelling, asked, name)?
+            }
         };
         let (realm, asked) = (asked.realm.to_owned(), shown(name));
         Ok(Some(Challenge { method, extra, principal, expected, realm, asked }))
@@ -161,13 +163,11 @@ impl Principals {
     fn scram(
         &self,
         principal: Option<&Principal>,
-        method: ProofMethod,
+        spelling: Spelling,
         asked: &ProofRequest<'_>,
         name: &str,
     ) -> Result<(Expected, Map<String, Value>), ChallengeError> {
-        let ProofMethod::Scram(spelling) = method else {
-            return Ok((Expected::Ticket, Map::new()));
-        };
+        let method = ProofMethod::Scram(spelling);
         if asked.extra.text("channel_binding").is_some() {
             return Err(ChallengeError::ChannelBinding);
         }

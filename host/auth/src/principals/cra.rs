@@ -50,7 +50,7 @@ impl Key {
         Self { key, salting }
     }
 
-    /// A key that nobody knows.
+    /// The key of an unknown name: no client has it.
     pub(super) fn decoy(bytes: &[u8; 32], salting: Option<Salting>) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, bytes), salting }
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{Known, Principal, ProofMethod, Ticket, cra, cryptosign, scram};
 use crate::basis::Fingerprint;
-use crate::named_entries::{NamedEntries, WrittenRoles, WrittenText};
+use crate::named_entries::{NamedEntries, WrittenKeys, WrittenRealms, WrittenRoles, WrittenText};
 use crate::users::is_name;
 
 /// The maximum of iterations: they are computed when the file is read.
@@ -27,7 +27,7 @@ struct RawPrincipal {
     #[serde(default)]
     roles: WrittenRoles,
     #[serde(default)]
-    realms: Option<WrittenRoles>,
+    realms: Option<WrittenRealms>,
     #[serde(default)]
     claims: Map<String, Value>,
     #[serde(default)]
@@ -37,7 +37,7 @@ struct RawPrincipal {
     #[serde(default)]
     scram: Option<RawScram>,
     #[serde(default)]
-    cryptosign: Vec<WrittenText>,
+    cryptosign: WrittenKeys,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +119,7 @@ type Wrong = (String, &'static str);
 
 fn principal(name: &str, raw: RawPrincipal) -> Result<Principal, Wrong> {
     let RawPrincipal { id, roles, realms, claims, ticket, wampcra, scram, cryptosign } = raw;
+    let cryptosign = cryptosign.0;
     if ticket.is_none() && wampcra.is_none() && scram.is_none() && cryptosign.is_empty() {
         let help = "add `ticket`, `wampcra`, `scram` or `cryptosign`, or remove the principal";
         return Err(("there is no credential, so that no client could be it".to_owned(), help));

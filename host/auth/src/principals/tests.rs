@@ -387,6 +387,12 @@ fn errors_have_their_place_and_no_secret() {
     );
     check("principals: { a: { wampcra: { sekret: hunter2 } } }", "sekret");
     check("principals: { a: { cryptosign: [hunter2] } }", "a key of `cryptosign` is not one");
+    check("principals: { a: { cryptosign: hunter2 } }", "keys are a list: write ['KEY']");
+    check("principals: { a: { ticket: x, realms: hunter2 } }", "realms are a list: write [realm1]");
+    check("principals: { a: { ticket: [hunter2] } }", "ticket");
+    check("principals: { a: { scram: hunter2 } }", "scram");
+    check("principals: { a: { wampcra: hunter2 } }", "wampcra");
+    check("principals: { a: hunter2 }", "a");
     let scram = |more: &str| {
         format!(
             "principals: {{ a: {{ scram: {{ iterations: 1, server_key: hunter2, stored_key: hunter2, {more} }} }} }}"

@@ -49,8 +49,8 @@ pub(super) struct StoredEvent {
     /// The time since the Unix epoch.
     pub(super) at: Duration,
     pub(super) id: PublicationId,
-    /// `None` if the event is withheld: its receivers were chosen by session ids, which nobody has
-    /// again, or it is too large.
+    /// `None` if the event is withheld: its receivers were chosen by session ids, which end
+    /// with their connections, or it is too large.
     pub(super) content: Option<Content>,
     bytes: usize,
     content_bytes: usize,

@@ -302,7 +302,7 @@ fn history_as_a_leak() {
     assert_eq!(seen(&world, 2, "bob"), [json!(33), json!("2@2")]);
     // A publisher that returns gets its own event.
     assert_eq!(seen(&world, 3, "bob"), [json!(33), json!("2@2"), json!("5@5")]);
-    // Nobody is told that nothing is missing.
+    // No client is told that it has all events.
     let peer = world.join(4, "ann", V2);
     world.subscribe(&peer, Some(&Since::default()));
     let epoch = epoch(&peer.read());

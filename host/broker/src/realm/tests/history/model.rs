@@ -151,7 +151,7 @@ fn run(steps: Vec<Step>) -> usize {
 }
 
 proptest! {
-    /// Whoever returns has seen every publication once, in order, or was told.
+    /// A client that returns has seen each publication once, in order, or was told of a gap.
     #[test]
     fn no_client_has_a_silent_hole(steps in proptest::collection::vec(step(), 0..80)) {
         run(steps);
