@@ -137,6 +137,12 @@ package: toolchain ## Build the Debian package for production: target/package/ja
 	cargo build --profile dist --locked $(WHOLE)
 	packaging/debian/build.sh target/dist target/package
 
+# The build has a folder of its own, because it needs other flags of the parts in C.
+TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+.PHONY: static
+static: toolchain ## Build static binaries with musl, and check that they serve (TARGETS=aarch64-unknown-linux-musl)
+	@for target in $(TARGETS); do CARGO_TARGET_DIR=target/static packaging/static.sh $$target || exit 1; done
+
 .PHONY: sbom
 sbom: toolchain ## List all parts of the package and of the plugins: target/sbom/*.cdx.json (CycloneDX)
 	$(PYTHON) packaging/sbom.py server target/sbom/jackfield.cdx.json

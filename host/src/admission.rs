@@ -158,7 +158,7 @@ impl Admission {
         let is_page = match (origins(&rules, &client.listener), &client.origin) {
             (Some(origins), Some(origin)) => origins.check(origin).is_ok(),
             // Programs have to prove who they are.
-            (Some(_), None) => is_proven,
+            (Some(origins), None) => is_proven || origins.admit_programs(),
             (None, _) => true,
         };
         // An unknown address may be a blocked one.
@@ -202,7 +202,8 @@ impl Admission {
         let methods = Methods { auth: &auth, listener };
         // Browsers name the page that connects. Other programs do not act for a page, and are
         // admitted by their credentials (`docs/decisions/0025-origins-are-for-browsers.md`).
-        let is_nameless = origins(&rules, listener).is_some() && visitor.origin.is_none();
+        let admit_programs = origins(&rules, listener).is_none_or(Origins::admit_programs);
+        let is_nameless = visitor.origin.is_none() && !admit_programs;
         let must_prove = is_nameless || !methods.admit_anybody(&rules);
         // A page may also send credentials that are meant for the application.
         let of_use = visitor.proofs.iter().find(|proof| methods.take(proof));

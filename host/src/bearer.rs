@@ -12,8 +12,10 @@ pub(crate) struct BearerTokens<T>(Vec<([u8; 32], T)>);
 /// The reason why a request has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BearerError {
-    /// There is no `Authorization: Bearer …`.
+    /// There is no header `Authorization`.
     Missing,
+    /// `Authorization` has another scheme, or no token.
+    OtherScheme,
     /// There are several headers `Authorization`.
     Repeated,
     /// The token is none of the set.
@@ -53,7 +55,7 @@ impl<T> BearerTokens<T> {
         }
         let credentials = authorization.as_bytes().split_first_chunk::<7>();
         let credentials = credentials.filter(|it| it.0.eq_ignore_ascii_case(b"bearer "));
-        let (_, text) = credentials.ok_or(BearerError::Missing)?;
+        let (_, text) = credentials.ok_or(BearerError::OtherScheme)?;
         let digest: [u8; 32] = Sha256::digest(text.trim_ascii()).into();
         self.of_digest(digest).ok_or(BearerError::Unknown)
     }
@@ -96,9 +98,10 @@ mod tests {
         check(&[&format!("Bearer {A}a")], Err(BearerError::Unknown));
         check(&[&format!("Bearer {}", &A[1..])], Err(BearerError::Unknown));
         check(&["Bearer "], Err(BearerError::Unknown));
-        check(&["Bearer"], Err(BearerError::Missing));
-        check(&[&format!("Basic {A}")], Err(BearerError::Missing));
-        check(&[A], Err(BearerError::Missing));
+        check(&["Bearer"], Err(BearerError::OtherScheme));
+        check(&[&format!("Basic {A}")], Err(BearerError::OtherScheme));
+        check(&[A], Err(BearerError::OtherScheme));
+        check(&[""], Err(BearerError::OtherScheme));
         check(&[], Err(BearerError::Missing));
     }
 }

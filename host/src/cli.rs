@@ -4,6 +4,7 @@
 //! - [`new`] makes a bundle, [`build`] compiles its plugin, and [`dev`] serves it while it changes.
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
 //!   their common part, and [`config_args`] their options for the configuration.
+//! - [`convert`] writes settings from the configuration of another server.
 //! - [`sign`] signs plugins for a server that verifies them.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
 //! - [`status`], [`top`], [`sessions`], [`session`], [`trace`], [`reload`], [`history`], [`rollback`], [`canary`], [`shadow`] and [`mod@store`] ask a running server over its control
@@ -29,6 +30,7 @@ mod closed_output;
 mod compile;
 mod config_args;
 mod control;
+pub(crate) mod convert;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod health;
@@ -90,6 +92,8 @@ enum Command {
     New(new::Args),
     /// Compile the plugin of a bundle, and report its handlers and needs.
     Build(build::Args),
+    /// Write the settings of a site from the configuration of another WAMP router.
+    Convert(convert::Args),
     /// Sign the plugins of a bundle, or make a key to sign with.
     Sign(sign::Args),
     /// Serve a site, and build its plugins again as their sources change. Not for production.
@@ -210,6 +214,7 @@ pub fn run() -> ExitCode {
         Command::Manuals(args) => exit_code(manuals::run(&args, out)),
         Command::New(args) => exit_code(new::run(&args, out)),
         Command::Build(args) => build::run(&args, out),
+        Command::Convert(args) => exit_code(convert::run(&args, out)),
         Command::Sign(args) => exit_code(sign::run(&args, out)),
         Command::Check(args) => exit_code(check::run(&args, out)),
         Command::Routes(args) => exit_code(routes::run(&args, out)),

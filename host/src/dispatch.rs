@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
-use crate::generation::{CurrentGeneration, Generation, RouteMatch};
+use crate::generation::{CurrentGeneration, Generation, RealmUri, RouteMatch};
 use crate::log::backoff::Backoff;
 use crate::metrics::{RequestKind, RequestMetrics};
 use crate::timers::Timers;
@@ -126,6 +126,11 @@ impl Dispatch {
 
     pub(crate) fn realm(&self) -> &Realm {
         &self.realm
+    }
+
+    /// A topic or procedure of the realm, for the rules about it.
+    fn at<'t>(&'t self, uri: &'t str) -> RealmUri<'t> {
+        RealmUri { realm: self.realm.name(), uri }
     }
 
     pub(crate) fn metrics(&self) -> &RequestMetrics {
@@ -241,7 +246,7 @@ impl Dispatch {
     ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         let generation = self.generations.current();
-        let routed = Self::check_publish(&generation, from, topic)?;
+        let routed = self.check_publish(&generation, from, topic)?;
         let recording = history::recording(routed.as_ref());
         let mut publication = Publication {
             topic,
@@ -250,7 +255,7 @@ impl Dispatch {
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
             narrowed: None,
-            patterns: pattern_audience(&generation, routed.as_ref()),
+            patterns: pattern_audience(&generation, self.at(topic), routed.as_ref()),
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
             payload,
@@ -290,14 +295,16 @@ impl Dispatch {
     }
 
     fn check_publish<'g, 't>(
+        &'t self,
         generation: &'g Generation,
         from: &Session,
         topic: &'t str,
     ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
         uris::check(from, topic, MatchPolicy::Exact)?;
         uris::check_reserved(topic)?;
-        let routed = route(generation, topic)?.map(RouteMatch::for_events);
-        check_allowed(generation, routed.as_ref(), Action::Publish, from)?;
+        let at = self.at(topic);
+        let routed = route(generation, at)?.map(RouteMatch::for_events);
+        check_allowed(generation, at, routed.as_ref(), Action::Publish, from)?;
         Ok(routed)
     }
 }

@@ -72,6 +72,7 @@ mod connection_limit;
 mod connection_rate;
 mod control;
 mod count;
+mod crossbar;
 mod data_folder;
 mod dev;
 mod dialogue;

@@ -8,6 +8,7 @@
 //! Read by [`crate::control`] and health checks. See decision 49.
 
 mod files;
+mod open_mode;
 mod record;
 mod requests;
 mod source;
@@ -27,6 +28,7 @@ use crate::reload::ReloadCause;
 
 use files::SettingsFiles;
 pub(crate) use files::WatchedFile;
+pub(crate) use open_mode::{OpenMode, parse_realm};
 use record::Requested;
 pub(crate) use record::{SettingsRecord, SettingsResult};
 use requests::Requests;
@@ -308,7 +310,7 @@ impl SettingsChange {
 
     /// Returns whether a setting changes that generations have a copy of.
     pub(crate) fn is_of_generations(&self) -> bool {
-        ["allow", "unrouted", "plugins"].iter().any(|it| self.has(it))
+        ["allow", "rules", "unrouted", "plugins"].iter().any(|it| self.has(it))
     }
 
     /// Returns whether a setting changes that is the one, or is below it.

@@ -39,6 +39,9 @@ impl Action {
 }
 
 impl Allow {
+    /// No list: every action is open to all roles.
+    pub const NONE: Self = Self { subscribe: None, publish: None, call: None, register: None };
+
     /// Returns the roles listed for an action; `None` if it is open to all.
     pub fn roles(&self, action: Action) -> Option<&[String]> {
         match action {

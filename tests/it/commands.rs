@@ -24,14 +24,14 @@ acme.any:
 ";
 
 /// Exit code and output of a command.
-struct Answer {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs `jackfield COMMAND SITE…`, which ends by itself.
-fn jackfield(command: &str, site: &Path, more: &[&str]) -> Answer {
+pub(crate) fn jackfield(command: &str, site: &Path, more: &[&str]) -> Answer {
     let output = Command::new(build::jackfield())
         .arg(command)
         .arg(site)

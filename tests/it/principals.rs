@@ -149,13 +149,24 @@ async fn clients_of_others_are_refused_without_a_reason() {
 
 /// Opens a session by a ticket, with these authentication methods.
 async fn join(server: &Server, details: Value, ticket: &str) -> Result<Client, String> {
+    join_realm(server, "realm1", details, ticket).await
+}
+
+/// Opens a session in a realm by a ticket.
+pub(crate) async fn join_realm(
+    server: &Server,
+    realm: &str,
+    details: Value,
+    ticket: &str,
+) -> Result<Client, String> {
     let options = Options::new(Codec::Json);
     let mut client = Client::open(server.addr, Codec::Json, options.handshake).await.unwrap();
-    let mut hello = json!({ "roles": { "publisher": {}, "subscriber": {} } });
+    let mut hello =
+        json!({ "roles": { "publisher": {}, "subscriber": {}, "caller": {}, "callee": {} } });
     for (key, value) in details.as_object().unwrap() {
         hello[key] = value.clone();
     }
-    client.send(&json!([1, "realm1", hello]));
+    client.send(&json!([1, realm, hello]));
     let mut answer = client.message().await;
     if answer[0] == 4 {
         client.send(&json!([5, ticket, {}]));
@@ -167,7 +178,7 @@ async fn join(server: &Server, details: Value, ticket: &str) -> Result<Client, S
     }
 }
 
-fn ticket_of(authid: &str) -> Value {
+pub(crate) fn ticket_of(authid: &str) -> Value {
     json!({ "authmethods": ["ticket"], "authid": authid })
 }
 

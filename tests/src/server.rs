@@ -68,6 +68,17 @@ impl Server {
         Self::launch_with(Self::command(), site, "", any, options)
     }
 
+    /// Serves without a site, for every client. The folder is that of temporary files.
+    pub fn open_mode(temporary: &Path, options: &[&str]) -> Self {
+        let mut command = Self::command();
+        command.env("XDG_CACHE_HOME", build::cache()).env("TMPDIR", temporary);
+        command.env("XDG_RUNTIME_DIR", build::runtime()).env_remove("RUNTIME_DIRECTORY");
+        command.args(["serve", "--open", "--listen", "127.0.0.1:0"]).args(options);
+        let mut server = Self::begun(command, "127.0.0.1:0".parse().unwrap());
+        server.listens();
+        server
+    }
+
     /// Develops a site by a command that becomes `jackfield dev`: it builds the bundles and serves
     /// them. It does not wait until the site is served.
     pub fn develop(mut command: Command, site: &Path) -> Self {

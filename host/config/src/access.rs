@@ -88,13 +88,17 @@ impl<'de> Deserialize<'de> for Path {
 pub(super) type RawAllow = BTreeMap<RawAction, Vec<String>>;
 
 /// Action that an access list can restrict.
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RawAction {
     Subscribe,
     Publish,
     Call,
     Register,
+}
+
+impl RawAction {
+    pub(super) const ALL: [Self; 4] = [Self::Subscribe, Self::Publish, Self::Call, Self::Register];
 }
 
 impl From<RawAction> for jackfield_routing::Action {

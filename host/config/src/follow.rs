@@ -83,6 +83,7 @@ impl Comparison {
             listeners,
             realms,
             unrouted,
+            rules,
             access,
             auth,
             allow,
@@ -111,6 +112,7 @@ impl Comparison {
         self.restart("listeners", &running.listeners, listeners, |_| shown);
         self.restart("realms", &running.realms, realms, |it| it.join(", "));
         self.live("unrouted", &running.unrouted, unrouted);
+        self.live("rules", &running.rules, rules);
         self.access(&running.access, access, is_whole);
         self.auth(&running.auth, auth);
         for action in Action::ALL {

@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `admin`, `api`, `control`, `health`, `history`, `listeners`, `listener_tls`, `metrics`, `shutdown`, `state`, `traces`, `verify`, `versions` | parts of the schema |
+//! | `access`, `admin`, `api`, `control`, `health`, `history`, `listeners`, `listener_tls`, `metrics`, `rules`, `shutdown`, `state`, `traces`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -46,6 +46,7 @@ mod overrides;
 mod place;
 mod redact;
 mod references;
+mod rules;
 mod schema;
 mod secret_digests;
 mod settings;
@@ -84,6 +85,7 @@ pub use networks::Networks;
 pub use open::{OpenAdminToken, OpenToken, Opened, Opening};
 pub use origins::Origins;
 pub use overrides::Override;
+pub use rules::Rule;
 pub use secret_digests::SecretDigests;
 pub use settings::Settings;
 pub use shutdown::ShutdownTimes;
@@ -102,8 +104,10 @@ pub struct Config {
     pub listeners: Vec<ListenerSettings>,
     /// The realms that clients may join. WAMP v1, which has no realms, uses the first.
     pub realms: Vec<String>,
-    /// The access to topics that no route matches.
+    /// The access to topics that no route and no rule matches.
     pub unrouted: Unrouted,
+    /// The access to topics that no route matches. The first rule that matches a topic counts.
+    pub rules: Vec<Rule>,
     /// The admission of connections.
     pub access: Access,
     /// The authentication methods.
@@ -308,6 +312,7 @@ impl Default for Config {
             listeners: Vec::new(),
             realms: vec!["realm1".to_owned()],
             unrouted: Unrouted::Refuse,
+            rules: Vec::new(),
             access: Access::default(),
             auth: AuthSettings::default(),
             allow: Allow::default(),

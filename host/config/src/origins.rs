@@ -13,8 +13,12 @@ use serde::de::{Deserializer, Error};
 const MAX_LOGGED_BYTES: usize = 100;
 
 /// Set of hosts whose pages may connect.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
-pub struct Origins(Vec<HostPattern>);
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Origins {
+    hosts: Vec<HostPattern>,
+    /// Whether programs, which name no page, are admitted as pages are.
+    admit_programs: bool,
+}
 
 /// Host, or with the prefix `*.` all its subdomains. It may be written as a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +44,13 @@ impl FromStr for HostPattern {
     }
 }
 
+impl<'de> Deserialize<'de> for Origins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hosts = Vec::deserialize(deserializer)?;
+        Ok(Self { hosts, admit_programs: false })
+    }
+}
+
 impl<'de> Deserialize<'de> for HostPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const HELP: &str = "each is the name of a host, such as shop.example.com, or *.example.com \
@@ -61,6 +72,16 @@ impl HostPattern {
 }
 
 impl Origins {
+    /// Pages of this machine, and all programs.
+    pub fn of_this_machine() -> Self {
+        Self { hosts: Vec::new(), admit_programs: true }
+    }
+
+    /// Returns whether a client without an origin needs no credentials for being no page.
+    pub fn admit_programs(&self) -> bool {
+        self.admit_programs
+    }
+
     /// Checks whether a page of this origin may connect.
     ///
     /// # Errors
@@ -69,7 +90,7 @@ impl Origins {
         let Some(host) = host(origin) else {
             return Err(format!("the origin `{}` names no host", shown(origin)));
         };
-        if is_loopback(&host) || self.0.iter().any(|allowed| allowed.matches(&host)) {
+        if is_loopback(&host) || self.hosts.iter().any(|allowed| allowed.matches(&host)) {
             return Ok(());
         }
         Err(format!("the origin `{}` is not among `origins`", shown(origin)))
@@ -150,7 +171,10 @@ mod tests {
     #[test]
     fn accepts_configured_and_local_origins_only() {
         let patterns = ["https://shop.example.com", "*.example.org"];
-        let origins = Origins(patterns.map(|it| it.parse().unwrap()).to_vec());
+        let origins = Origins {
+            hosts: patterns.map(|it| it.parse().unwrap()).to_vec(),
+            admit_programs: false,
+        };
         let cases = [
             ("https://shop.example.com", true),
             ("http://shop.example.com:8080", true),

@@ -8,10 +8,11 @@ use std::ops::Range;
 use jackfield_yaml::{Diagnosis, Message, Origin, Path, Snippet, Step, ValueError};
 
 /// Top-level keys without secrets below them.
-const PLAIN: [&str; 15] = [
+const PLAIN: [&str; 16] = [
     "listen",
     "realms",
     "unrouted",
+    "rules",
     "access",
     "allow",
     "limits",

@@ -27,6 +27,7 @@ use super::listeners::{Listen, RawListeners};
 use super::merge::{set_bytes, set_count, set_duration};
 use super::metrics::RawMetrics;
 use super::outgoing::{self, RawCalls, RawHttp, RawLater};
+use super::rules::{RawRule, Rule};
 use super::shutdown::RawShutdown;
 use super::state::RawState;
 use super::traces::RawTraces;
@@ -41,6 +42,7 @@ pub(super) struct Written {
     listeners: Option<RawListeners>,
     realms: Option<Realms>,
     unrouted: Option<RawUnrouted>,
+    rules: Option<Vec<RawRule>>,
     access: RawAccess,
     auth: Option<AuthSettings>,
     allow: RawAllow,
@@ -187,6 +189,9 @@ impl Written {
                 RawUnrouted::Refuse => Unrouted::Refuse,
                 RawUnrouted::Broadcast => Unrouted::Broadcast,
             };
+        }
+        if let Some(rules) = self.rules {
+            config.rules = rules.into_iter().map(Rule::from).collect();
         }
         self.access.apply(&mut config.access);
         if let Some(auth) = self.auth {

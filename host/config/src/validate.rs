@@ -9,7 +9,7 @@ use jackfield_yaml::{Kind, Value, ValueError};
 use super::control::{self, ControlSocket};
 use super::data::DataFolder;
 use super::settings::Settings;
-use super::{admin, api, listeners, traces};
+use super::{admin, api, listeners, rules, traces};
 
 /// Keys of file paths besides those of tokens of the API.
 const PATHS: [&str; 10] = [
@@ -141,6 +141,7 @@ impl Settings {
         }
         wrongs.extend(traces::mistakes(&self.config.traces, has));
         wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
+        wrongs.extend(rules::mistakes(&self.config.rules, &self.config.realms));
         let written = admin::Written {
             listen: self.tree.at("admin.listen").is_some_and(|value| !is_off(value)),
             tokens: self.tree.at("admin.tokens").is_some_and(is_given),

@@ -48,7 +48,9 @@ impl Tokens {
     /// Finds the token of a request.
     pub(super) fn find(&self, headers: &HeaderMap) -> Result<Arc<Token>, Problem> {
         self.0.find(headers).map(Arc::clone).map_err(|error| match error {
-            BearerError::Missing | BearerError::Repeated => Problem::unauthenticated(),
+            BearerError::Missing | BearerError::OtherScheme | BearerError::Repeated => {
+                Problem::unauthenticated()
+            }
             BearerError::Unknown => Problem::wrong_token(),
         })
     }

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         1 => return writeln!(out, "{site}: 1 problem").map(|()| false),
         count => return writeln!(out, "{site}: {count} problems").map(|()| false),
     }
-    if inspection.files == 0 {
+    if inspection.files == 0 && !inspection.access.has_rules() {
         writeln!(out, "{site}: warning: no websocket_routing.yml in this directory or below\n")?;
     }
     let routes = inspection.routes().map(RouteTable::routes).unwrap_or_default();

@@ -7,7 +7,10 @@ use clap::Command;
 /// The groups of commands, and the commands of each in the order of use.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Serve a site", &["serve", "check", "doctor", "health", "reload"]),
-    ("Routes and plugins of a site", &["routes", "match", "new", "build", "dev", "test", "sign"]),
+    (
+        "Routes and plugins of a site",
+        &["routes", "match", "new", "build", "dev", "test", "sign", "convert"],
+    ),
     (
         "State of a running server",
         &["status", "top", "sessions", "session", "ended", "topics", "trace"],

@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jackfield_config::{Config, Unrouted};
-use jackfield_routing::{Allow, RouteTable};
+use jackfield_config::Config;
+use jackfield_routing::RouteTable;
 use jackfield_sandbox::{NoSubscribers, Sandbox};
 use tokio::runtime::Runtime;
 
 use crate::compiler;
 use crate::generation::{
-    BuildContext, Generation, Problem, Warning, prepare, route_warnings, routes_alone,
+    BuildContext, Generation, Problem, RouteAccess, Warning, prepare, route_warnings, routes_alone,
 };
 use crate::site::{Site, Snapshot};
 
@@ -37,10 +37,10 @@ pub(super) struct Inspection {
     pub(super) generation: Option<Generation>,
     /// The routes, if the routing files have no problems and there is no generation.
     routes_only: Option<RouteTable>,
-    /// The roles of the configuration for actions that a route does not list.
-    pub(super) allow: Allow,
-    /// Whether the configuration broadcasts the events of topics without a route.
-    pub(super) has_unrouted_events: bool,
+    /// The access by the settings, as far as routes do not decide.
+    pub(super) access: RouteAccess,
+    /// The realms of the settings.
+    pub(super) realms: Vec<String>,
     /// Every problem, with its file and line.
     pub(super) problems: Vec<String>,
     /// Warnings about the settings, users, keys and routes, without duplicates.
@@ -69,8 +69,8 @@ impl Inspection {
         let warnings = settings.warnings.iter().chain(&opening.absent);
         inspection.warnings.extend(warnings.map(|it| it.warning().to_string()));
         inspection.warnings.extend(opening.warnings);
-        inspection.allow = settings.config.allow.clone();
-        inspection.has_unrouted_events = settings.config.unrouted == Unrouted::Broadcast;
+        inspection.access = RouteAccess::of(&settings.config);
+        inspection.realms.clone_from(&settings.config.realms);
         // Problems of the settings do not hide those of the site.
         inspection.read(&runtime, &args.site, settings.config, args.routing_only);
         inspection

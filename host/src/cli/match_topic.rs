@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
-use jackfield_routing::{Allow, Outcome, Route};
+use jackfield_config::Rule;
+use jackfield_routing::{Outcome, RestrictionOrigin, Route};
 use jackfield_text::Untrusted;
+use jackfield_wamp::uri::MatchPolicy;
 use serde_json::{Map, Value, json};
 
-use crate::generation::no_uri;
+use crate::generation::{AccessLists, RealmUri, no_uri};
 
 use super::inspect::{Inspection, SiteArgs};
 use super::routes::{allow_lists, allowed, plugin};
@@ -20,6 +22,9 @@ pub(crate) struct Args {
     site: SiteArgs,
     /// Topic, as a client would name it: `chat/kitchen`, not `chat/{room}`.
     topic: String,
+    /// Realm of the topic, for `rules` of one realm [default: the first realm].
+    #[arg(long, value_name = "NAME")]
+    realm: Option<String>,
     /// Show why each other route does not match, also if one matches.
     #[arg(long)]
     all: bool,
@@ -36,7 +41,8 @@ struct Other<'a> {
     is_shadowed: bool,
 }
 
-/// Prints the matching route and the reasons of the others. Returns true if a route matches.
+/// Prints the matching route and the reasons of the others. Returns true if a route or a rule
+/// matches.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -47,6 +53,17 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     }
     let Some(table) = inspection.routes() else { return Ok(false) };
     let topic = &args.topic;
+    let realm = args.realm.as_ref().or(inspection.realms.first()).map_or("", String::as_str);
+    if !inspection.realms.iter().any(|it| it == realm) {
+        let names = inspection.realms.join(", ");
+        say(format_args!(
+            "error: there is no realm `{}`\n  = help: realms: {}",
+            shown(realm),
+            shown(&names)
+        ));
+        return Ok(false);
+    }
+    let unrouted = Unrouted::of(&inspection, RealmUri { realm, uri: topic });
     let mut matched = None;
     let mut others = Vec::new();
     for (route, outcome) in table.explain(topic) {
@@ -62,27 +79,44 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         }
     }
     let is_matched = matched.is_some();
+    let is_served = is_matched || unrouted.as_ref().is_some_and(|it| it.rule.is_some());
     if args.json {
         let matched = matched.map(|(route, attributes)| {
-            object(route, plugin(&inspection, route), &attributes, &inspection.allow)
+            object(
+                route,
+                plugin(&inspection, route),
+                &attributes,
+                inspection.access.of_route(route),
+            )
         });
         let others: Vec<Value> = others.iter().map(Other::object).collect();
-        let found = json!({ "topic": topic, "match": matched, "not_a_uri": no_uri(topic), "others": others });
+        let unrouted = unrouted.as_ref().filter(|_| !is_matched).map(Unrouted::object);
+        let found = json!({
+            "topic": topic,
+            "match": matched,
+            "not_a_uri": no_uri(topic),
+            "unrouted": unrouted,
+            "others": others,
+        });
         writeln!(out, "{}", jackfield_text::json(&found.to_string()))?;
-        return Ok(is_matched);
+        return Ok(is_served);
     }
     if let Some((route, attributes)) = matched {
         print_match(topic, route, plugin(&inspection, route), &attributes, out)?;
-        let allowed = allowed(route, &inspection.allow);
-        let allowed = if allowed == "-" { "all roles" } else { allowed.as_str() };
-        writeln!(out, "  allowed     {}", shown(allowed))?;
-    } else {
-        writeln!(out, "no route matches `{}`", shown(topic))?;
-        if inspection.has_unrouted_events {
-            let note =
-                "its events reach all subscribers, as the configuration has `unrouted: broadcast`";
-            writeln!(out, "{note}")?;
+        print_allowed(&allowed(inspection.access.of_route(route)), out)?;
+    } else if let Some(Unrouted { rule, lists }) = &unrouted {
+        match rule {
+            Some(rule) => writeln!(out, "{}", shown_rule(topic, rule))?,
+            None => writeln!(
+                out,
+                "no route matches `{}`, and the configuration has `unrouted: broadcast`: its events reach all \
+                 subscribers",
+                shown(topic)
+            )?,
         }
+        print_allowed(&allowed(*lists), out)?;
+    } else {
+        writeln!(out, "no route and no rule matches `{}`: it is refused", shown(topic))?;
     }
     if let Some(reason) = no_uri(topic) {
         let topic = shown(topic);
@@ -106,7 +140,49 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
             (count(hidden as u64, "route"), if hidden == 1 { "does" } else { "do" });
         writeln!(out, "\n{routes} {verb} not match; --all shows the reasons")?;
     }
-    Ok(is_matched)
+    Ok(is_served)
+}
+
+/// The access to a topic without a route.
+struct Unrouted<'a> {
+    /// The rule that matches.
+    rule: Option<&'a Rule>,
+    /// Its roles, or those of `unrouted: broadcast`.
+    lists: AccessLists<'a>,
+}
+
+impl<'a> Unrouted<'a> {
+    /// Returns `None` if the topic is refused.
+    fn of(inspection: &'a Inspection, topic: RealmUri<'_>) -> Option<Self> {
+        let access = &inspection.access;
+        Some(Self { rule: access.rule(topic), lists: access.of_unrouted(topic)? })
+    }
+
+    fn object(&self) -> Value {
+        let rule = self.rule.map(|Rule { realm, uri, policy, .. }| {
+            json!({ "uri": uri, "match": policy.name(), "realm": realm })
+        });
+        let (allow, allow_from) = allow_lists(self.lists, "rule");
+        json!({ "rule": rule, "allow": allow, "allow_from": allow_from })
+    }
+}
+
+fn shown_rule(topic: &str, rule: &Rule) -> String {
+    let Rule { uri, policy, realm, .. } = rule;
+    let pattern = match (uri.as_str(), policy) {
+        ("", MatchPolicy::Prefix) => "of all topics".to_owned(),
+        _ => format!("`{}` (match: {})", shown(uri), policy.name()),
+    };
+    let realm = realm.as_ref().map_or(String::new(), |it| format!(" of the realm {}", shown(it)));
+    format!(
+        "`{}` has no route; the rule {pattern}{realm} of the configuration applies",
+        shown(topic)
+    )
+}
+
+fn print_allowed(allowed: &str, out: &mut dyn Write) -> io::Result<()> {
+    let allowed = if allowed == "-" { "all roles" } else { allowed };
+    writeln!(out, "  allowed     {}", shown(allowed))
 }
 
 fn print_match(
@@ -135,12 +211,12 @@ fn object(
     route: &Route,
     plugin: Option<&str>,
     attributes: &[(&str, &str)],
-    configured: &Allow,
+    lists: AccessLists<'_>,
 ) -> Value {
     let Route { name, channel, handler, origin, .. } = route;
     let attributes: Map<String, Value> =
         attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-    let (allow, allow_from) = allow_lists(route, configured);
+    let (allow, allow_from) = allow_lists(lists, RestrictionOrigin::Route.key());
     json!({
         "name": name,
         "channel": channel,

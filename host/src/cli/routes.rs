@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use jackfield_routing::{
-    Allow, History, Restriction, RestrictionOrigin, Route, RouteTable, SlowSubscriber, restrictions,
+    History, Restriction, RestrictionOrigin, Route, RouteTable, SlowSubscriber,
 };
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value, json};
 
-use crate::generation::PluginEntry;
+use crate::generation::{AccessLists, PluginEntry};
 
 use super::inspect::{Inspection, SiteArgs};
 use super::say;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let routes = inspection.routes().map(RouteTable::routes).unwrap_or_default();
     let row = |route| {
         let plugin = plugin(&inspection, route);
-        Row { route, configured: &inspection.allow, plugin }
+        Row { route, lists: inspection.access.of_route(route), plugin }
     };
     let rows: Vec<Row<'_>> = routes.iter().map(row).collect();
     if args.json {
@@ -60,8 +60,8 @@ pub(super) fn plugin<'a>(inspection: &'a Inspection, route: &Route) -> Option<&'
 
 /// Formats the roles: `subscribe: member|staff; publish: backend (configuration)`; `-` if no action is
 /// restricted.
-pub(super) fn allowed(route: &Route, configured: &Allow) -> String {
-    let shown = restrictions(&route.allow, configured).map(|it| {
+pub(super) fn allowed(lists: AccessLists<'_>) -> String {
+    let shown = lists.restrictions().into_iter().map(|it| {
         let Restriction { action, roles, origin } = it;
         let roles = if roles.is_empty() { "none".to_owned() } else { roles.join("|") };
         let origin = match origin {
@@ -75,14 +75,19 @@ pub(super) fn allowed(route: &Route, configured: &Allow) -> String {
 }
 
 /// The roles of each restricted action for programs, and the place of each list.
+/// `own_name` is the place of those of the route or of the rule.
 pub(super) fn allow_lists(
-    route: &Route,
-    configured: &Allow,
+    lists: AccessLists<'_>,
+    own_name: &str,
 ) -> (Map<String, Value>, Map<String, Value>) {
     let (mut allow, mut allow_from) = (Map::new(), Map::new());
-    for it in restrictions(&route.allow, configured) {
-        allow.insert(it.action.key().to_owned(), json!(it.roles));
-        allow_from.insert(it.action.key().to_owned(), json!(it.origin.key()));
+    for Restriction { action, roles, origin } in lists.restrictions() {
+        let origin = match origin {
+            RestrictionOrigin::Route => own_name,
+            RestrictionOrigin::Configuration => origin.key(),
+        };
+        allow.insert(action.key().to_owned(), json!(roles));
+        allow_from.insert(action.key().to_owned(), json!(origin));
     }
     (allow, allow_from)
 }
@@ -100,8 +105,7 @@ fn history(history: History) -> Value {
 
 struct Row<'a> {
     route: &'a Route,
-    /// The roles of the configuration.
-    configured: &'a Allow,
+    lists: AccessLists<'a>,
     plugin: Option<&'a str>,
 }
 
@@ -113,7 +117,7 @@ impl Row<'_> {
             channel.clone(),
             handler.callback.clone(),
             self.plugin.unwrap_or("-").to_owned(),
-            allowed(self.route, self.configured),
+            allowed(self.lists),
             format!("{}:{}", origin.path, origin.line),
         ]
         .map(|cell| Untrusted::new(cell).to_string())
@@ -123,7 +127,7 @@ impl Row<'_> {
         let Route { name, channel, handler, requirements, timer, lanes, origin, .. } = self.route;
         let history = self.route.history.map(history);
         let slow_subscriber = self.route.slow_subscriber.map(SlowSubscriber::key);
-        let (allow, allow_from) = allow_lists(self.route, self.configured);
+        let (allow, allow_from) = allow_lists(self.lists, RestrictionOrigin::Route.key());
         let requirements: Map<String, Value> =
             requirements.iter().map(|(name, pattern)| (name.clone(), json!(pattern))).collect();
         json!({

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use jackfield_config::{Config, Opening};
+use tempfile::TempDir;
 use tracing::{info, warn};
 
 use crate::admission::Files;
@@ -14,7 +15,7 @@ use crate::http::Demo;
 use crate::inherited_sockets::InheritedSockets;
 use crate::log::{self, PluginLog, Reader};
 use crate::server::{self, ServeError, Startup};
-use crate::settings::{SettingsOrigin, SettingsSource, WatchedFile};
+use crate::settings::{OpenMode, SettingsOrigin, SettingsSource, WatchedFile, parse_realm};
 use crate::signals::{Signals, Stop};
 use crate::site::Site;
 
@@ -27,9 +28,9 @@ const MAX_BLOCKING_SHUTDOWN: Duration = Duration::from_secs(1);
 /// Command-line arguments of `jackfield serve`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Site directory: bundles with websocket_routing.yml and .wasm files.
-    #[arg(value_name = "DIR")]
-    site: PathBuf,
+    /// Site directory: bundles with websocket_routing.yml and .wasm files. Not needed with --open.
+    #[arg(value_name = "DIR", required_unless_present = "open")]
+    site: Option<PathBuf>,
     /// Address and port to listen on; replaces the setting `listen`. Port 0 selects a free port.
     #[arg(long, value_name = "ADDR", value_parser = jackfield_config::listen_address)]
     listen: Option<SocketAddr>,
@@ -38,11 +39,21 @@ pub(crate) struct Args {
     /// Serve the demo page at /demo/. Not for production: every visitor of the page can publish.
     #[arg(long)]
     demo: bool,
+    /// Let every program on this machine publish, subscribe, register and call everything, without a
+    /// routing file. For trying clients of WAMP; only at loopback addresses, and without `auth`.
+    #[arg(long)]
+    open: bool,
+    /// Add a realm to those of the settings. May be repeated.
+    #[arg(long, value_name = "NAME", requires = "open", value_parser = parse_realm)]
+    realm: Vec<String>,
 }
 
 /// A site that can be served, once or several times in a row.
 pub(super) struct Service {
     site: PathBuf,
+    /// Removed at the end, if the site is in it.
+    _empty: Option<TempDir>,
+    is_open: bool,
     /// The sockets of the service manager, for each server in turn.
     sockets: InheritedSockets,
     source: SettingsSource,
@@ -75,12 +86,31 @@ pub(super) fn run_with(
     reader: Reader,
     work: impl AsyncFnOnce(&mut Service) -> Served,
 ) -> ExitCode {
-    let Args { site, listen, settings, demo } = args;
+    let Args { site, listen, settings, demo, open, realm } = args;
+    let (site, empty) = match site {
+        Some(site) => (site, None),
+        None => match tempfile::Builder::new().prefix("jackfield-open-").tempdir() {
+            Ok(folder) => (folder.path().to_owned(), Some(folder)),
+            Err(error) => {
+                say(format_args!(
+                    "error: failed to make an empty site: {error}\n  = help: name a folder in TMPDIR, or a site"
+                ));
+                return ExitCode::FAILURE;
+            }
+        },
+    };
     // Before the process has threads.
     let sockets = match InheritedSockets::of_environment() {
         Ok(sockets) => sockets,
         Err(error) => return fail(&error),
     };
+    if open && !sockets.is_empty() {
+        say(
+            "error: --open: open mode opens its own address, and the service manager has passed sockets\n  = help: \
+             serve without --open",
+        );
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -92,6 +122,7 @@ pub(super) fn run_with(
     };
     let stop = signals.stop.clone();
     let source = SettingsSource::new(settings.sources(), &site, listen);
+    let source = source.open_all(open.then(|| OpenMode::new(realm, empty.is_some())));
     let startup = match runtime.block_on(stop.or(find(source.clone()))) {
         Some(Ok(startup)) => startup,
         Some(Err(code)) => return code,
@@ -110,6 +141,8 @@ pub(super) fn run_with(
     let startup = Some(startup);
     let mut service = Service {
         site,
+        _empty: empty,
+        is_open: open,
         sockets,
         source,
         demo,
@@ -191,6 +224,9 @@ impl Service {
             }
         }
         startup.plugin_log = self.plugin_log.clone();
+        if self.is_open {
+            OpenMode::announce(&startup.config);
+        }
         let site = Site::new(&self.site);
         let mut stdout = std::io::stdout();
         // On the heap: all of a server is in this future.

@@ -72,14 +72,18 @@ function matched({ topic, route, broadcast, not_a_uri: notUri, others, other_cou
     h('b', {}, name), ' ', h('code', {}, channel), h('span', { class: by ? 'sub warn' : 'sub' }, reason)));
   return [
     route ? h('p', { class: 'note-box good' }, h('b', {}, topic), ' is taken by the route ', h('b', {}, route.name), '.')
-      : [h('p', { class: 'note-box warn' }, 'No route takes ', h('b', {}, topic), '.', broadcast && ` ${BROADCAST}`), broadcast && withoutRoute(broadcast)],
+      : [h('p', { class: 'note-box warn' }, 'No route takes ', h('b', {}, topic), '.', broadcast && ` ${broadcastReason(broadcast)}`), broadcast && withoutRoute(broadcast)],
     notUri && h('p', { class: 'note-box warn' }, `Clients of WAMP v2 and the HTTP API cannot use the topic: ${notUri}.`),
     route && routeFacts(route, topic),
     total > 0 && h('details', { open: !route }, h('summary', {}, `Why not the other ${count(total, 'route')}`), h('ul', { class: 'reasons' }, reasons)),
   ];
 }
 
-const BROADCAST = 'Its events reach all subscribers (unrouted: broadcast).';
+/** The reason why a topic without a route is open. */
+function broadcastReason({ rule }) {
+  return rule ? `Its events reach all subscribers, by the rule ${rule.uri} (match: ${rule.match}) of the settings.`
+    : 'Its events reach all subscribers (unrouted: broadcast).';
+}
 
 /** The facts about topics without a route, where the configuration broadcasts them. */
 function withoutRoute({ allow, allow_from: from }) {
@@ -88,7 +92,7 @@ function withoutRoute({ allow, allow_from: from }) {
 
 /** The note in place of a route. */
 export function noRoute({ broadcast }) {
-  return broadcast ? [h('p', { class: 'note-box' }, `No route takes this topic. ${BROADCAST}`), withoutRoute(broadcast)]
+  return broadcast ? [h('p', { class: 'note-box' }, `No route takes this topic. ${broadcastReason(broadcast)}`), withoutRoute(broadcast)]
     : h('p', { class: 'note-box warn' }, 'No route takes this topic. Clients cannot subscribe to it or publish to it.');
 }
 

@@ -167,7 +167,10 @@ impl AdminAccess {
                 (caller, Revocation::Token(token.life.subscribe()))
             }
             (Err(BearerError::Missing), Some(certificate)) => certificate.caller(peer)?,
-            (Err(BearerError::Missing), None) => return Err(Problem::unauthenticated()),
+            // Other credentials are refused, even beside a certificate: the caller expects their rights.
+            (Err(BearerError::OtherScheme), _) | (Err(BearerError::Missing), None) => {
+                return Err(Problem::unauthenticated());
+            }
             (Err(BearerError::Repeated), _) => {
                 return Err(Problem::invalid("a request has one `Authorization`"));
             }

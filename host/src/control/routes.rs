@@ -3,14 +3,16 @@
 
 use hyper::StatusCode;
 use jackfield_broker::PublicationCounts;
-use jackfield_routing::{Allow, Outcome, Restriction, Route, restrictions};
+use jackfield_config::Rule;
+use jackfield_routing::{Outcome, Restriction, RestrictionOrigin, Route};
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::query::Query;
+use super::sessions::realms;
 use super::sized_list::SizedList;
 use super::{Context, MAX_FILTER_BYTES};
-use crate::generation::{BoundHandler, Generation, no_uri};
+use crate::generation::{AccessLists, BoundHandler, Generation, RealmUri, RouteAccess, no_uri};
 use crate::http::response::Answer;
 
 /// The maximum number of routes of a page.
@@ -28,7 +30,6 @@ pub(super) fn list(context: &Context, query: Option<&str>) -> Result<Answer, Pro
     let search = query.get("search").unwrap_or_default().to_lowercase();
     let generations = context.state.reloader.generations();
     let generation = generations.current();
-    let allow = &generation.access().allow;
     let (mut shown, mut count, mut has_more) = (Vec::new(), 0, false);
     for (position, (route, handler)) in generation.bound().enumerate() {
         let Route { name, channel, handler: named, .. } = route;
@@ -46,9 +47,9 @@ pub(super) fn list(context: &Context, query: Option<&str>) -> Result<Answer, Pro
         }
         shown.push((position, route, handler));
     }
-    let listed = shown.iter().map(|(position, route, handler)| {
-        route_json(&generation, *position, route, handler, allow)
-    });
+    let listed = shown
+        .iter()
+        .map(|(position, route, handler)| route_json(&generation, *position, route, handler));
     let listed = SizedList::of(listed);
     let has_more = has_more || listed.is_cut;
     let next =
@@ -65,7 +66,13 @@ pub(super) fn list(context: &Context, query: Option<&str>) -> Result<Answer, Pro
 
 /// Tells the route that takes a topic, and why the others do not.
 pub(super) fn of_topic(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
-    let query = Query::parse(query, &["topic"])?;
+    let query = Query::parse(query, &["topic", "realm"])?;
+    let default = context.state.realms.default_realm();
+    let realm = match query.get("realm") {
+        Some(name) => realms(&context.state.realms, Some(name))?.first().copied(),
+        None => None,
+    };
+    let realm = realm.unwrap_or(&default).realm().name();
     let topic = query.get("topic").filter(|it| (1..=MAX_FILTER_BYTES).contains(&it.len()));
     let invalid = || Problem::invalid(format!("`topic` has 1 to {MAX_FILTER_BYTES} bytes"));
     let topic = topic.ok_or_else(invalid)?;
@@ -78,7 +85,7 @@ pub(super) fn of_topic(context: &Context, query: Option<&str>) -> Result<Answer,
         let (route, handler) = bound;
         let (shadowed_by, reason) = match outcome {
             Outcome::Matched { attributes } => {
-                matched = route_json(&generation, position, route, handler, &access.allow);
+                matched = route_json(&generation, position, route, handler);
                 if let Value::Object(matched) = &mut matched {
                     let pairs = attributes.iter();
                     let attributes = pairs.map(|(name, value)| ((*name).to_owned(), json!(value)));
@@ -100,12 +107,13 @@ pub(super) fn of_topic(context: &Context, query: Option<&str>) -> Result<Answer,
         }
     }
     // Without a route, the configuration decides.
-    let broadcast = matched.is_null() && access.is_open();
+    let is_routed = !matched.is_null();
+    let broadcast = (!is_routed).then(|| unrouted_json(access, RealmUri { realm, uri: topic }));
     let body = json!({
         "topic": topic,
         "not_a_uri": no_uri(topic),
         "route": matched,
-        "broadcast": broadcast.then(|| allow_json(&Allow::default(), &access.allow)),
+        "broadcast": broadcast,
         "other_count": count,
         "others": others,
     });
@@ -117,7 +125,6 @@ fn route_json(
     position: usize,
     route: &Route,
     bound: &BoundHandler,
-    allow: &Allow,
 ) -> Value {
     let Route { name, channel, handler, requirements, timer, lanes, origin, .. } = route;
     let requirements: Map<String, Value> =
@@ -138,21 +145,38 @@ fn route_json(
         "publications": counts.map(PublicationCounts::publications),
         "deliveries": counts.map(PublicationCounts::deliveries),
     });
-    if let (Value::Object(body), Value::Object(restrictions)) =
-        (&mut body, allow_json(&route.allow, allow))
-    {
+    let lists = generation.access().of_route(route);
+    let lists = allow_json(lists, RestrictionOrigin::Route.key());
+    if let (Value::Object(body), Value::Object(restrictions)) = (&mut body, lists) {
         body.extend(restrictions);
     }
     body
 }
 
-/// The roles of each restricted action, of the route or else of the configuration, and which of them
-/// has the list.
-fn allow_json(own: &Allow, configured: &Allow) -> Value {
+/// The access to a topic without a route; `None` if it is refused.
+fn unrouted_json(access: &RouteAccess, topic: RealmUri<'_>) -> Option<Value> {
+    let mut body = allow_json(access.of_unrouted(topic)?, "rule");
+    let rule = access.rule(topic).map(|rule| {
+        let Rule { realm, uri, policy, .. } = rule;
+        json!({ "uri": uri, "match": policy.name(), "realm": realm })
+    });
+    if let Value::Object(body) = &mut body {
+        body.insert("rule".to_owned(), json!(rule));
+    }
+    Some(body)
+}
+
+/// The roles of each restricted action, and the place of the list: `own_name` for
+/// those of the route or of the rule.
+fn allow_json(lists: AccessLists<'_>, own_name: &str) -> Value {
     let (mut allow, mut from) = (Map::new(), Map::new());
-    for Restriction { action, roles, origin } in restrictions(own, configured) {
+    for Restriction { action, roles, origin } in lists.restrictions() {
         allow.insert(action.key().to_owned(), json!(roles));
-        from.insert(action.key().to_owned(), json!(origin.key()));
+        let origin = match origin {
+            RestrictionOrigin::Route => own_name,
+            RestrictionOrigin::Configuration => origin.key(),
+        };
+        from.insert(action.key().to_owned(), json!(origin));
     }
     json!({ "allow": allow, "allow_from": from })
 }

@@ -1,4 +1,5 @@
-//! Authorization by role: the roles that a route lists, or else the settings (`allow`).
+//! Authorization by role: the roles that a route lists, or the rule for a topic without a route, or else
+//! the settings (`allow`).
 //!
 //! An action without listed roles is open to all. A handler is asked about allowed requests only,
 //! and may still refuse them.
@@ -8,32 +9,33 @@ use jackfield_routing::{Action, SlowSubscriber};
 use jackfield_sandbox::Hook;
 
 use super::Refusal;
-use crate::generation::{Generation, RouteMatch};
+use crate::generation::{AccessLists, Generation, RealmUri, RouteMatch};
 
-/// Returns the route of a topic; `None` if topics without a route are open. A route whose plugin is
-/// disabled refuses every request.
+/// Returns the route of a topic; `None` if there is no route, and a rule admits the topic. A route whose
+/// plugin is disabled refuses every request.
 pub(super) fn route<'g, 't>(
     generation: &'g Generation,
-    topic: &'t str,
+    topic: RealmUri<'t>,
 ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
-    match generation.find(topic) {
+    match generation.find(topic.uri) {
         Some(routed) if routed.handler.is_disabled() => {
             Err(Refusal::disabled(routed.handler.name()))
         }
         Some(routed) => Ok(Some(routed)),
-        None if generation.access().is_open() => Ok(None),
-        None => Err(Refusal::no_route(topic)),
+        None if generation.access().of_unrouted(topic).is_some() => Ok(None),
+        None => Err(Refusal::no_route(topic.uri)),
     }
 }
 
 /// Refuses an action that the session's roles do not allow on a topic.
 pub(super) fn check_allowed(
     generation: &Generation,
+    topic: RealmUri<'_>,
     routed: Option<&RouteMatch<'_, '_>>,
     action: Action,
     session: &Session,
 ) -> Result<(), Refusal> {
-    if may(generation, routed, action, session) {
+    if may(generation, topic, routed, action, session) {
         Ok(())
     } else {
         Err(Refusal::not_allowed(action, routed.map(|it| it.route)))
@@ -43,49 +45,52 @@ pub(super) fn check_allowed(
 /// Returns whether the session has a role that may perform the action on a topic.
 pub(super) fn may(
     generation: &Generation,
+    topic: RealmUri<'_>,
     routed: Option<&RouteMatch<'_, '_>>,
     action: Action,
     session: &Session,
 ) -> bool {
-    is_among(session, listed(generation, routed, action))
+    let lists = lists(generation, topic, routed);
+    lists.is_some_and(|lists| is_among(session, lists.roles(action)))
 }
 
 /// Returns the sessions that receive the topic's events by a pattern: those that may subscribe to it
 /// by name. `Nobody` if the handler has to be asked, because it is not asked about patterns.
 pub(super) fn pattern_audience<'a>(
     generation: &'a Generation,
+    topic: RealmUri<'_>,
     routed: Option<&RouteMatch<'a, '_>>,
 ) -> PatternAudience<'a> {
     if routed.is_some_and(|it| it.has(Hook::Subscribe)) {
         return PatternAudience::Nobody;
     }
-    audience(generation, routed)
+    audience(generation, topic, routed)
 }
 
 /// Returns the sessions that may subscribe to the topic, as far as its handler does not decide.
 pub(super) fn audience<'a>(
     generation: &'a Generation,
+    topic: RealmUri<'_>,
     routed: Option<&RouteMatch<'a, '_>>,
 ) -> PatternAudience<'a> {
-    if routed.is_none() && !generation.access().is_open() {
+    let Some(lists) = lists(generation, topic, routed) else {
         return PatternAudience::Nobody;
-    }
-    match listed(generation, routed, Action::Subscribe) {
+    };
+    match lists.roles(Action::Subscribe) {
         Some(roles) => PatternAudience::Roles(roles),
         None => PatternAudience::Everybody,
     }
 }
 
-/// Returns the roles that may perform the action; `None` if all sessions may.
-fn listed<'a>(
+/// Returns the roles of the route, or of the rule for a topic without one; `None` if no rule admits it.
+fn lists<'a>(
     generation: &'a Generation,
+    topic: RealmUri<'_>,
     routed: Option<&RouteMatch<'a, '_>>,
-    action: Action,
-) -> Option<&'a [String]> {
-    let allow = &generation.access().allow;
+) -> Option<AccessLists<'a>> {
     match routed {
-        Some(routed) => routed.route.allow.roles_or(allow, action),
-        None => allow.roles(action),
+        Some(routed) => Some(generation.access().of_route(routed.route)),
+        None => generation.access().of_unrouted(topic),
     }
 }
 

@@ -53,7 +53,7 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) {
         let generation = self.generations.current();
-        let routed = Self::procedure(&generation, from, call);
+        let routed = self.procedure(&generation, from, call);
         self.answer_call(&generation, routed, from, call, cancellation, 0, batch).await;
     }
 
@@ -156,7 +156,7 @@ impl Dispatch {
     ) -> Result<Payload, Refusal> {
         let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         let generation = self.generations.current();
-        let procedure = Self::procedure(&generation, from, call).and_then(|routed| match routed {
+        let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
             Some(routed) if routed.has(Hook::Call) => Ok(routed),
             Some(routed) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
             None => Err(Refusal::no_procedure(&call.procedure)),
@@ -193,12 +193,14 @@ impl Dispatch {
 
     /// Returns the route of the procedure, if the session may call it.
     fn procedure<'g, 'c>(
+        &'c self,
         generation: &'g Generation,
         from: &Session,
         call: &'c Call,
     ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
-        let routed = Self::procedure_of_plugin(generation, from, call)?;
-        check_allowed(generation, routed.as_ref(), Action::Call, from)?;
+        let routed = self.procedure_of_plugin(generation, from, call)?;
+        let at = self.at(&call.procedure);
+        check_allowed(generation, at, routed.as_ref(), Action::Call, from)?;
         if call.options.progress {
             return Err(Refusal::no_progress());
         }
@@ -208,13 +210,14 @@ impl Dispatch {
     /// Returns the route of the procedure. The operator has granted it to the plugin, whatever roles
     /// may call it.
     pub(super) fn procedure_of_plugin<'g, 'c>(
+        &'c self,
         generation: &'g Generation,
         from: &Session,
         call: &'c Call,
     ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
         let Call { procedure, .. } = call;
         uris::check(from, procedure, MatchPolicy::Exact)?;
-        match route(generation, procedure) {
+        match route(generation, self.at(procedure)) {
             Err(refusal) if refusal.uri() == NO_ROUTE => Err(Refusal::no_procedure(procedure)),
             routed => routed,
         }
@@ -232,8 +235,9 @@ impl Dispatch {
         // A pattern names no procedure: its callee is checked at each call. No client may answer in
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);
+        let at = self.at(&call.procedure);
         let may_offer =
-            |callee: &Session| !reserved && may(generation, routed, Action::Register, callee);
+            |callee: &Session| !reserved && may(generation, at, routed, Action::Register, callee);
         let chance = fastrand::u64(..);
         let passed = self.dealer.call(from, call, may_offer, chance, batch);
         match (passed, routed) {

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::authorize::{overflow, pattern_audience};
 use super::{Dispatch, Refusal, history};
-use crate::generation::{Generation, RouteMatch};
+use crate::generation::{Generation, RealmUri, RouteMatch};
 use crate::{frame, ids};
 
 impl Dispatch {
@@ -49,14 +49,14 @@ impl Dispatch {
             match effect {
                 Effect::Publish { topic, event, exclude, eligible } => {
                     let narrowed = filter(exclude, eligible);
-                    emit(generation, &topic, &event, |publication| {
+                    emit(generation, self.at(&topic), &event, |publication| {
                         let publication = Publication { narrowed: Some(&narrowed), ..publication };
                         self.publish_effect(&publication, batch)
                     });
                 }
                 Effect::Send { session, topic, event } => {
                     let Some(session) = SessionId::new(session) else { continue };
-                    emit(generation, &topic, &event, |publication| {
+                    emit(generation, self.at(&topic), &event, |publication| {
                         self.send_effect(session, &publication, batch)
                     });
                 }
@@ -97,10 +97,11 @@ impl Dispatch {
 
 fn emit(
     generation: &Generation,
-    topic: &str,
+    at: RealmUri<'_>,
     event: &PluginEvent,
     deliver: impl FnOnce(Publication<'_>) -> Result<(), DeliveryError>,
 ) {
+    let topic = at.uri;
     let routed = generation.find(topic).map(RouteMatch::for_events);
     let recording = history::recording(routed.as_ref());
     let delivered = payload(event).and_then(|payload| {
@@ -111,7 +112,7 @@ fn emit(
             except: None,
             filter: None,
             narrowed: None,
-            patterns: pattern_audience(generation, routed.as_ref()),
+            patterns: pattern_audience(generation, at, routed.as_ref()),
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
             payload: &payload,

@@ -132,7 +132,7 @@ impl Dispatch {
         limit: usize,
     ) -> Result<HistoryJson, Refusal> {
         let generation = self.generations.current();
-        let routed = Self::check_history(&generation, from, topic)?;
+        let routed = self.check_history(&generation, from, topic)?;
         let is_subscribed = self.realm.subscription(from.id, topic).is_some();
         if !is_subscribed && routed.has(Hook::Subscribe) {
             return Err(Refusal::only_for_subscribers(&routed.route.name));
@@ -154,7 +154,7 @@ impl Dispatch {
     /// When the roles may not subscribe to the topic, or without a history.
     pub(crate) fn position(&self, from: &Session, topic: &str) -> Result<PositionJson, Refusal> {
         let generation = self.generations.current();
-        let routed = Self::check_history(&generation, from, topic)?;
+        let routed = self.check_history(&generation, from, topic)?;
         Ok(PositionJson::of(self.page(&routed, from, (None, 0))?.position))
     }
 
@@ -166,14 +166,16 @@ impl Dispatch {
         self.realm.save_histories(|topic| generation.number() == 0 || has(topic))
     }
 
-    fn check_history<'g, 't>(
+    fn check_history<'g, 't: 'g>(
+        &'t self,
         generation: &'g Generation,
         from: &Session,
         topic: &'t str,
     ) -> Result<RouteMatch<'g, 't>, Refusal> {
         uris::check(from, topic, MatchPolicy::Exact)?;
-        let routed = route(generation, topic)?.map(RouteMatch::for_events);
-        check_allowed(generation, routed.as_ref(), Action::Subscribe, from)?;
+        let at = self.at(topic);
+        let routed = route(generation, at)?.map(RouteMatch::for_events);
+        check_allowed(generation, at, routed.as_ref(), Action::Subscribe, from)?;
         routed.ok_or_else(|| Refusal::no_history(topic))
     }
 

@@ -193,7 +193,7 @@ impl Dispatch {
         let call = PluginCaller::call(procedure, event, *timeout)?;
         let due = tokio::time::Instant::now() + *timeout;
         let generation = self.generations.current();
-        let routed = Self::procedure_of_plugin(&generation, caller.session(), &call);
+        let routed = self.procedure_of_plugin(&generation, caller.session(), &call);
         let mut batch = PendingFlushes::default();
         // A handler that runs is not stopped: it would lose its instance. It ends in time itself.
         let handled = self.answer_call(

@@ -62,12 +62,13 @@ impl Dispatch {
         uris::check_reserved(procedure)?;
         let generation = self.generations.current();
         if options.policy == MatchPolicy::Exact {
-            let routed = route(&generation, procedure)?;
+            let at = self.at(procedure);
+            let routed = route(&generation, at)?;
             if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Call)) {
                 return Err(Refusal::handlers_own(&routed.route.name));
             }
-            check_allowed(&generation, routed.as_ref(), Action::Register, from)?;
-        } else if !may_register_any(&generation, from) {
+            check_allowed(&generation, at, routed.as_ref(), Action::Register, from)?;
+        } else if !may_register_any(&generation, self.realm.name(), from) {
             return Err(Refusal::not_allowed(Action::Register, None));
         }
         self.dealer.register(from, register, batch)?;
@@ -84,8 +85,7 @@ impl Dispatch {
     pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut PendingFlushes) {
         let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
             Some(routed) if routed.has(Hook::Call) => false,
-            None if !new.access().is_open() => false,
-            routed => may(new, routed.as_ref(), Action::Register, callee),
+            routed => may(new, self.at(procedure), routed.as_ref(), Action::Register, callee),
         };
         self.dealer.revoke(keep, effects::REVOKED, batch);
     }
@@ -93,14 +93,12 @@ impl Dispatch {
 
 /// Returns whether there is a procedure that the session may register. Without one, it would only
 /// block a pattern for others, or use up the realm's quota.
-fn may_register_any(generation: &Generation, session: &Session) -> bool {
+fn may_register_any(generation: &Generation, realm: &str, session: &Session) -> bool {
     let access = generation.access();
-    if access.is_open() && may(generation, None, Action::Register, session) {
-        return true;
-    }
-    generation
-        .bound()
-        .filter(|(_, handler)| !handler.hooks().contains(Hook::Call))
-        .map(|(route, _)| route.allow.roles_or(&access.allow, Action::Register))
-        .any(|roles| is_among(session, roles))
+    let routes = generation.bound().filter(|(_, handler)| !handler.hooks().contains(Hook::Call));
+    let routes = routes.map(|(route, _)| access.of_route(route));
+    access
+        .all_unrouted(realm)
+        .chain(routes)
+        .any(|lists| is_among(session, lists.roles(Action::Register)))
 }

@@ -13,7 +13,7 @@ use super::authorize::{check_allowed, may, route};
 use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, flush_before_wait, history, reply, uris};
 use crate::frame;
-use crate::generation::{Generation, RouteMatch};
+use crate::generation::{Generation, RealmUri, RouteMatch};
 use crate::metrics::RequestKind;
 use crate::timers::Start;
 use crate::trace::MessageTrace;
@@ -57,14 +57,15 @@ impl Dispatch {
             return Ok(());
         }
         let generation = self.generations.current();
-        let routed = route(&generation, topic).map(|it| it.map(RouteMatch::for_events));
+        let at = self.at(topic);
+        let routed = route(&generation, at).map(|it| it.map(RouteMatch::for_events));
         let mut wanted =
             history::replay_request(routed.as_ref().ok().and_then(Option::as_ref), subscribe);
         if self.realm.acknowledge(from.id, topic, wanted.as_ref(), batch, acknowledge) {
             return Ok(());
         }
         let routed = routed?;
-        check_allowed(&generation, routed.as_ref(), Action::Subscribe, from)?;
+        check_allowed(&generation, at, routed.as_ref(), Action::Subscribe, from)?;
 
         let (mut effects, mut passage) = (Vec::new(), Passage::default());
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
@@ -99,7 +100,7 @@ impl Dispatch {
         // A reload may have taken place meanwhile, for example while the handler was asked.
         let current = self.generations.current();
         let replaced = current.number() != generation.number();
-        if replaced && !may_subscribe(&current, topic, from) {
+        if replaced && !may_subscribe(&current, at, from) {
             left.extend(self.remove(from.id, topic, batch));
         }
         let has_timer = |routed: &RouteMatch<'_, '_>| routed.handler.timer().is_some();
@@ -129,7 +130,7 @@ impl Dispatch {
 }
 
 /// Returns whether a generation allows a subscription, as far as its handler does not decide.
-fn may_subscribe(generation: &Generation, topic: &str, session: &Session) -> bool {
+fn may_subscribe(generation: &Generation, topic: RealmUri<'_>, session: &Session) -> bool {
     let routed = route(generation, topic);
-    routed.is_ok_and(|routed| may(generation, routed.as_ref(), Action::Subscribe, session))
+    routed.is_ok_and(|routed| may(generation, topic, routed.as_ref(), Action::Subscribe, session))
 }

@@ -86,7 +86,7 @@ impl Dispatch {
         let mut batch = PendingFlushes::default();
         let keep = |topic: &str| {
             let routed = new.find(topic).map(RouteMatch::for_events);
-            audience(new, routed.as_ref())
+            audience(new, self.at(topic), routed.as_ref())
         };
         let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);
         batch.flush();

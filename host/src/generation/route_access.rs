@@ -3,34 +3,99 @@
 
 use std::sync::Arc;
 
-use jackfield_config::{Config, Unrouted};
-use jackfield_routing::Allow;
+use jackfield_config::{Config, Rule, Unrouted};
+use jackfield_routing::{Action, Allow, Restriction, Route, restrictions};
 
 use super::Generation;
 
-/// Access to topics, as far as routes do not decide.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Access to topics, as far as routes do not decide. The default refuses all topics without a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RouteAccess {
-    /// The treatment of topics without a route.
-    pub(crate) unrouted: Unrouted,
-    /// The roles for topics without a route, and for routes that list no roles.
+    /// The rules for topics without a route, in their order.
+    rules: Vec<Rule>,
+    /// The rule for topics without a route and without any of these; `None` refuses them.
+    default_unrouted: Option<Allow>,
+    /// The roles for actions that neither the route nor the rule lists.
     pub(crate) allow: Allow,
+}
+
+/// A topic or procedure of a realm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RealmUri<'a> {
+    pub(crate) realm: &'a str,
+    pub(crate) uri: &'a str,
 }
 
 impl RouteAccess {
     pub(crate) fn of(config: &Config) -> Self {
-        Self { unrouted: config.unrouted, allow: config.allow.clone() }
+        Self {
+            rules: config.rules.clone(),
+            default_unrouted: (config.unrouted == Unrouted::Broadcast).then(Allow::default),
+            allow: config.allow.clone(),
+        }
     }
 
-    /// Returns whether all sessions may use topics without a route.
-    pub(crate) fn is_open(&self) -> bool {
-        self.unrouted == Unrouted::Broadcast
+    /// Returns whether there are rules.
+    pub(crate) fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// Returns the rule for a topic without a route.
+    pub(crate) fn rule(&self, topic: RealmUri<'_>) -> Option<&Rule> {
+        Rule::find(&self.rules, topic.realm, topic.uri)
+    }
+
+    /// Returns the roles for a topic without a route, by its rule or by `unrouted`; `None` if neither
+    /// admits it.
+    pub(crate) fn of_unrouted(&self, topic: RealmUri<'_>) -> Option<AccessLists<'_>> {
+        let default_unrouted = || {
+            self.default_unrouted
+                .as_ref()
+                .map(|own| AccessLists { own, default: Some(&self.allow) })
+        };
+        self.rule(topic).map(AccessLists::of_rule).or_else(default_unrouted)
+    }
+
+    /// Returns the roles for all topics of a realm that may have no route.
+    pub(crate) fn all_unrouted<'a>(
+        &'a self,
+        realm: &'a str,
+    ) -> impl Iterator<Item = AccessLists<'a>> {
+        let is_here = move |rule: &&Rule| rule.realm.as_ref().is_none_or(|it| it == realm);
+        let default_unrouted =
+            self.default_unrouted.iter().map(|own| AccessLists { own, default: Some(&self.allow) });
+        self.rules.iter().filter(is_here).map(AccessLists::of_rule).chain(default_unrouted)
+    }
+
+    /// Returns the roles for the topics of a route.
+    pub(crate) fn of_route<'a>(&'a self, route: &'a Route) -> AccessLists<'a> {
+        AccessLists { own: &route.allow, default: Some(&self.allow) }
     }
 }
 
-impl Default for RouteAccess {
-    fn default() -> Self {
-        Self { unrouted: Unrouted::Refuse, allow: Allow::default() }
+/// The roles that decide about a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccessLists<'a> {
+    /// Those of the route or the rule.
+    pub(crate) own: &'a Allow,
+    /// Those for actions that the route does not list; a rule lists all.
+    default: Option<&'a Allow>,
+}
+
+impl<'a> AccessLists<'a> {
+    fn of_rule(rule: &'a Rule) -> Self {
+        Self { own: &rule.allow, default: None }
+    }
+
+    /// Returns the roles that may perform an action; `None` if all may.
+    pub(crate) fn roles(self, action: Action) -> Option<&'a [String]> {
+        self.own.roles(action).or_else(|| self.default?.roles(action))
+    }
+
+    /// Returns the restricted actions with the places of their lists.
+    pub(crate) fn restrictions(self) -> Vec<Restriction<'a>> {
+        const NONE: &Allow = &Allow::NONE;
+        restrictions(self.own, self.default.unwrap_or(NONE)).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use jackfield_config::{Config, FILE_NAME, Opened, Opening, SecretDigests, Settin
 use jackfield_yaml::Diagnosis;
 
 use super::files::WatchedFile;
+use super::open_mode::OpenMode;
 use crate::admission::Files;
 
 /// The time without a write after which the file is read.
@@ -26,6 +27,8 @@ pub(crate) struct SettingsSource {
     site: PathBuf,
     /// The address of `--listen`.
     listen: Option<SocketAddr>,
+    /// The open mode of `--open`.
+    open: Option<OpenMode>,
     /// Whether signatures are ignored, as `jackfield dev` does.
     accepts_unsigned: bool,
     /// Whether the running settings come from a file with content. Without it, the defaults would
@@ -70,6 +73,7 @@ impl SettingsSource {
             sources,
             site,
             listen,
+            open: None,
             accepts_unsigned: false,
             has_content: false,
             inode: Arc::default(),
@@ -77,6 +81,11 @@ impl SettingsSource {
         source.note_inode();
         source.has_content = matches!(source.kind(), FileKind::Other | FileKind::Once);
         source
+    }
+
+    /// Opens all topics to clients of this machine, for `--open`.
+    pub(crate) fn open_all(self, open: Option<OpenMode>) -> Self {
+        Self { open, ..self }
     }
 
     /// Ignores signatures.
@@ -94,6 +103,10 @@ impl SettingsSource {
         let mut settings = Config::find(&self.sources, &self.site);
         let config = &mut settings.config;
         config.listen = self.listen.or(config.listen);
+        if let Some(open) = &self.open {
+            open.apply(&mut settings);
+        }
+        let config = &mut settings.config;
         if self.accepts_unsigned {
             config.plugins.verify.clear();
             config.plugins.refuse_downgrades = false;

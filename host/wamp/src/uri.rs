@@ -38,6 +38,21 @@ impl MatchPolicy {
             Self::Wildcard => "wildcard",
         }
     }
+
+    /// Returns whether a pattern of this policy matches the URI.
+    pub fn matches(self, pattern: &str, uri: &str) -> bool {
+        match self {
+            Self::Exact => pattern == uri,
+            Self::Prefix => uri.starts_with(pattern),
+            Self::Wildcard => {
+                let mut components = uri.split('.');
+                let mut parts = pattern.split('.');
+                let all = parts
+                    .all(|part| components.next().is_some_and(|it| part.is_empty() || part == it));
+                all && components.next().is_none()
+            }
+        }
+    }
 }
 
 /// Returns whether the text is a URI: components separated by dots, none empty, without white space
@@ -80,6 +95,26 @@ mod tests {
         check("com.wamp.x", false);
         check("WAMP.x", false);
         check("", false);
+    }
+
+    #[test]
+    fn matches_patterns() {
+        use MatchPolicy::{Exact, Prefix, Wildcard};
+        let check = |policy: MatchPolicy, pattern: &str, uri: &str, expect: bool| {
+            assert_eq!(policy.matches(pattern, uri), expect, "{policy:?} {pattern:?} {uri:?}");
+        };
+        check(Exact, "com.a", "com.a", true);
+        check(Exact, "com.a", "com.a.b", false);
+        check(Prefix, "com.a", "com.ab", true);
+        check(Prefix, "com.a.", "com.a", false);
+        check(Prefix, "", "com", true);
+        check(Wildcard, "com..b", "com.a.b", true);
+        check(Wildcard, "com..b", "com.a.a.b", false);
+        check(Wildcard, "com..b", "com.b", false);
+        check(Wildcard, "com..", "com.a.b", true);
+        check(Wildcard, "com..", "com.a", false);
+        check(Wildcard, "", "com", true);
+        check(Wildcard, "", "com.a", false);
     }
 
     #[test]

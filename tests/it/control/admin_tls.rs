@@ -151,6 +151,8 @@ async fn tokens_and_certificates_have_rights_of_their_own() {
         // The token takes precedence.
         (&ann, "POST /v1/reload", token().as_str(), 200),
         (&ann, "GET /v1/status", "Authorization: Bearer 0123456789abcdef0123456789abcdee\r\n", 401),
+        (&ann, "GET /v1/status", "Authorization: Basic YW5uOmFubg==\r\n", 401),
+        (&ann, "GET /v1/status", "Authorization:\r\n", 401),
         (&stranger, "GET /v1/status", "", 401),
         (&stranger, "POST /v1/reload", token().as_str(), 200),
     ] {

@@ -50,6 +50,11 @@ impl Key {
         Self { key, salting }
     }
 
+    /// The key that was derived from a password before, in Base64.
+    pub(super) fn of_derived(text: &str, salting: Salting) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()), salting: Some(salting) }
+    }
+
     /// The key of an unknown name: no client has it.
     pub(super) fn decoy(bytes: &[u8; 32], salting: Option<Salting>) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, bytes), salting }

@@ -43,7 +43,10 @@ struct RawPrincipal {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCra {
-    secret: WrittenText,
+    #[serde(default)]
+    secret: Option<WrittenText>,
+    #[serde(default)]
+    derived_key: Option<WrittenText>,
     #[serde(default)]
     salt: Option<WrittenText>,
     #[serde(default)]
@@ -159,16 +162,32 @@ fn fingerprint(
 ) -> Fingerprint {
     let text = |text: Option<&WrittenText>| text.map_or("", |it| it.0.as_str()).as_bytes().to_vec();
     let mut parts = vec![text(ticket)];
-    parts.push(text(cra.map(|cra| &cra.secret)));
+    parts.push(text(cra.and_then(|cra| cra.secret.as_ref())));
+    parts.push(text(cra.and_then(|cra| cra.derived_key.as_ref())));
     parts.push(text(scram.map(|scram| &scram.stored_key)));
     parts.extend(keys.iter().map(|key| text(Some(key))));
     Fingerprint::of(parts.iter().map(Vec::as_slice))
 }
 
 fn cra_key(raw: RawCra) -> Result<cra::Key, Wrong> {
-    let RawCra { secret, salt, iterations, keylen } = raw;
+    let RawCra { secret, derived_key, salt, iterations, keylen } = raw;
+    let is_derived = derived_key.is_some();
+    let secret = match (secret, derived_key) {
+        (Some(text), None) | (None, Some(text)) => text,
+        (None, None) => {
+            return Err(("`wampcra` lacks `secret`".to_owned(), "write the shared secret"));
+        }
+        (Some(_), Some(_)) => {
+            let message = "`wampcra` has `secret` and `derived_key`".to_owned();
+            return Err((message, "remove one of them: the key is derived from the secret"));
+        }
+    };
     if secret.0.is_empty() {
-        return Err(("`wampcra.secret` is empty".to_owned(), "write the shared secret"));
+        return Err(("the secret of `wampcra` is empty".to_owned(), "write the shared secret"));
+    }
+    if is_derived && salt.is_none() {
+        let message = "`derived_key` has no effect without `salt`".to_owned();
+        return Err((message, "add the `salt` of its password, or write `secret`"));
     }
     let Some(salt) = salt else {
         if iterations.is_some() || keylen.is_some() {
@@ -192,7 +211,11 @@ fn cra_key(raw: RawCra) -> Result<cra::Key, Wrong> {
         ));
     }
     let salting = cra::Salting { salt: salt.0.to_string(), iterations, length };
-    Ok(cra::Key::new(&secret.0, Some(salting)))
+    Ok(if is_derived {
+        cra::Key::of_derived(&secret.0, salting)
+    } else {
+        cra::Key::new(&secret.0, Some(salting))
+    })
 }
 
 fn scram_keys(raw: RawScram) -> Result<scram::Keys, Wrong> {

@@ -1,0 +1,260 @@
+//! Setting `rules`: access to topics and procedures without a route, by URI pattern.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jackfield_routing::Allow;
+use jackfield_text::Untrusted;
+use jackfield_wamp::uri::{self, MatchPolicy};
+use jackfield_yaml::ValueError;
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+
+use super::access::RawAction;
+
+/// The maximum number of rules: each is compared with the topic until one matches.
+const MAX_RULES: usize = 1_000;
+
+/// Access to the topics and procedures that a pattern matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The only realm of the rule; `None` is all realms.
+    pub realm: Option<String>,
+    /// The pattern.
+    pub uri: String,
+    /// The meaning of the pattern.
+    pub policy: MatchPolicy,
+    /// The roles for each action. One without a list is for all roles.
+    pub allow: Allow,
+    /// Those of a wildcard.
+    components: Vec<String>,
+}
+
+/// The roles of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Roles {
+    Listed(Vec<String>),
+    Everyone,
+}
+
+/// The word for all roles.
+const EVERYONE: &str = "everyone";
+
+impl<'de> Deserialize<'de> for Roles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RolesVisitor)
+    }
+}
+
+struct RolesVisitor;
+
+impl<'de> Visitor<'de> for RolesVisitor {
+    type Value = Roles;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of roles, or `everyone`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Roles, E> {
+        if text == EVERYONE {
+            return Ok(Roles::Everyone);
+        }
+        let text = Untrusted::new(text);
+        Err(E::custom(format!("`{text}` is no list of roles\nwrite [{text}], or `everyone`")))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Roles, A::Error> {
+        let mut roles = Vec::new();
+        while let Some(role) = list.next_element()? {
+            roles.push(role);
+        }
+        Ok(Roles::Listed(roles))
+    }
+}
+
+impl Rule {
+    /// Returns the first rule for this topic or procedure of a realm.
+    pub fn find<'r>(rules: &'r [Self], realm: &str, uri: &str) -> Option<&'r Self> {
+        // Split once, for all wildcards.
+        let components = OnceCell::new();
+        let matches = |rule: &&Self| match rule.policy {
+            MatchPolicy::Wildcard => {
+                let components = components.get_or_init(|| uri.split('.').collect::<Vec<_>>());
+                rule.components.len() == components.len()
+                    && rule
+                        .components
+                        .iter()
+                        .zip(components)
+                        .all(|(own, it)| own.is_empty() || own == it)
+            }
+            policy => policy.matches(&rule.uri, uri),
+        };
+        let is_here = |rule: &&Self| rule.realm.as_ref().is_none_or(|it| it == realm);
+        rules.iter().filter(is_here).find(matches)
+    }
+
+    fn new(realm: Option<String>, uri: String, policy: MatchPolicy, allow: Allow) -> Self {
+        let is_wildcard = policy == MatchPolicy::Wildcard;
+        let components = uri.split('.').filter(|_| is_wildcard).map(str::to_owned).collect();
+        Self { realm, uri, policy, allow, components }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRule {
+    uri: String,
+    #[serde(default, rename = "match")]
+    policy: RawPolicy,
+    realm: Option<String>,
+    allow: BTreeMap<RawAction, Roles>,
+}
+
+/// Values of the WAMP option `match`.
+#[derive(Clone, Copy, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawPolicy {
+    #[default]
+    Exact,
+    Prefix,
+    Wildcard,
+}
+
+impl From<RawPolicy> for MatchPolicy {
+    fn from(written: RawPolicy) -> Self {
+        match written {
+            RawPolicy::Exact => Self::Exact,
+            RawPolicy::Prefix => Self::Prefix,
+            RawPolicy::Wildcard => Self::Wildcard,
+        }
+    }
+}
+
+impl From<RawRule> for Rule {
+    fn from(written: RawRule) -> Self {
+        let RawRule { uri, policy, realm, allow: mut written } = written;
+        let mut allow = Allow::default();
+        for action in RawAction::ALL {
+            match written.remove(&action) {
+                Some(Roles::Everyone) => {}
+                Some(Roles::Listed(roles)) => allow.set(action.into(), roles),
+                None => allow.set(action.into(), Vec::new()),
+            }
+        }
+        Self::new(realm, uri, policy.into(), allow)
+    }
+}
+
+/// Returns the errors of rules that are valid one by one.
+pub(super) fn mistakes(rules: &[Rule], realms: &[String]) -> Vec<ValueError> {
+    let mut wrongs = Vec::new();
+    if rules.len() > MAX_RULES {
+        let message = format!("there are {} rules; the maximum is {MAX_RULES}", rules.len());
+        let help = "replace rules for single topics by one with `match: prefix`";
+        return vec![ValueError::at("rules", message, help)];
+    }
+    for (at, rule) in rules.iter().enumerate() {
+        let mut wrong = |key: &str, message: String, help: &str| {
+            wrongs.push(ValueError::at(&format!("rules.{at}.{key}"), message, help));
+        };
+        let Rule { realm, uri, policy, .. } = rule;
+        let shown = Untrusted::new(uri);
+        if !uri::is_pattern(uri, *policy) {
+            let message = format!("`{shown}` is not a URI for `match: {}`", policy.name());
+            wrong(
+                "uri",
+                message,
+                match policy {
+                    MatchPolicy::Exact => {
+                        "write a URI such as com.example.ping, or add `match: prefix`"
+                    }
+                    MatchPolicy::Prefix => "write the beginning of a URI, such as com.example.",
+                    MatchPolicy::Wildcard => "leave out components, as in com.example..status",
+                },
+            );
+        }
+        let is_star = |component: &str| component == "*";
+        if uri.split('.').any(is_star) {
+            let message = format!("a star in `{shown}` is plain text");
+            let help = "write `match: prefix` and leave out the star at the end, or `match: wildcard` and leave \
+                        the component empty";
+            wrong("uri", message, help);
+        }
+        if let Some(realm) = realm.as_ref().filter(|realm| !realms.contains(realm)) {
+            let message = format!("there is no realm `{}`", Untrusted::new(realm));
+            wrong("realm", message, "add it to `realms`, or correct the name");
+        }
+        let earlier = rules.iter().take(at).position(|earlier| earlier.hides(rule));
+        if let Some(earlier) = earlier {
+            let message =
+                format!("rule {} has no effect: rule {} comes first", at + 1, earlier + 1);
+            wrong("uri", message, "put the rule for fewer topics first, or remove one of them");
+        }
+    }
+    wrongs
+}
+
+impl Rule {
+    /// Returns whether the rule takes every topic of a later one, as far as that is easily seen.
+    fn hides(&self, later: &Self) -> bool {
+        let takes = match (self.policy, later.policy) {
+            (MatchPolicy::Prefix, MatchPolicy::Wildcard) => {
+                // The text before the first open component begins each of its topics.
+                let end = later.uri.find("..").map(|at| at + 1);
+                let end = if later.uri.starts_with('.') { Some(0) } else { end };
+                let ends_open = later.uri.ends_with('.').then_some(later.uri.len());
+                let fixed = end.or(ends_open).and_then(|end| later.uri.get(..end));
+                fixed.unwrap_or(&later.uri).starts_with(&self.uri)
+            }
+            (policy, MatchPolicy::Exact) => policy.matches(&self.uri, &later.uri),
+            (MatchPolicy::Prefix, MatchPolicy::Prefix) => later.uri.starts_with(&self.uri),
+            (one, other) => one == other && self.uri == later.uri,
+        };
+        takes && (self.realm.is_none() || self.realm == later.realm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(policy: MatchPolicy, uri: &str, realm: Option<&str>) -> Rule {
+        let (realm, uri) = (realm.map(str::to_owned), uri.to_owned());
+        Rule::new(realm, uri, policy, Allow::default())
+    }
+
+    #[test]
+    fn a_rule_can_be_of_one_realm() {
+        let all = rule(MatchPolicy::Prefix, "com.", None);
+        let shop = rule(MatchPolicy::Prefix, "com.", Some("shop"));
+        let rules = [shop.clone(), all.clone()];
+        assert_eq!(Rule::find(&rules, "realm1", "com.a"), Some(&all));
+        assert_eq!(Rule::find(&rules, "shop", "com.a"), Some(&shop));
+        assert_eq!(Rule::find(&rules, "shop", "org.a"), None);
+        assert!(all.hides(&shop) && !shop.hides(&all));
+    }
+
+    #[test]
+    fn finds_rules_without_effect() {
+        use MatchPolicy::{Exact, Prefix, Wildcard};
+        let check = |one: (MatchPolicy, &str), other: (MatchPolicy, &str), expect: bool| {
+            let hides = rule(one.0, one.1, None).hides(&rule(other.0, other.1, None));
+            assert_eq!(hides, expect, "{one:?} {other:?}");
+        };
+        check((Prefix, ""), (Exact, "com"), true);
+        check((Prefix, "com."), (Prefix, "com.a"), true);
+        check((Prefix, "com.a"), (Prefix, "com."), false);
+        check((Prefix, "com."), (Wildcard, "com..x"), true);
+        check((Prefix, "com"), (Wildcard, "com..x"), true);
+        check((Prefix, "com.a"), (Wildcard, "com..x"), false);
+        check((Prefix, ""), (Wildcard, ""), true);
+        check((Prefix, "com.a."), (Wildcard, "com.a"), false);
+        check((Prefix, "com.a."), (Wildcard, "com.a."), true);
+        check((Prefix, "com."), (Wildcard, ".com"), false);
+        check((Wildcard, "com..x"), (Exact, "com.a.x"), true);
+        check((Wildcard, "com..x"), (Prefix, "com."), false);
+        check((Wildcard, "com.."), (Wildcard, "com.."), true);
+        check((Exact, "com.a"), (Exact, "com.a"), true);
+        check((Exact, "com.a"), (Prefix, "com.a"), false);
+    }
+}
