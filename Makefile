@@ -13,7 +13,7 @@ LISTEN ?= 127.0.0.1:8080
 FLAGS ?=
 COMMANDS := --package jackfield --package jackfield-bench
 # The tests, the measurements and the package have every feature.
-WHOLE := $(COMMANDS) --features jackfield/otlp
+WHOLE := $(COMMANDS) --features jackfield/otlp,jackfield/cluster
 
 .DEFAULT_GOAL := help
 

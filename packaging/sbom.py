@@ -183,7 +183,7 @@ def server():
     std, host = rust()
     names = ["jackfield", "jackfield-bench"]
     packages = [it for name in names for it in ("--package", name)]
-    workspace = Workspace(".", host, packages, ["--features", "jackfield/otlp"])
+    workspace = Workspace(".", host, packages, ["--features", "jackfield/otlp,jackfield/cluster"])
     components, uses, roots = crates(workspace, names)
     version = crate_version(workspace, "jackfield")
     product = component("application", "generic", "jackfield", version, LICENSE)

@@ -142,7 +142,7 @@ impl Api {
         let answer = match request.uri().path() {
             "/api/publish" => self.serve(Work::Publish, request).await,
             "/api/call" => self.serve(Work::Call, request).await,
-            path if path.starts_with(topics::PREFIX) => self.read_topic(&request),
+            path if path.starts_with(topics::PREFIX) => self.read_topic(request).await,
             path => Err(Problem::not_found(path)),
         };
         answer.unwrap_or_else(Problem::answer)
@@ -175,7 +175,7 @@ impl Api {
         }
     }
 
-    fn read_topic(&self, request: &Request<Incoming>) -> Result<Answer, Problem> {
+    async fn read_topic(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
         if request.method() != Method::GET {
             return Err(Problem::use_get());
         }
@@ -184,8 +184,8 @@ impl Api {
         // It has no body, but the answer may be long.
         let place = self.places.try_acquire();
         let _place = place.map_err(|_full| Problem::too_many())?;
-        let uri = request.uri();
-        topics::answer(&self.context, &token, uri.path(), uri.query())
+        let uri = request.into_parts().0.uri;
+        topics::answer(&self.context, &token, uri.path(), uri.query()).await
     }
 
     /// Handles a request once: a repeated one gets the first answer again.

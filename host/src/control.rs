@@ -19,6 +19,7 @@ mod audit;
 mod body;
 mod candidates;
 mod change;
+mod cluster;
 mod connection;
 mod console;
 mod ended;

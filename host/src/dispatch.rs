@@ -25,6 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
+use crate::cluster::ClusterNode;
 use crate::generation::{CurrentGeneration, Generation, RealmUri, RouteMatch};
 use crate::log::backoff::Backoff;
 use crate::metrics::{RequestKind, RequestMetrics};
@@ -34,6 +35,7 @@ use crate::{frame, ids};
 
 mod authorize;
 mod call;
+mod cluster;
 mod deferred;
 mod effects;
 mod excess;
@@ -80,6 +82,8 @@ pub(crate) struct Dispatch {
     /// Permits for publications that take long to match: one less than there are workers.
     slow_matching: Semaphore,
     traces: Arc<Traces>,
+    /// This node, in a cluster.
+    cluster: Option<Arc<ClusterNode>>,
 }
 
 /// A publication that was not refused.
@@ -105,6 +109,7 @@ impl Dispatch {
         token: jackfield_sandbox::RealmId,
         generations: Arc<CurrentGeneration>,
         traces: Arc<Traces>,
+        cluster: Option<Arc<ClusterNode>>,
     ) -> Self {
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits());
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
@@ -121,6 +126,7 @@ impl Dispatch {
             probe: None,
             slow_matching,
             traces,
+            cluster,
         }
     }
 
@@ -161,7 +167,7 @@ impl Dispatch {
                 Box::pin(self.handle_unsubscribe(from, &unsubscribe, batch)).await;
             }
             Request::Call(call) if call.procedure == history::PROCEDURE => {
-                self.handle_history(from, &call, batch);
+                Box::pin(self.handle_history(from, &call, batch)).await;
             }
             Request::Call(call) => match &self.probe {
                 None => Box::pin(self.handle_call(from, &call, cancellation, batch)).await,
@@ -247,11 +253,12 @@ impl Dispatch {
         let Publish { topic, options, payload, .. } = publish;
         let generation = self.generations.current();
         let routed = self.check_publish(&generation, from, topic)?;
+        self.check_cluster()?;
         let recording = history::recording(routed.as_ref());
         let mut publication = Publication {
             topic,
             id,
-            disclosed: options.disclose_me.then_some(&**from),
+            disclosed: options.disclose_me.then(|| from.publisher()),
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
             narrowed: None,

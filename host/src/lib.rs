@@ -25,6 +25,7 @@
 //! - [`realms`]: all realms by name; [`saved_histories`]: their histories across a clean stop; [`dispatch`]: requests of clients, from the route to the
 //!   delivery; [`timers`]: the schedule of timer hooks; [`audience`]: the subscribers that hooks may
 //!   query; [`trace`]: the steps of messages, for operators;
+//! - [`cluster`]: this server as one node of several;
 //! - [`dialogue`]: scripts that test a site in process, without sockets;
 //! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and
 //!   plugins; [`signatures`]: which components may be loaded; [`reload`]: replacing one generation
@@ -65,6 +66,7 @@ mod client_network;
 mod client_socket;
 mod client_stream;
 mod close_uri;
+mod cluster;
 mod compiler;
 mod connection;
 mod connection_end;

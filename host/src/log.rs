@@ -87,6 +87,9 @@ pub(crate) enum Reader {
     Author,
 }
 
+/// The client of NATS reports at INFO what `cluster.connected` says.
+const DEFAULT_FILTER: &str = "info,async_nats=warn";
+
 /// Starts the log. `RUST_LOG` sets the filter; the default is the level INFO.
 ///
 /// # Errors
@@ -96,7 +99,8 @@ pub(crate) fn start(format: LogFormat, reader: Reader) -> Result<Guard, TryInitE
         LogFormat::Text => Format::Text { colors: io::stderr().is_terminal(), reader },
         LogFormat::Json => Format::Json,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let limit = Arc::new(RateLimit::default());
     let sink = Sink::start(io::stderr(), format, Arc::clone(&limit));
     // A process has one log, so this is the first.

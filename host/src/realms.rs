@@ -11,6 +11,7 @@ use jackfield_config::{Config, HistoryLimits, Limits};
 use jackfield_sandbox::RealmId;
 
 use crate::audience::Subscribers;
+use crate::cluster::ClusterNode;
 use crate::dispatch::{Dispatch, PROBE_REALM};
 use crate::frame::framing;
 use crate::generation::{CurrentGeneration, Generation};
@@ -31,15 +32,22 @@ impl Realms {
         generations: &Arc<CurrentGeneration>,
         audience: &Subscribers,
         traces: &Arc<Traces>,
+        cluster: Option<&Arc<ClusterNode>>,
     ) -> Option<Self> {
         let HistoryLimits { memory_bytes, replay } = config.history;
         let history = EventHistory::new(memory_bytes, replay);
-        let realms: Vec<Arc<Realm>> =
-            config.realms.iter().map(|name| realm(name, config.limits, &history)).collect();
+        let realm = |name: &String| {
+            let realm = realm(name, config.limits, &history);
+            Arc::new(match cluster {
+                Some(cluster) => realm.in_cluster(cluster.shared()),
+                None => realm,
+            })
+        };
+        let realms: Vec<Arc<Realm>> = config.realms.iter().map(realm).collect();
         audience.set(realms.clone());
         let dispatch = |(id, realm): (u64, Arc<Realm>)| {
             let (generations, traces) = (Arc::clone(generations), Arc::clone(traces));
-            Arc::new(Dispatch::new(realm, RealmId(id), generations, traces))
+            Arc::new(Dispatch::new(realm, RealmId(id), generations, traces, cluster.cloned()))
         };
         Self::new((0..).zip(realms).map(dispatch).collect(), history)
     }
@@ -47,7 +55,7 @@ impl Realms {
     /// Creates the realm of the server's own probe, alone. No client finds it among the others.
     pub(crate) fn of_probe(limits: Limits, generations: &Arc<CurrentGeneration>) -> Self {
         let history = Arc::default();
-        let realm = realm(PROBE_REALM, limits, &history);
+        let realm = Arc::new(realm(PROBE_REALM, limits, &history));
         let dispatch = Arc::new(Dispatch::of_probe(realm, Arc::clone(generations)));
         let by_name = HashMap::from([(PROBE_REALM.to_owned(), Arc::clone(&dispatch))]);
         Self { by_name, default: dispatch, history }
@@ -108,9 +116,9 @@ impl Realms {
     }
 }
 
-fn realm(name: &str, limits: Limits, history: &Arc<EventHistory>) -> Arc<Realm> {
+fn realm(name: &str, limits: Limits, history: &Arc<EventHistory>) -> Realm {
     let framing = framing(limits.event_bytes);
-    Arc::new(Realm::new(name.to_owned(), framing, realm_limits(&limits), history))
+    Realm::new(name.to_owned(), framing, realm_limits(&limits), history)
 }
 
 fn realm_limits(limits: &Limits) -> RealmLimits {

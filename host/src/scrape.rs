@@ -5,6 +5,7 @@
 //! each label has a bounded number of values. See decision 44.
 
 mod catalogue;
+mod cluster;
 mod plugins;
 mod process;
 
@@ -74,6 +75,7 @@ impl Scrape {
         self.write_requests(&mut page);
         let left_out = plugins::write(&mut page, &self.state.reloader);
         self.write_memory(&mut page);
+        cluster::write(&mut page, self.state.cluster.as_deref());
         page.begin(&catalogue::SPANS);
         let SpanCounts { sent, failed, dropped } = self.state.traces.span_counts();
         for (result, count) in [("sent", sent), ("failed", failed), ("dropped", dropped)] {

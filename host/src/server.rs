@@ -32,6 +32,7 @@ use crate::site::Site;
 use crate::versions::FolderError;
 
 mod background;
+mod cluster;
 mod drain;
 mod listener;
 mod listening;
@@ -121,6 +122,9 @@ pub(crate) enum ServeError {
     /// The export of spans cannot be opened.
     #[error("{0}")]
     Traces(#[from] jackfield_otlp::OpenError),
+    /// The connection to the other nodes of a cluster cannot be opened.
+    #[error("{0}")]
+    Cluster(#[from] jackfield_cluster::OpenError),
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
@@ -185,6 +189,7 @@ pub(crate) async fn serve(
     let admin_tls = ListenerTls::of_admin(&config.admin, opened.admin_tls.take());
     let all_tls: Vec<_> = tls.iter().flatten().chain(&admin_tls).cloned().collect();
     let data_folder = data.as_ref();
+    let credentials = opened.cluster_credentials.take();
     let inputs =
         Inputs { site, opened, files, plugin_log, demo, data: data_folder, tls: all_tls.clone() };
     let parts = Parts::build(&config, inputs).await?;
@@ -204,6 +209,7 @@ pub(crate) async fn serve(
     let control = Listeners::open(place, admin, admin_tokens, control).await?;
     // Only a start that goes on takes them: they are saved again at its end.
     saved_histories::take(&state.realms, data.as_ref()).await;
+    let opened_cluster = cluster::open(state, credentials).await?;
     let live = LiveParts::new(&parts, control.tokens());
     let control = control.start();
     let mut tasks = BackgroundTasks::default();
@@ -214,7 +220,14 @@ pub(crate) async fn serve(
     tasks.spawn("notify the service manager", async move { notifying.run().await });
     let address = places.first.as_str();
     info!(name: "server.starting", address, "starting");
-    let started = stop.or(state.reloader.start()).await;
+    let cluster = opened_cluster.map(|opened| cluster::spawn(&mut tasks, opened));
+    let start = async {
+        if let Some(cluster) = &cluster {
+            cluster.join().await;
+        }
+        state.reloader.start().await
+    };
+    let started = stop.or(start).await;
     let result = match started {
         Some(Ok(())) => {
             background::spawn(&mut tasks, &parts);
@@ -236,6 +249,9 @@ pub(crate) async fn serve(
     };
     manager.stopping(state.shutdown.times().total());
     drain(&state.shutdown, &state.realms, connections, &tasks).await;
+    if let Some(cluster) = cluster {
+        cluster.leave().await;
+    }
     saved_histories::save(&state.realms, data.as_ref()).await;
     control.stop().await;
     let traces = Arc::clone(&state.traces);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jackfield_sandbox::{CallObservers, InstanceMemory, PluginStores};
 use tokio::time::timeout;
 
+use crate::cluster::ClusterNode;
 use crate::ended::EndedSessions;
 use crate::log::PluginLog;
 use crate::rates::Rates;
@@ -42,6 +43,8 @@ pub(crate) struct ServerState {
     pub(crate) shutdown: Arc<Shutdown>,
     /// The server's own probe, if there is one.
     pub(crate) probe: Option<Arc<Probe>>,
+    /// This node, in a cluster.
+    pub(crate) cluster: Option<Arc<ClusterNode>>,
 }
 
 /// The phase of a server's life.
@@ -91,7 +94,12 @@ impl ServerState {
     /// Returns whether clients are served.
     pub(crate) fn is_ready(&self) -> bool {
         let is_good = self.probe_status().is_none_or(|probe| probe.is_good());
-        self.phase() == Phase::Serving && is_good
+        self.phase() == Phase::Serving && is_good && self.may_publish()
+    }
+
+    /// Whether clients may publish, as far as a cluster decides.
+    pub(crate) fn may_publish(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.may_publish())
     }
 }
 

@@ -19,6 +19,7 @@ mod bench_figures;
 mod browser;
 mod canary;
 mod circuit_breaker;
+mod cluster;
 mod commands;
 mod compiler_process;
 mod compiling;

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-auth",
             "jackfield-broker",
             "jackfield-client",
+            "jackfield-cluster",
             "jackfield-config",
             "jackfield-metrics",
             "jackfield-otlp",
@@ -39,12 +40,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("jackfield-bench", &["jackfield-text", "jackfield-tls"]),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-client", &["jackfield-text", "jackfield-tls", "jackfield-wamp"]),
+    ("jackfield-cluster", &[]),
     // It depends on neither admission nor dispatch, which belong to the host.
     (
         "jackfield-config",
         &[
             "jackfield-auth",
             "jackfield-broker",
+            "jackfield-cluster",
             "jackfield-otlp",
             "jackfield-routing",
             "jackfield-sandbox",
@@ -76,6 +79,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 const GUARDED: &[(&str, &[&str])] = &[
     ("wasmtime", &["jackfield-sandbox"]),
     ("wasmtime-wasi", &["jackfield-sandbox"]),
+    ("async-nats", &["jackfield-cluster"]),
     ("notify", &["jackfield"]),
     ("hyper", &["jackfield", "jackfield-auth"]),
     ("rustls", &["jackfield-tls"]),
@@ -103,6 +107,7 @@ const GUARDED: &[(&str, &[&str])] = &[
             "jackfield-auth",
             "jackfield-bench",
             "jackfield-client",
+            "jackfield-cluster",
             "jackfield-otlp",
             "jackfield-sandbox",
             "jackfield-tests",

@@ -21,7 +21,7 @@ pub fn jackfield() -> &'static Path {
             "--package",
             "jackfield-bench",
             "--features",
-            "jackfield/otlp",
+            "jackfield/otlp,jackfield/cluster",
         ];
         cargo(&[&["build", "--release"][..], &packages].concat(), &target);
         target.join("release/jackfield")

@@ -12,28 +12,32 @@
 //! - `tally`: counters of publications;
 //! - [`session`]: a session, and the set of sessions to be flushed;
 //! - [`quota`]: totals of a realm, and the share of each client;
+//! - `wake`: wakes the task that sends to other nodes;
 //! - `uri_table`: values by URI, prefix and wildcard;
 //! - [`subscriptions`]: subscriptions of a realm;
 //! - `recording`: what a publication leaves for the history of its topic;
 //! - [`history`]: the recent events of topics;
 //! - [`publication`]: an event and its audience, encoded at most once per dialect;
 //! - [`realm`]: sessions and subscriptions under one lock;
+//! - [`peers`]: the other nodes of a cluster; [`cluster`]: shared by the realms of a node;
 //! - `registrations`: registrations of a realm;
 //! - [`dealer`]: registrations and pending calls under one lock.
 //!
 //! **Locks.** A realm, a dealer, the history of all topics, that of each topic, and each outbox have
 //! one lock each. The order is realm or dealer, then history, then that of a topic, then outbox. No
-//! other lock is taken under any of them. None is held over an await, a wasm call
+//! other lock is taken under any of them. The lock of the peers is taken under none of them. None is held over an await, a wasm call
 //! or a callback of the host.
 
 #![forbid(unsafe_code)]
 
 mod client_key;
 mod close_reason;
+pub mod cluster;
 pub mod dealer;
 pub mod history;
 pub mod identity;
 pub mod outbox;
+pub mod peers;
 pub mod publication;
 pub mod quota;
 pub mod realm;
@@ -44,9 +48,11 @@ pub mod subscriptions;
 mod tally;
 pub mod total;
 mod uri_table;
+mod wake;
 
 pub use client_key::ClientKey;
 pub use close_reason::{CloseCause, CloseReason};
+pub use cluster::Cluster;
 pub use dealer::{CallError, CallsView, Dealer, Encode, UnregisterError};
 pub use history::{
     EventHistory, HistoryNumbers, HistoryPage, PastEvent, ReplayLimits, ReplayRequest,

@@ -34,7 +34,7 @@ pub struct Publication<'a> {
     /// The publication's id, shared by all its events.
     pub id: PublicationId,
     /// The publisher, if it is disclosed to the receivers.
-    pub disclosed: Option<&'a Session>,
+    pub disclosed: Option<Publisher<'a>>,
     /// A session that does not receive the event.
     pub except: Option<SessionId>,
     /// The publisher's restriction of the receivers.
@@ -174,11 +174,7 @@ impl<'a> Frames<'a> {
             subscription: subscription.id,
             publication: publication.id,
             pattern: subscription.pattern,
-            publisher: publication.disclosed.map(|session| Publisher {
-                session: session.id,
-                authid: Some(&session.identity.authid),
-                authrole: Some(session.identity.authrole()),
-            }),
+            publisher: publication.disclosed,
             replaced: 0,
             offset,
             stream: None,

@@ -4,6 +4,7 @@
 //! first event of a subscription and no event is queued after UNSUBSCRIBED, without bookkeeping per
 //! delivery.
 
+mod cluster;
 mod history;
 mod inspect;
 mod limits;
@@ -18,6 +19,7 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
+use crate::cluster::Cluster;
 use crate::history::{EventHistory, RealmHistory, Recipient, ReplayRequest};
 use crate::publication::{
     DeliveryError, DeliveryReport, Frames, Framing, PatternAudience, Publication,
@@ -38,6 +40,8 @@ pub struct Realm {
     /// Only locks of histories and outboxes are taken under it.
     state: RwLock<State>,
     history: RealmHistory,
+    /// The other nodes, if there may be some.
+    cluster: Option<Arc<Cluster>>,
 }
 
 struct State {
@@ -108,7 +112,7 @@ impl Realm {
             subscribed: Usage::default(),
             dialects: [0; Dialect::COUNT],
         };
-        Self { name, state: RwLock::new(state), history: history.realm() }
+        Self { name, state: RwLock::new(state), history: history.realm(), cluster: None }
     }
 
     /// Returns the realm's name, a URI.
@@ -240,11 +244,25 @@ impl Realm {
 
     /// Fan-out: queues the event to every receiver, encoding it at most once per dialect and
     /// subscription. Receivers to flush are noted in the batch. The lock of the topic's history, if it
-    /// has one, is held meanwhile: offsets and outboxes have one order.
+    /// has one, is held meanwhile: offsets and outboxes have one order. In a cluster, the event is then
+    /// queued for the other nodes with subscribers.
     ///
     /// # Errors
     /// [`DeliveryError`] of any receiver; nothing is queued then.
     pub fn publish(
+        &self,
+        publication: &Publication<'_>,
+        batch: &mut PendingFlushes,
+    ) -> Result<DeliveryReport, DeliveryError> {
+        let report = self.deliver(publication, batch)?;
+        if let Some(cluster) = &self.cluster {
+            self.forward(cluster, publication, batch);
+        }
+        Ok(report)
+    }
+
+    /// Queues the event to the receivers on this node.
+    fn deliver(
         &self,
         publication: &Publication<'_>,
         batch: &mut PendingFlushes,
@@ -288,18 +306,6 @@ impl Realm {
     /// Returns whether a session has any subscription.
     pub fn is_subscribed(&self, session: SessionId) -> bool {
         self.read().members.get(&session).is_some_and(|member| !member.subscribed.is_empty())
-    }
-
-    /// Returns the sessions with an exact subscription to the topic.
-    pub fn subscribers(&self, topic: &str) -> Vec<SessionId> {
-        let state = self.read();
-        let subscription = state.subscriptions.exact(topic);
-        subscription.map(|it| it.subscribers().map(|one| one.id).collect()).unwrap_or_default()
-    }
-
-    /// Returns the number of sessions with an exact subscription to the topic.
-    pub fn count(&self, topic: &str) -> usize {
-        self.read().subscriptions.exact(topic).map_or(0, Subscription::len)
     }
 
     /// Returns the topics of all exact subscriptions.

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::event::Publisher;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::Hello;
 
@@ -15,6 +16,7 @@ use crate::close_reason::CloseReason;
 use crate::identity::Identity;
 use crate::outbox::{Outbox, PushOutcome};
 use crate::tally::{PublicationCounts, Tally};
+use crate::wake::Wake;
 
 /// Transport of a session, implemented by the host. Called without a lock held; must not block.
 pub trait Transport: Send + Sync {
@@ -111,6 +113,12 @@ impl Session {
         self.transport.connection()
     }
 
+    /// Returns the session as a publisher that is disclosed to receivers.
+    pub fn publisher(&self) -> Publisher<'_> {
+        let authrole = Some(self.identity.authrole());
+        Publisher { session: self.id, authid: Some(&self.identity.authid), authrole }
+    }
+
     /// Queues another session's message to this session alone, to be flushed with the batch.
     pub(crate) fn forward(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) {
         batch.note(self, self.outbox.forward(frame));
@@ -169,6 +177,8 @@ pub struct PendingFlushes {
     /// Pattern matching steps of publications beyond their allowance.
     matching: usize,
     tally: Tally,
+    /// The task that sends to other nodes, if events wait for them.
+    wake: Option<Wake>,
 }
 
 /// Most fast publications until a slow session counts as fast again.
@@ -205,6 +215,11 @@ impl PendingFlushes {
         self.work = self.work.saturating_add(steps);
     }
 
+    /// Notes that events for other nodes wait.
+    pub(crate) fn wake_at_flush(&mut self, wake: &Wake) {
+        self.wake.get_or_insert_with(|| wake.clone());
+    }
+
     /// Records the result of a push. Returns whether the frame was accepted.
     pub(crate) fn note(&mut self, session: &Arc<Session>, pushed: PushOutcome) -> bool {
         match pushed {
@@ -237,7 +252,7 @@ impl PendingFlushes {
 
     /// Returns whether no flush is pending.
     pub fn is_empty(&self) -> bool {
-        self.flush.is_empty() && self.interrupt.is_empty()
+        self.flush.is_empty() && self.interrupt.is_empty() && self.wake.is_none()
     }
 
     /// Returns whether the publisher should slow down.
@@ -262,6 +277,9 @@ impl PendingFlushes {
         }
         if let Some(session) = self.overload.take() {
             session.transport.relieve();
+        }
+        if let Some(wake) = self.wake.take() {
+            wake.wake();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Subscriptions of one realm: one for each URI and match policy, shared by its subscribers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -41,6 +41,8 @@ pub(crate) struct Subscriptions {
     topics: Usage,
     /// Different wildcards, each charged to the client of one of its subscribers.
     wildcards: Usage,
+    /// The subscriptions whose number of subscribers has changed, if another place counts them.
+    changed: Option<HashSet<Key>>,
 }
 
 /// One subscription and its subscribers.
@@ -90,7 +92,11 @@ impl Subscriptions {
     ) -> Result<Subscribed, QuotaError> {
         if let Some(subscription) = self.table.get_mut(uri, policy) {
             let new = subscription.subscribers.insert(session.id, Arc::clone(session)).is_none();
-            return Ok(Subscribed { id: subscription.id, new });
+            let id = subscription.id;
+            if new {
+                self.note_change(|| Key { policy, uri: uri.into() });
+            }
+            return Ok(Subscribed { id, new });
         }
         self.check_new(session.client, policy, quotas)?;
         self.topics.add(session.client);
@@ -101,6 +107,7 @@ impl Subscriptions {
         let id = id.unwrap_or_else(|| self.next_id());
         let key = Key { policy, uri: uri.into() };
         self.by_id.insert(id, key.clone());
+        self.note_change(|| key.clone());
         self.table.insert(key, Subscription::new(id, policy, session));
         Ok(Subscribed { id, new: true })
     }
@@ -135,7 +142,31 @@ impl Subscriptions {
             self.by_id.remove(&subscription.id);
             self.table.remove(key);
         }
+        if was_in {
+            self.note_change(|| key.clone());
+        }
         was_in
+    }
+
+    /// Records changes from now on.
+    pub(crate) fn record_changes(&mut self) {
+        self.changed = Some(HashSet::new());
+    }
+
+    /// Returns whether there are recorded changes.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.changed.as_ref().is_some_and(|changed| !changed.is_empty())
+    }
+
+    /// Takes the recorded changes.
+    pub(crate) fn take_changes(&mut self) -> HashSet<Key> {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note_change(&mut self, key: impl FnOnce() -> Key) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(key());
+        }
     }
 
     /// Returns the number of subscriptions.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
+use std::path::PathBuf;
 
 use jackfield_auth::AuthSettings;
 use jackfield_broker::Bounds;
@@ -12,8 +13,9 @@ use jackfield_routing::Action;
 use jackfield_sandbox::{CompileLimits, PluginPolicy};
 
 use super::{
-    Access, Admin, AdminPlace, Api, Config, Control, ControlSocket, DataFolder, HealthChecks,
-    HistoryLimits, Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Traces, Watch,
+    Access, Admin, AdminPlace, Api, Cluster, Config, Control, ControlSocket, DataFolder,
+    HealthChecks, HistoryLimits, Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Traces,
+    Watch,
 };
 
 /// New settings of a running server.
@@ -102,6 +104,7 @@ impl Comparison {
             metrics,
             traces,
             health,
+            cluster,
         } = next;
         // Rules may move between `access` and a listener: a half of such a change would admit others.
         let is_whole = running.listen == *listen && running.listeners == *listeners;
@@ -169,6 +172,29 @@ impl Comparison {
         self.live("metrics.token", &running.metrics.token, token);
         self.traces(&running.traces, traces);
         self.health(&running.health, health);
+        self.cluster(&running.cluster, cluster);
+    }
+
+    fn cluster(&mut self, running: &Cluster, next: &mut Cluster) {
+        let Cluster { urls, name, node, credentials, ca, certificate, key, when_alone } = next;
+        let path = |it: &Option<PathBuf>| {
+            it.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+        };
+        self.restart("cluster.nats.urls", &running.urls, urls, |it| {
+            if it.is_empty() { "off".to_owned() } else { it.join(", ") }
+        });
+        self.restart("cluster.name", &running.name, name, String::clone);
+        self.restart("cluster.node", &running.node, node, |it| {
+            it.clone().unwrap_or_else(|| "the name of the machine".to_owned())
+        });
+        // It is a secret.
+        self.restart("cluster.nats.credentials", &running.credentials, credentials, |it| {
+            if it.is_some() { "others" } else { "none" }
+        });
+        self.restart("cluster.nats.tls.ca", &running.ca, ca, path);
+        self.restart("cluster.nats.tls.certificate", &running.certificate, certificate, path);
+        self.restart("cluster.nats.tls.key", &running.key, key, path);
+        self.restart("cluster.when_alone", &running.when_alone, when_alone, |it| it.name());
     }
 
     fn traces(&mut self, running: &Traces, next: &mut Traces) {

@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `admin`, `api`, `control`, `health`, `history`, `listeners`, `listener_tls`, `metrics`, `rules`, `shutdown`, `state`, `traces`, `verify`, `versions` | parts of the schema |
+//! | `access`, `admin`, `api`, `cluster`, `control`, `health`, `history`, `listeners`, `listener_tls`, `metrics`, `rules`, `shutdown`, `state`, `traces`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -27,6 +27,7 @@ mod access;
 mod admin;
 mod api;
 mod breaker;
+mod cluster;
 mod control;
 mod data;
 mod follow;
@@ -72,6 +73,7 @@ use jackfield_tls::TlsFiles;
 pub use access::Access;
 pub use admin::{ADMIN_LISTENER, Admin, AdminCertificates, AdminPlace, AdminTls, AdminToken};
 pub use api::{Api, ApiToken};
+pub use cluster::{Cluster, WhenAlone};
 pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, SocketPlace};
 pub use data::{DataEnvironment, DataFolder};
 pub use follow::{Followed, RestartNeeded};
@@ -144,6 +146,8 @@ pub struct Config {
     pub traces: Traces,
     /// Health checks.
     pub health: HealthChecks,
+    /// The other servers of a cluster.
+    pub cluster: Cluster,
 }
 
 /// Access to topics that no route matches.
@@ -240,7 +244,8 @@ impl Config {
         let api = self.api.tokens.iter().map(|token| &token.secret);
         let admin = self.admin.tokens.iter().map(|token| &token.secret);
         let traces = self.traces.headers.values();
-        self.auth.secrets().chain(api).chain(admin).chain(&self.metrics.token).chain(traces)
+        let all = self.auth.secrets().chain(api).chain(admin).chain(&self.metrics.token);
+        all.chain(traces).chain(&self.cluster.credentials)
     }
 
     /// Applies defaults that depend on several settings, and resolves relative paths against
@@ -267,6 +272,9 @@ impl Config {
             *path = base.join(&*path);
         }
         for path in self.traces.headers.values_mut().filter_map(Secret::path_mut) {
+            *path = base.join(&*path);
+        }
+        for path in self.cluster.paths_mut() {
             *path = base.join(&*path);
         }
         for token in &mut self.admin.tokens {
@@ -333,6 +341,7 @@ impl Default for Config {
             admin: Admin::default(),
             metrics: Metrics::default(),
             traces: Traces::default(),
+            cluster: Cluster::default(),
             health: HealthChecks::default(),
         }
     }

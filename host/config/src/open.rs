@@ -46,6 +46,8 @@ pub struct Opened {
     pub admin_tls: Option<ServerTls>,
     /// The headers for the collector of spans: names and values.
     pub trace_headers: Vec<(String, Zeroizing<String>)>,
+    /// The credentials for NATS, if the settings have some.
+    pub cluster_credentials: Option<Zeroizing<String>>,
 }
 
 /// Loaded token of the HTTP API.
@@ -93,6 +95,7 @@ impl Settings {
         let admin_tokens = settings.admin_tokens(&mut absent);
         let metrics_token = settings.metrics_token(&mut absent);
         let trace_headers = settings.trace_headers(&mut absent);
+        let cluster_credentials = settings.cluster_credentials(&mut absent);
         let mut warnings = opening.warnings;
         let config = self.config.clone();
         let listeners = config.listeners.iter().enumerate();
@@ -114,6 +117,7 @@ impl Settings {
             tls,
             admin_tls,
             trace_headers,
+            cluster_credentials,
         });
         Opening { opened, problems, absent, warnings }
     }
@@ -211,6 +215,12 @@ impl Settings {
             Some((name, value))
         });
         opened.collect()
+    }
+
+    /// Loads the credentials for NATS.
+    fn cluster_credentials(&mut self, absent: &mut Vec<Diagnosis>) -> Option<Zeroizing<String>> {
+        let secret = self.config.cluster.credentials.clone()?;
+        self.secret("cluster.nats.credentials", &secret, absent)
     }
 
     /// Loads the secret of a setting, or reports that it is missing.

@@ -18,6 +18,7 @@ use super::access::{RawAccess, RawAllow};
 use super::admin::RawAdmin;
 use super::api::RawApi;
 use super::breaker::RawBreaker;
+use super::cluster::RawCluster;
 use super::control::RawControl;
 use super::data::RawData;
 use super::health::RawHealth;
@@ -62,6 +63,7 @@ pub(super) struct Written {
     metrics: RawMetrics,
     traces: RawTraces,
     health: RawHealth,
+    cluster: RawCluster,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -224,6 +226,7 @@ impl Written {
         self.metrics.apply(&mut config.metrics);
         self.traces.apply(&mut config.traces);
         self.health.apply(&mut config.health);
+        self.cluster.apply(&mut config.cluster);
     }
 }
 

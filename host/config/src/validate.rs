@@ -6,13 +6,14 @@ use std::path::Path;
 use jackfield_auth::AuthSettings;
 use jackfield_yaml::{Kind, Value, ValueError};
 
+use super::cluster::Cluster;
 use super::control::{self, ControlSocket};
 use super::data::DataFolder;
 use super::settings::Settings;
-use super::{admin, api, listeners, rules, traces};
+use super::{admin, api, cluster, listeners, rules, traces};
 
 /// Keys of file paths besides those of tokens of the API.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 14] = [
     "auth.tickets.secret.file",
     "auth.users.file",
     "auth.users.sql.url.file",
@@ -23,6 +24,10 @@ const PATHS: [&str; 10] = [
     "auth.jwt.keys.jwks",
     "auth.principals",
     "metrics.token.file",
+    "cluster.nats.credentials.file",
+    "cluster.nats.tls.ca",
+    "cluster.nats.tls.certificate",
+    "cluster.nats.tls.key",
 ];
 
 impl Settings {
@@ -37,6 +42,7 @@ impl Settings {
             self.config.admin.tokens.clear();
             self.config.metrics.token = None;
             self.config.traces.headers.clear();
+            self.config.cluster = Cluster::default();
         }
         // Where some tokens are invalid, the indexes of the others are unknown.
         if self.config.api.tokens.len() != self.written_tokens("api") {
@@ -140,6 +146,7 @@ impl Settings {
             }
         }
         wrongs.extend(traces::mistakes(&self.config.traces, has));
+        wrongs.extend(cluster::mistakes(&self.config.cluster, has));
         wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
         wrongs.extend(rules::mistakes(&self.config.rules, &self.config.realms));
         let written = admin::Written {

@@ -32,7 +32,7 @@ struct Parameters {
 ///
 /// # Errors
 /// When the path or the query is wrong, or the token may not subscribe to the topic.
-pub(super) fn answer(
+pub(super) async fn answer(
     context: &Context,
     token: &Token,
     path: &str,
@@ -43,12 +43,12 @@ pub(super) fn answer(
     let dispatch = token.dispatch(&context.realms, realm.as_deref())?;
     match question {
         Question::Position => {
-            Ok(Answer::json(StatusCode::OK, &dispatch.position(&token.session, &topic)?))
+            Ok(Answer::json(StatusCode::OK, &dispatch.position(&token.session, &topic).await?))
         }
         Question::History => {
             let since = Since { epoch, offset, latest: false }.position();
             let limit = limit.unwrap_or(DEFAULT_EVENTS);
-            let page = dispatch.history(&token.session, &topic, since, limit)?;
+            let page = dispatch.history(&token.session, &topic, since, limit).await?;
             Ok(Answer::json(StatusCode::OK, &page))
         }
     }

@@ -106,6 +106,7 @@ pub(super) fn page(status: &Value) -> String {
         let name = text(&realm["name"]);
         page.line("realm", format!("{name}: {sessions}, {subscriptions} subscriptions"));
     }
+    page.cluster(at("/cluster"));
     for (label, key) in [
         ("instances", "instances"),
         ("outboxes", "outboxes"),
@@ -146,6 +147,29 @@ impl Page {
         let parts: Vec<String> = name.map(str::to_owned).into_iter().chain(certificates).collect();
         if !parts.is_empty() {
             self.line("listener", format!("{place} ({})", parts.join("; ")));
+        }
+    }
+
+    fn cluster(&mut self, cluster: &Value) {
+        if !cluster.is_object() {
+            return;
+        }
+        let [name, node, pipe] = ["name", "node", "pipe"].map(|key| text(&cluster[key]));
+        let lost = number(&cluster["lost"]);
+        self.line("cluster", format!("{name}, node {node}, NATS {pipe}, {lost} messages lost"));
+        for peer in list(&cluster["peers"]) {
+            let [node, id, version] = ["node", "id", "version"].map(|key| text(&peer[key]));
+            let [lag, gaps] = ["lag", "gaps"].map(|key| number(&peer[key]));
+            let state = match (&peer["heard"], &peer["synced"]) {
+                (Value::Bool(false), _) => "silent",
+                (_, Value::Bool(true)) => "joined",
+                _ => "joining",
+            };
+            let gaps = count(gaps, "gap");
+            self.line(
+                "peer",
+                format!("{node} ({id}, version {version}): {state}, lag {lag}, {gaps}"),
+            );
         }
     }
 

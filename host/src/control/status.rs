@@ -12,6 +12,7 @@ use jackfield_tls::CertificateInfo;
 use jackfield_wamp::dialect::Dialect;
 use serde_json::{Value, json};
 
+use super::cluster;
 use super::ended;
 use super::problem::Problem;
 use super::query::Query;
@@ -119,6 +120,7 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
             "recovered": history_numbers.recovered,
             "not_recovered": history_numbers.not_recovered,
         },
+        "cluster": state.cluster.as_ref().map(|node| cluster::state(node)),
         "traffic": counts(traffic),
         "rates": {
             "over_seconds": rates.time.as_secs_f64(),

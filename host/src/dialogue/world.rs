@@ -52,7 +52,7 @@ impl World {
         let has_timers = generation.has_timers();
         let current = Arc::new(CurrentGeneration::default());
         drop(current.commit(Arc::new(generation)));
-        let realms = Realms::of(config, &current, &audience, &Arc::default())
+        let realms = Realms::of(config, &current, &audience, &Arc::default(), None)
             .ok_or_else(|| vec!["error: the configuration names no realm".to_owned()])?;
         let mut tasks = JoinSet::new();
         for dispatch in realms.iter() {

@@ -77,13 +77,13 @@ struct EventJson {
 
 impl Dispatch {
     /// Handles a CALL of the procedure.
-    pub(super) fn handle_history(
+    pub(super) async fn handle_history(
         &self,
         from: &Arc<Session>,
         call: &Call,
         batch: &mut PendingFlushes,
     ) {
-        match self.answer_history(from, call) {
+        match self.answer_history(from, call).await {
             Ok(payload) => {
                 let result =
                     Reply::Result { call: &call.request, progress: false, payload: &payload };
@@ -96,7 +96,7 @@ impl Dispatch {
         }
     }
 
-    fn answer_history(&self, from: &Session, call: &Call) -> Result<Payload, Refusal> {
+    async fn answer_history(&self, from: &Session, call: &Call) -> Result<Payload, Refusal> {
         let wrong = || {
             let how = "the arguments are a topic, and optionally `{since: {epoch, offset}, limit}`";
             Refusal::invalid_argument(how.to_owned())
@@ -115,7 +115,8 @@ impl Dispatch {
             latest: false,
         });
         let limit = options.limit.unwrap_or(DEFAULT_EVENTS);
-        let page = self.history(from, &topic, since.as_ref().and_then(Since::position), limit)?;
+        let since = since.as_ref().and_then(Since::position);
+        let page = self.history(from, &topic, since, limit).await?;
         let page = serde_json::to_string(&page).unwrap_or_default();
         Payload::from_json(&format!("[{page}]"), "").map_err(|error| Refusal::bad_event(&error))
     }
@@ -124,7 +125,7 @@ impl Dispatch {
     ///
     /// # Errors
     /// When the session may not subscribe to the topic, or only its handler knows; or without a history.
-    pub(crate) fn history(
+    pub(crate) async fn history(
         &self,
         from: &Session,
         topic: &str,
@@ -137,6 +138,7 @@ impl Dispatch {
         if !is_subscribed && routed.has(Hook::Subscribe) {
             return Err(Refusal::only_for_subscribers(&routed.route.name));
         }
+        self.announce_reader(topic).await;
         let HistoryPage { position, is_complete, events } =
             self.page(&routed, from, (since, limit))?;
         let count = events.len();
@@ -152,9 +154,14 @@ impl Dispatch {
     ///
     /// # Errors
     /// When the roles may not subscribe to the topic, or without a history.
-    pub(crate) fn position(&self, from: &Session, topic: &str) -> Result<PositionJson, Refusal> {
+    pub(crate) async fn position(
+        &self,
+        from: &Session,
+        topic: &str,
+    ) -> Result<PositionJson, Refusal> {
         let generation = self.generations.current();
         let routed = self.check_history(&generation, from, topic)?;
+        self.announce_reader(topic).await;
         Ok(PositionJson::of(self.page(&routed, from, (None, 0))?.position))
     }
 

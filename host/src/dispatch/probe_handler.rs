@@ -33,7 +33,7 @@ pub(super) struct ProbeHandler {
 impl Dispatch {
     /// The dispatch of the probe's realm.
     pub(crate) fn of_probe(realm: Arc<Realm>, generations: Arc<CurrentGeneration>) -> Self {
-        let dispatch = Self::new(realm, TOKEN, generations, Arc::default());
+        let dispatch = Self::new(realm, TOKEN, generations, Arc::default(), None);
         Self { probe: Some(Box::default()), ..dispatch }
     }
 

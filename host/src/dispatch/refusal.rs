@@ -129,6 +129,12 @@ impl Refusal {
         Self::new(error_uri::NO_SUCH_PROCEDURE, message)
     }
 
+    /// Refuses a publication that the other nodes of the cluster would not get.
+    pub(super) fn alone() -> Self {
+        let message = "the other nodes of the cluster cannot be reached (cluster.when_alone)";
+        Self::new(error_uri::UNAVAILABLE, message.to_owned())
+    }
+
     /// Refuses a request of a session above its rates.
     pub(super) fn too_fast() -> Self {
         let message = "this session sends too fast (limits.message_rate, limits.byte_rate)";

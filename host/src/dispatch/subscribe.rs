@@ -53,6 +53,7 @@ impl Dispatch {
             // A pattern names no topic: its subscriber is checked at each publication.
             // It has many topics, so no position.
             let request = history::replay_request(None, subscribe);
+            self.announce(*policy, topic, batch).await;
             self.realm.subscribe(from.id, topic, *policy, request.as_ref(), batch, acknowledge)?;
             return Ok(());
         }
@@ -83,6 +84,7 @@ impl Dispatch {
             }
         }
 
+        self.announce(*policy, topic, batch).await;
         if self.generations.current().number() != generation.number() {
             // The roles that may see the history may be others now.
             wanted = history::replay_request(None, subscribe);

@@ -76,7 +76,7 @@ impl Dispatch {
     /// Returns the timer that the topic should have now.
     fn wanted_timer(&self, topic: &str) -> Option<BoundTimer> {
         let timer = self.generations.current().find(topic)?.handler.timer()?;
-        (timer.from == TimerFrom::Start || self.realm.count(topic) > 0).then_some(timer)
+        (timer.from == TimerFrom::Start || self.realm.local_count(topic) > 0).then_some(timer)
     }
 
     fn timer_lane(&self, topic: &str) -> Option<LaneKey> {

@@ -46,6 +46,9 @@ impl Health {
             (Phase::Serving, Some(probe)) if !probe.is_good() => {
                 Some(format!("the probe has failed {} times in a row", probe.failures))
             }
+            (Phase::Serving, _) if !self.0.may_publish() => {
+                Some("the other nodes of the cluster cannot be reached".to_owned())
+            }
             (Phase::Serving, _) => None,
         };
         let probe = probe.map(|probe| {

@@ -217,6 +217,37 @@ pub(super) const HISTORY_RECOVERIES: Metric = counter(
     &["outcome"],
     "Subscriptions of clients that returned with a position: recovered (they got all that they had missed), not_recovered (they were told that events may be missing).",
 );
+pub(super) const CLUSTER_PIPE: Metric = gauge(
+    "jackfield_cluster_pipe",
+    &[],
+    "1 while messages of this node pass through NATS; else 0. Only in a cluster.",
+);
+pub(super) const CLUSTER_PEERS: Metric =
+    gauge("jackfield_cluster_peers", &[], "Other nodes that this node exchanges events with.");
+pub(super) const CLUSTER_LAG: Metric = gauge(
+    "jackfield_cluster_lag",
+    &[],
+    "Messages for another node that it has not received yet, of the node with most.",
+);
+pub(super) const CLUSTER_OUTBOX: Metric =
+    gauge("jackfield_cluster_outbox_bytes", &[], "Events that wait to be sent to other nodes.");
+pub(super) const CLUSTER_EVENTS: Metric =
+    counter("jackfield_cluster_events_total", &[], "Events of other nodes.");
+pub(super) const CLUSTER_REFUSED: Metric = counter(
+    "jackfield_cluster_events_refused_total",
+    &[],
+    "Events of other nodes that were not delivered here: too large for a receiver, or a value that it cannot get.",
+);
+pub(super) const CLUSTER_LOST: Metric = counter(
+    "jackfield_cluster_lost_total",
+    &[],
+    "Messages of other nodes that did not arrive, as far as they could be counted.",
+);
+pub(super) const CLUSTER_INCIDENTS: Metric = counter(
+    "jackfield_cluster_incidents_total",
+    &["kind"],
+    "Incidents: doubt (events may be missing, histories have ended), late (a node did not acknowledge a subscription in time), dead (a node was given up), silent (NATS was connected, and no message passed).",
+);
 pub(super) const OUTBOX: Metric = histogram(
     "jackfield_outbox_bytes",
     &[],

@@ -77,7 +77,7 @@ impl LiveParts {
         let (access, auth) = (has(&["access"]), has(&["auth"]));
         let (http, admin) = (has(&OF_HTTP), has(&["admin.tokens"]));
         let (config, opened, files, applied) = change.take();
-        // Listeners follow their certificates themselves; traces need a restart.
+        // Listeners follow their certificates themselves; traces and the cluster need a restart.
         let Opened {
             auth: methods,
             tokens,
@@ -86,6 +86,7 @@ impl LiveParts {
             tls: _,
             admin_tls: _,
             trace_headers: _,
+            cluster_credentials: _,
         } = opened;
         // Rules that admit fewer clients come first, and so do those about clients that are admitted.
         if access {

@@ -13,6 +13,7 @@ use super::plugins::{OpenedPlugins, open_plugins};
 use crate::admission::{Admission, Files};
 use crate::api::Api;
 use crate::audience::Subscribers;
+use crate::cluster::ClusterNode;
 use crate::connection::{Context, LiveSettings, NewConnections};
 use crate::connection_limit::ConnectionLimit;
 use crate::data_folder::DataFolder;
@@ -122,7 +123,9 @@ fn state(
     let OpenedPlugins { reloader, instance_memory, observers, stores } = plugins;
     let totals = ConnectionTotals::new(&config.limits);
     let traces = Arc::default();
-    let realms = Realms::of(config, &reloader.generations(), audience, &traces);
+    let cluster = ClusterNode::new(&config.cluster)?;
+    let generations = reloader.generations();
+    let realms = Realms::of(config, &generations, audience, &traces, cluster.as_ref());
     Ok(Arc::new(ServerState {
         settings: SettingsReloader::new(),
         rollout: Rollout::new(Arc::clone(&reloader), Arc::clone(shadows)),
@@ -138,6 +141,7 @@ fn state(
         plugin_log,
         shutdown: Arc::new(Shutdown::new(config.shutdown)),
         probe: config.health.probe.map(Probe::new).transpose()?.map(Arc::new),
+        cluster,
     }))
 }
 

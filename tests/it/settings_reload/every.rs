@@ -33,6 +33,7 @@ fn base(site: &Site) -> Value {
         "admin": { "listen": "127.0.0.1:0", "tokens": [{ "name": "a", "token": TOKEN }] },
         "metrics": { "enabled": true, "token": TOKEN },
         "traces": { "endpoint": "http://127.0.0.1:9/v1/traces" },
+        "cluster": { "nats": { "urls": ["nats://127.0.0.1:9"] } },
         "plugins": { "named": { "acme": { "memory": "1 MiB" } } },
     })
 }
@@ -54,6 +55,7 @@ fn values(setting: &str, kind: &str, site: &Site) -> Vec<Value> {
         "limits.incomplete" | "limits.outbox.total" => return vec![json!("1 GiB")],
         "traces.endpoint" => return vec![json!("http://127.0.0.1:9/other")],
         "traces.sample" => return vec![json!(0.5)],
+        "cluster.nats.urls" => return vec![json!(["nats://127.0.0.1:10"])],
         "api.tokens[].realm" => return vec![json!("realm1")],
         _ => {}
     }
@@ -102,6 +104,11 @@ fn with(base: &Value, setting: &str, value: Value, pair: &[String; 2]) -> Value 
         tree["metrics"] = json!({});
     } else if setting == "plugins.refuse_downgrades" {
         tree["plugins"]["verify"] = json!([KEY]);
+    }
+    if matches!(setting, "cluster.nats.tls.certificate" | "cluster.nats.tls.key") {
+        let [certificate, key] = pair;
+        tree["cluster"]["nats"]["tls"] = json!({ "certificate": certificate, "key": key });
+        return tree;
     }
     if setting.starts_with("listeners[]") {
         // All are one setting.

@@ -283,10 +283,10 @@ impl Content {
         }
         let [filter, narrowed] =
             filters.map(|it| it.filter(|it| **it != ReceiverFilter::default()).cloned());
-        let publisher = publication.disclosed.map(|session| StoredPublisher {
-            session: session.id,
-            authid: session.identity.authid.clone(),
-            authrole: session.identity.authrole().to_owned(),
+        let publisher = publication.disclosed.map(|publisher| StoredPublisher {
+            session: publisher.session,
+            authid: publisher.authid.unwrap_or_default().to_owned(),
+            authrole: publisher.authrole.unwrap_or_default().to_owned(),
         });
         Some(Self {
             payload: publication.payload.detached(),

@@ -67,6 +67,13 @@ impl Realm {
         self.read().subscribed.used()
     }
 
+    /// Returns the sessions with an exact subscription to the topic.
+    pub fn subscribers(&self, topic: &str) -> Vec<SessionId> {
+        let state = self.read();
+        let subscription = state.subscriptions.exact(topic);
+        subscription.map(|it| it.subscribers().map(|one| one.id).collect()).unwrap_or_default()
+    }
+
     /// Returns all members.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.read().members.values().map(|member| Arc::clone(&member.session)).collect()

@@ -15,6 +15,7 @@ use crate::close_reason::CloseReason;
 use crate::outbox::{Bounds, Outbox, Overflow};
 use crate::session::{Features, Transport};
 
+mod cluster;
 mod history;
 mod pages;
 mod shares;

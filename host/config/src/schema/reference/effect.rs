@@ -132,7 +132,8 @@ fn values(kind: &str) -> Vec<String> {
         _ if kind.starts_with("list of") => texts(&["[log]", "[tickets]"]),
         _ if kind.starts_with("list") => {
             let key = format!("[{KEY}]");
-            let lists = ["[x]", "[wamp]", "['192.0.2.1']", "['https://a.example']"];
+            let lists =
+                ["[x]", "[wamp]", "['192.0.2.1']", "['https://a.example']", "['nats://a.example']"];
             texts(&[&lists[..], &[&key]].concat())
         }
         _ if kind.starts_with("number") => texts(&["7", "0.5"]),

@@ -1,0 +1,385 @@
+//! Peers: the other nodes of a cluster, as a state machine without I/O and clock.
+//!
+//! Each node tells its peers which topics and patterns its sessions are subscribed to, so a publication
+//! goes to the nodes that have receivers. Messages are envelopes of numbered records, so a loss is
+//! known to the receiver, exactly: it asks for a snapshot of the interest, and a [`Notice`] says that
+//! histories have a hole.
+//!
+//! The first subscriber of a topic waits until all peers have acknowledged it ([`Barrier`]). An event that is
+//! published anywhere after SUBSCRIBED therefore reaches the subscriber, or is reported as doubt.
+//!
+//! In reading order: `envelope`, `link`: numbered records; `interest`: tables; `event`: publications
+//! between nodes; `peer`: one peer; this page: all of them. Time is a duration since any fixed instant.
+
+mod bytes;
+mod envelope;
+mod event;
+mod interest;
+mod link;
+mod peer;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ::bytes::Bytes;
+
+use crate::publication::{PatternAudience, Publication};
+
+pub use envelope::MAX_ENVELOPE_BYTES;
+pub use event::RemoteEvent;
+pub use interest::InterestKey;
+pub use peer::PeerView;
+
+use envelope::Kind;
+use interest::{LocalInterest, RemoteInterest};
+use peer::{About, Peer};
+
+/// A node of a cluster: a number that each process draws, so that a restart is another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What operators and histories are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A peer and this node know each other's interest.
+    Joined {
+        /// The peer.
+        node: NodeId,
+        /// Its name.
+        name: String,
+        /// Whether the peer may have published events before that this node did not get.
+        is_doubtful: bool,
+    },
+    /// The peer has said that it leaves. All its events were received.
+    Left {
+        /// The peer.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
+    /// The peer was silent for too long. Events that it published last may be missing.
+    Dead {
+        /// The peer.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
+    /// Records of the peer did not arrive.
+    Lost {
+        /// The peer.
+        node: NodeId,
+        /// Its name.
+        name: String,
+        /// Their number; `None` if it is unknown, because the peer has given this node up.
+        records: Option<u64>,
+    },
+    /// The peer did not acknowledge a subscription in time: its events may be missing until it does.
+    Late {
+        /// The peer.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
+    /// The peer has acknowledged all subscriptions again.
+    CaughtUp {
+        /// The peer.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Notice {
+    /// Returns whether events of the peer may be missing that a history should have.
+    pub const fn is_doubt(&self) -> bool {
+        match self {
+            Self::Joined { is_doubtful, .. } => *is_doubtful,
+            Self::Left { .. } => false,
+            Self::Dead { .. } | Self::Lost { .. } | Self::Late { .. } | Self::CaughtUp { .. } => {
+                true
+            }
+        }
+    }
+}
+
+/// The result of received bytes.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The events, in order.
+    pub events: Vec<RemoteEvent>,
+    /// What happened before them.
+    pub notices: Vec<Notice>,
+}
+
+/// A subscription's wait for acknowledgements: peers, their links, and the records to acknowledge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Barrier(Vec<(NodeId, u64, u64)>);
+
+/// The state of a node among its peers.
+pub struct Peers {
+    about: About,
+    last_link: u64,
+    by_id: BTreeMap<NodeId, Peer>,
+    /// The last nodes that have left: what they sent before may arrive later.
+    left: VecDeque<NodeId>,
+    local: LocalInterest,
+    remote: RemoteInterest,
+}
+
+/// The silence after which a subscription does not wait for a peer.
+const SUSPECTED_AFTER: Duration = Duration::from_secs(3);
+
+/// The silence after which a peer is given up.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+/// The maximum number of peers. HELLOs of further ones are ignored.
+const MAX_PEERS: usize = 64;
+
+impl Peers {
+    /// Creates the state of a node without peers. It is fresh: it has not served clients yet.
+    pub fn new(node: NodeId, name: &str, version: &str) -> Self {
+        let (name, version) = (name.to_owned(), version.to_owned());
+        Self {
+            about: About { node, name, version, is_fresh: true },
+            last_link: 0,
+            by_id: BTreeMap::new(),
+            left: VecDeque::new(),
+            local: LocalInterest::default(),
+            remote: RemoteInterest::default(),
+        }
+    }
+
+    /// Returns the id of this node.
+    pub fn node(&self) -> NodeId {
+        self.about.node
+    }
+
+    /// Returns the message that all nodes get every second.
+    pub fn hello(&self) -> Vec<u8> {
+        envelope::encode_hello(self.about.node)
+    }
+
+    /// Notes that clients are served from now on.
+    pub fn open(&mut self) {
+        self.about.is_fresh = false;
+    }
+
+    /// Returns whether the interest of all known peers is complete, and they know that of this node.
+    pub fn is_synced(&self) -> bool {
+        self.by_id.values().all(|peer| peer.is_joined)
+    }
+
+    /// Notes a HELLO. Returns whether it is the own one, which has passed through the pipe.
+    pub fn hear_hello(&mut self, bytes: &Bytes, now: Duration) -> bool {
+        let Some(node) = envelope::decode_hello(bytes) else { return false };
+        if node == self.about.node {
+            return true;
+        }
+        if let Some(peer) = self.meet(node, now) {
+            peer.heard = now;
+        }
+        false
+    }
+
+    /// Takes a message to this node.
+    pub fn receive(&mut self, bytes: &Bytes, now: Duration) -> Received {
+        let mut received = Received::default();
+        let Some((header, records)) = envelope::decode(bytes) else { return received };
+        if header.from == self.about.node || self.meet(header.from, now).is_none() {
+            return received;
+        }
+        let Self { by_id: peers, local, remote, .. } = self;
+        let Some(peer) = peers.get_mut(&header.from) else { return received };
+        peer.heard = now;
+        peer.receive(&header, records, remote, &mut received);
+        if peer.is_leaving {
+            self.remove(header.from);
+            self.left.truncate(MAX_PEERS);
+            self.left.push_front(header.from);
+        } else if peer.send().needs_snapshot(&header) {
+            peer.push_snapshot(&self.about, local);
+        }
+        received
+    }
+
+    /// Gives up silent peers, and tells all that topics have had no subscriber for a while: their
+    /// keys are returned, too. Each peer gets an envelope, which shows it that nothing was lost.
+    pub fn tick(&mut self, now: Duration) -> (Vec<Notice>, Vec<InterestKey>) {
+        let silent = |peer: &Peer| now.saturating_sub(peer.heard) >= DEAD_AFTER;
+        let dead = self.by_id.iter().filter(|(_, peer)| silent(peer)).map(|(node, _)| *node);
+        let mut notices = Vec::new();
+        for node in dead.collect::<Vec<_>>() {
+            if let Some(name) = self.remove(node) {
+                notices.push(Notice::Dead { node, name });
+            }
+        }
+        let expired = self.local.expire(now);
+        for key in &expired {
+            self.tell(key, 0);
+        }
+        for peer in self.by_id.values_mut() {
+            peer.send().is_due = true;
+        }
+        (notices, expired)
+    }
+
+    /// Announces a topic or pattern before its subscription exists. `None` if all peers know of it.
+    pub fn announce(&mut self, key: &InterestKey, now: Duration) -> Option<Barrier> {
+        if let Some(announced) = self.local.claim(key, now) {
+            let waits = &mut announced.unacknowledged;
+            waits.retain(|wait| is_waiting(&self.by_id, *wait));
+            let awaited = waits.iter().filter(|wait| is_awaited(&self.by_id, **wait, now));
+            let awaited: Vec<_> = awaited.copied().collect();
+            return (!awaited.is_empty()).then_some(Barrier(awaited));
+        }
+        self.tell(key, 1);
+        let mut unacknowledged = Vec::new();
+        for (node, peer) in &mut self.by_id {
+            let is_silent = now.saturating_sub(peer.heard) >= SUSPECTED_AFTER;
+            let send = peer.send();
+            let (link, end) = (send.number, send.next);
+            unacknowledged.push((*node, link, end));
+            if is_silent || peer.late_until.is_some() {
+                peer.late_until = Some(end);
+            }
+        }
+        self.local.add_claim(key, unacknowledged);
+        self.announce(key, now)
+    }
+
+    /// Returns whether all peers of a barrier have acknowledged it, or are gone.
+    pub fn is_acknowledged(&self, barrier: &Barrier) -> bool {
+        !barrier.0.iter().any(|wait| is_waiting(&self.by_id, *wait))
+    }
+
+    /// Ends the wait of a barrier: the peers that have not acknowledged it are late.
+    pub fn expire(&mut self, barrier: &Barrier) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for &(node, link, end) in &barrier.0 {
+            if is_waiting(&self.by_id, (node, link, end))
+                && let Some(peer) = self.by_id.get_mut(&node)
+                && peer.late_until.replace(end).is_none()
+            {
+                notices.push(Notice::Late { node, name: peer.name.clone() });
+            }
+        }
+        notices
+    }
+
+    /// Returns the keys that were announced since the last call: their subscription may not exist.
+    pub fn take_claimed(&mut self) -> impl Iterator<Item = InterestKey> + use<> {
+        self.local.take_claimed().into_iter()
+    }
+
+    /// Sets the number of the own subscribers of a topic or pattern. Without any, the peers send its
+    /// events for some seconds more, or for `keep` if it is longer.
+    pub fn set_count(&mut self, key: &InterestKey, count: usize, keep: Duration, now: Duration) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if self.local.set(key, count, keep.max(interest::LINGER), now) {
+            self.tell(key, count);
+        }
+    }
+
+    /// Queues an event for each peer with subscribers. Returns whether there is one, and the number of
+    /// matching steps.
+    pub fn publish(&self, realm: &str, publication: &Publication<'_>) -> (bool, usize) {
+        let with_patterns = publication.patterns != PatternAudience::Nobody;
+        let (nodes, steps) = self.remote.nodes(realm, publication.topic, with_patterns);
+        if nodes.is_empty() {
+            return (false, steps);
+        }
+        let records = envelope::records(Kind::Event, &event::encode(realm, publication));
+        for peer in nodes.iter().filter_map(|node| self.by_id.get(node)) {
+            peer.lock().push_event(&records);
+        }
+        (true, steps)
+    }
+
+    /// Returns the number of subscribers of a topic by name on all peers, as last heard.
+    pub fn count(&self, realm: &str, topic: &str) -> usize {
+        self.remote.count(realm, topic)
+    }
+
+    /// Takes the next message to each peer for which one waits.
+    pub fn take_messages(&self) -> Vec<(NodeId, Vec<u8>)> {
+        let waiting = self.by_id.iter().filter_map(|(node, peer)| {
+            let mut send = peer.lock();
+            send.waits()
+                .then(|| (*node, send.take(self.about.node, &peer.receive, self.about.is_fresh)))
+        });
+        waiting.collect()
+    }
+
+    /// Queues the end for all peers, behind all events.
+    pub fn leave(&mut self) {
+        let records = envelope::records(Kind::Bye, &[]);
+        for peer in self.by_id.values_mut() {
+            peer.send().push(&records);
+        }
+    }
+
+    /// Returns the peers for operators.
+    pub fn views(&self, now: Duration) -> Vec<PeerView> {
+        self.by_id.iter().map(|(node, peer)| peer.view(*node, now)).collect()
+    }
+
+    /// Returns the peer, a new one if it is unknown; `None` if there are too many, or if it
+    /// has left.
+    fn meet(&mut self, node: NodeId, now: Duration) -> Option<&mut Peer> {
+        if !self.by_id.contains_key(&node) {
+            if self.by_id.len() >= MAX_PEERS || self.left.contains(&node) {
+                return None;
+            }
+            self.last_link += 1;
+            let mut peer = Peer::new(self.last_link, now);
+            peer.push_snapshot(&self.about, &self.local);
+            self.by_id.insert(node, peer);
+        }
+        self.by_id.get_mut(&node)
+    }
+
+    /// Removes a peer and its interest. Returns its name.
+    fn remove(&mut self, node: NodeId) -> Option<String> {
+        let peer = self.by_id.remove(&node)?;
+        for key in &peer.keys {
+            self.remote.remove(node, key);
+        }
+        Some(peer.name)
+    }
+
+    /// Queues the number of subscribers of a key for all peers.
+    fn tell(&mut self, key: &InterestKey, count: u32) {
+        let records = envelope::records(Kind::Interest, &interest::encode(key, count));
+        for peer in self.by_id.values_mut() {
+            peer.send().push(&records);
+        }
+    }
+}
+
+/// Returns whether a peer has neither acknowledged the records of a link nor gone.
+fn is_waiting(peers: &BTreeMap<NodeId, Peer>, (node, link, end): (NodeId, u64, u64)) -> bool {
+    peers.get(&node).is_some_and(|peer| {
+        let send = peer.lock();
+        send.number == link && send.complete < end
+    })
+}
+
+/// Returns whether a subscription waits for a peer: not for one that is silent or late.
+fn is_awaited(
+    peers: &BTreeMap<NodeId, Peer>,
+    (node, ..): (NodeId, u64, u64),
+    now: Duration,
+) -> bool {
+    peers.get(&node).is_some_and(|peer| {
+        peer.late_until.is_none() && now.saturating_sub(peer.heard) < SUSPECTED_AFTER
+    })
+}
+
+#[cfg(test)]
+mod tests;

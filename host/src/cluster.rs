@@ -1,0 +1,219 @@
+//! Cluster: this server as one node of several, which exchange events over NATS (experimental).
+//!
+//! A subscription is announced to the other nodes before SUBSCRIBED, and a publication is queued for the
+//! nodes with subscribers as it is queued for sessions. The state of the peers is
+//! [`jackfield_broker::peers`], without I/O; the server connects it with the pipe, [`jackfield_cluster`].
+//! See decision 55.
+
+mod counts;
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jackfield_broker::Cluster;
+use jackfield_broker::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers};
+use jackfield_cluster::PipeSettings;
+use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
+use jackfield_wamp::uri::MatchPolicy;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+pub(crate) use counts::{ClusterCounts, ClusterNumbers};
+
+/// This node.
+pub(crate) struct ClusterNode {
+    settings: ClusterSettings,
+    name: String,
+    cluster: Arc<Cluster>,
+    counts: ClusterCounts,
+    began: Instant,
+    /// Messages for peers wait.
+    queued: Arc<Notify>,
+    /// A peer has acknowledged or said something.
+    progress: Notify,
+    /// Notices that were found outside of the tasks.
+    notices: Mutex<Vec<Notice>>,
+    is_connected: AtomicBool,
+    /// The milliseconds from the start to the last own HELLO that came back; 0 before the first.
+    heard_itself: AtomicU64,
+}
+
+/// The state of the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PipeState {
+    /// No server of NATS is connected.
+    Disconnected,
+    /// A server is connected, and messages do not pass.
+    Silent,
+    /// Messages pass.
+    Working,
+}
+
+/// The maximum time for which SUBSCRIBED waits for the other nodes.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// The time without an own message after which the pipe does not work.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(10);
+
+impl ClusterNode {
+    /// Creates this node, if the settings have a cluster. It has no peers until its tasks run.
+    pub(crate) fn new(settings: &ClusterSettings) -> Result<Option<Arc<Self>>, getrandom::Error> {
+        if settings.urls.is_empty() {
+            return Ok(None);
+        }
+        let name = settings.node.clone().unwrap_or_else(machine_name);
+        let id = NodeId(getrandom::u64()?);
+        let queued = Arc::new(Notify::new());
+        let waking = Arc::clone(&queued);
+        let peers = Peers::new(id, &name, env!("CARGO_PKG_VERSION"));
+        let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
+        Ok(Some(Arc::new(Self {
+            settings: settings.clone(),
+            name,
+            cluster,
+            counts: ClusterCounts::default(),
+            began: Instant::now(),
+            queued,
+            progress: Notify::new(),
+            notices: Mutex::default(),
+            is_connected: AtomicBool::new(false),
+            heard_itself: AtomicU64::new(0),
+        })))
+    }
+
+    /// Returns the state that realms share.
+    pub(crate) fn shared(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Returns the name and the id of this node, and the name of the cluster.
+    pub(crate) fn names(&self) -> (&str, String, &str) {
+        let id = self.cluster.read(Peers::node).to_string();
+        (&self.name, id, &self.settings.name)
+    }
+
+    /// Returns the peers.
+    pub(crate) fn peers(&self) -> Vec<PeerView> {
+        self.cluster.views(self.now())
+    }
+
+    /// Returns the state of the pipe, by its own messages.
+    pub(crate) fn pipe(&self) -> PipeState {
+        let heard = Duration::from_millis(self.heard_itself.load(Ordering::Relaxed));
+        let is_heard = !heard.is_zero() && self.now().saturating_sub(heard) < SILENT_AFTER;
+        match (self.is_connected.load(Ordering::Relaxed), is_heard) {
+            (true, true) => PipeState::Working,
+            (true, false) => PipeState::Silent,
+            (false, _) => PipeState::Disconnected,
+        }
+    }
+
+    /// Returns whether clients may publish now.
+    pub(crate) fn may_publish(&self) -> bool {
+        self.settings.when_alone == WhenAlone::Serve || self.pipe() == PipeState::Working
+    }
+
+    /// Announces a subscription to the other nodes. Returns the wait for them; `None` if they know of it.
+    pub(crate) fn announce(&self, realm: &str, policy: MatchPolicy, uri: &str) -> Option<Barrier> {
+        let key = InterestKey::new(realm, policy, uri);
+        self.cluster.announce(&key, self.now())
+    }
+
+    /// Waits until the other nodes know of a subscription, for a bounded time.
+    pub(crate) async fn acknowledged(&self, barrier: Barrier) {
+        let all = async {
+            loop {
+                let mut progress = std::pin::pin!(self.progress.notified());
+                progress.as_mut().enable();
+                if self.cluster.is_acknowledged(&barrier) {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        if timeout(ACKNOWLEDGE_TIMEOUT, all).await.is_err() {
+            let notices = self.cluster.expire(&barrier);
+            self.lock_notices().extend(notices);
+            self.queued.notify_one();
+        }
+    }
+
+    /// Notes whether a server of NATS is connected.
+    pub(crate) fn set_connected(&self, is_connected: bool) {
+        self.is_connected.store(is_connected, Ordering::Relaxed);
+    }
+
+    /// Notes that a message has come: acknowledgements may be in it, and answers wait.
+    pub(crate) fn advanced(&self) {
+        self.progress.notify_waiters();
+        self.queued.notify_one();
+    }
+
+    /// Waits until messages for peers may wait.
+    pub(crate) async fn queued(&self) {
+        self.queued.notified().await;
+    }
+
+    /// Waits for the next message.
+    pub(crate) async fn progress(&self) {
+        self.progress.notified().await;
+    }
+
+    /// Returns the counters.
+    pub(crate) const fn counts(&self) -> &ClusterCounts {
+        &self.counts
+    }
+
+    /// The time since the start.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Notes that an own HELLO has come back.
+    pub(crate) fn hear_itself(&self) {
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        self.heard_itself.store(now.max(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut *self.lock_notices())
+    }
+
+    fn lock_notices(&self) -> std::sync::MutexGuard<'_, Vec<Notice>> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the settings of the pipe.
+    pub(crate) fn pipe_settings(&self, credentials: Option<&str>) -> PipeSettings {
+        let ClusterSettings { urls, name, ca, certificate, key, .. } = &self.settings;
+        PipeSettings {
+            cluster: name.clone(),
+            node: self.cluster.read(Peers::node).to_string(),
+            name: self.name.clone(),
+            urls: urls.clone(),
+            credentials: credentials.map(str::to_owned),
+            ca: ca.clone(),
+            certificate: certificate.clone().zip(key.clone()),
+        }
+    }
+}
+
+impl PipeState {
+    /// A short name.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Silent => "silent",
+            Self::Working => "working",
+        }
+    }
+}
+
+/// The name of the machine.
+fn machine_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "node".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,75 @@
+//! Counters of a node since its start.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jackfield_broker::peers::Notice;
+
+/// The numbers of a node since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterNumbers {
+    /// Events of other nodes.
+    pub(crate) events_received: u64,
+    /// Those that a receiver here cannot get.
+    pub(crate) events_refused: u64,
+    /// Messages of other nodes that did not arrive.
+    pub(crate) records_lost: u64,
+    /// Doubts that have ended histories, late acknowledgements, dead peers, and silences of the pipe.
+    pub(crate) incidents: [(&'static str, u64); 4],
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(crate) struct ClusterCounts {
+    events_received: AtomicU64,
+    events_refused: AtomicU64,
+    records_lost: AtomicU64,
+    doubts: AtomicU64,
+    late: AtomicU64,
+    dead: AtomicU64,
+    silences: AtomicU64,
+}
+
+impl ClusterCounts {
+    /// Counts events of other nodes.
+    pub(crate) fn received(&self, events: usize) {
+        self.events_received.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    /// Counts an event that a receiver here cannot get.
+    pub(crate) fn refused(&self) {
+        self.events_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a silence of the pipe.
+    pub(crate) fn silent(&self) {
+        self.silences.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a notice.
+    pub(crate) fn note(&self, notice: &Notice) {
+        let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Relaxed);
+        add(&self.doubts, u64::from(notice.is_doubt()));
+        match notice {
+            Notice::Lost { records, .. } => add(&self.records_lost, records.unwrap_or_default()),
+            Notice::Late { .. } => add(&self.late, 1),
+            Notice::Dead { .. } => add(&self.dead, 1),
+            Notice::Joined { .. } | Notice::Left { .. } | Notice::CaughtUp { .. } => 0,
+        };
+    }
+
+    /// Returns the numbers.
+    pub(crate) fn numbers(&self) -> ClusterNumbers {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ClusterNumbers {
+            events_received: load(&self.events_received),
+            events_refused: load(&self.events_refused),
+            records_lost: load(&self.records_lost),
+            incidents: [
+                ("doubt", load(&self.doubts)),
+                ("late", load(&self.late)),
+                ("dead", load(&self.dead)),
+                ("silent", load(&self.silences)),
+            ],
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The cluster in `GET /v1/status`: this node, its connection, and its peers.
+
+use jackfield_broker::peers::PeerView;
+use serde_json::{Value, json};
+
+use crate::cluster::{ClusterNode, ClusterNumbers};
+
+/// Shows a node.
+pub(super) fn state(cluster: &ClusterNode) -> Value {
+    let (node, id, name) = cluster.names();
+    let ClusterNumbers { events_received, events_refused, records_lost, incidents } =
+        cluster.counts().numbers();
+    let incidents: serde_json::Map<_, _> =
+        incidents.into_iter().map(|(kind, count)| (kind.to_owned(), count.into())).collect();
+    json!({
+        "name": name,
+        "node": node,
+        "id": id,
+        "pipe": cluster.pipe().label(),
+        "events_received": events_received,
+        "events_refused": events_refused,
+        "lost": records_lost,
+        "incidents": incidents,
+        "peers": cluster.peers().iter().map(peer).collect::<Vec<_>>(),
+    })
+}
+
+fn peer(peer: &PeerView) -> Value {
+    json!({
+        "node": peer.name,
+        "id": peer.node.to_string(),
+        "version": peer.version,
+        "heard": peer.is_heard,
+        "synced": peer.is_synced,
+        "topics": peer.keys,
+        "lag": peer.lag,
+        "waiting_bytes": peer.waiting_bytes,
+        "dropped": peer.dropped,
+        "gaps": peer.gaps,
+        "lost": peer.lost,
+    })
+}

@@ -1,0 +1,65 @@
+//! Requests in a cluster: subscriptions are announced to the other nodes, and their events delivered.
+
+use jackfield_broker::peers::RemoteEvent;
+use jackfield_broker::{DeliveryError, PendingFlushes, Publication};
+use jackfield_wamp::uri::MatchPolicy;
+
+use super::authorize::{overflow, pattern_audience};
+use super::{Dispatch, Refusal, flush_before_wait, history};
+use crate::generation::RouteMatch;
+
+impl Dispatch {
+    /// Waits until the other nodes know of a subscription that begins, for a bounded time: an event that
+    /// is published anywhere afterwards reaches it.
+    pub(super) async fn announce(
+        &self,
+        policy: MatchPolicy,
+        uri: &str,
+        batch: &mut PendingFlushes,
+    ) {
+        let Some(cluster) = &self.cluster else { return };
+        if let Some(barrier) = cluster.announce(self.realm.name(), policy, uri) {
+            flush_before_wait(batch, cluster.acknowledged(barrier)).await;
+        }
+    }
+
+    /// Announces a topic whose history is read: from then on it has the events of all nodes.
+    pub(crate) async fn announce_reader(&self, topic: &str) {
+        self.announce(MatchPolicy::Exact, topic, &mut PendingFlushes::default()).await;
+    }
+
+    /// Refuses publications while this node is alone, if the settings say so.
+    pub(super) fn check_cluster(&self) -> Result<(), Refusal> {
+        match &self.cluster {
+            Some(cluster) if !cluster.may_publish() => Err(Refusal::alone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues an event of another node for the receivers here. Its handler was asked there.
+    ///
+    /// # Errors
+    /// [`DeliveryError`] of any receiver; nothing is queued then.
+    pub(crate) fn deliver_remote(
+        &self,
+        event: &RemoteEvent,
+        batch: &mut PendingFlushes,
+    ) -> Result<(), DeliveryError> {
+        let generation = self.generations.current();
+        let routed = generation.find(&event.topic).map(RouteMatch::for_events);
+        let recording = history::recording(routed.as_ref());
+        let publication = Publication {
+            topic: &event.topic,
+            id: event.id,
+            disclosed: event.disclosed(),
+            except: event.except,
+            filter: event.filter.as_ref(),
+            narrowed: event.narrowed.as_ref(),
+            patterns: pattern_audience(&generation, self.at(&event.topic), routed.as_ref()),
+            overflow: overflow(routed.as_ref()),
+            recording: recording.as_ref(),
+            payload: &event.payload,
+        };
+        self.realm.publish_remote(&publication, batch).map(drop)
+    }
+}

@@ -1,0 +1,305 @@
+//! Tasks of a node of a cluster: one reads from the pipe, one writes to it and keeps the time. Neither
+//! is waited for by a publication.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jackfield_broker::PendingFlushes;
+use jackfield_broker::peers::{
+    InterestKey, MAX_ENVELOPE_BYTES, NodeId, Notice, Peers, Received, RemoteEvent,
+};
+use jackfield_cluster::{Incoming, Pipe, PipeEvent, PipeMessage};
+use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{error, info, warn};
+use zeroize::Zeroizing;
+
+use super::ServeError;
+use super::background::BackgroundTasks;
+use crate::cluster::{ClusterNode, PipeState, SILENT_AFTER};
+use crate::log::backoff::Backoff;
+use crate::realms::Realms;
+use crate::server_state::ServerState;
+
+/// The time between two HELLOs.
+const HELLO_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time for which a topic with a history and without subscribers stays announced, so that clients
+/// that return miss nothing. Its history ends then, because events of other nodes are not in it any more.
+const HISTORY_KEPT: Duration = Duration::from_mins(10);
+
+/// The time in which other nodes are found at the start.
+const FIND_TIME: Duration = Duration::from_millis(300);
+
+/// The maximum time for which a start waits for the other nodes.
+const MAX_START_WAIT: Duration = Duration::from_secs(5);
+
+/// Subscribers and matching steps of remote events until the task yields.
+const MAX_UNSHARED_WORK: usize = 32_768;
+
+/// A connection to the other nodes, and the messages from them.
+pub(super) struct OpenedCluster {
+    tasks: Arc<ClusterTasks>,
+    incoming: Incoming,
+}
+
+/// Opens the connection to the other nodes, if the server is in a cluster. The histories of the last run
+/// end: other nodes may have published since.
+///
+/// # Errors
+/// When a setting cannot be used. A server of NATS that is away is none.
+pub(super) async fn open(
+    state: &ServerState,
+    credentials: Option<Zeroizing<String>>,
+) -> Result<Option<OpenedCluster>, ServeError> {
+    let Some(node) = &state.cluster else { return Ok(None) };
+    for dispatch in state.realms.iter() {
+        dispatch.realm().end_histories(|_| true);
+    }
+    let settings = node.pipe_settings(credentials.as_ref().map(|it| it.as_str()));
+    let (pipe, incoming) = Pipe::open(settings, report).await?;
+    let tasks = ClusterTasks::new(Arc::clone(node), Arc::clone(&state.realms), pipe);
+    Ok(Some(OpenedCluster { tasks, incoming }))
+}
+
+/// Starts the tasks of the connection to the other nodes.
+pub(super) fn spawn(tasks: &mut BackgroundTasks, opened: OpenedCluster) -> Arc<ClusterTasks> {
+    let OpenedCluster { tasks: cluster, incoming } = opened;
+    tasks.spawn("read from the cluster", Arc::clone(&cluster).read(incoming));
+    tasks.spawn("write to the cluster", Arc::clone(&cluster).write());
+    cluster
+}
+
+/// A node and what its tasks reach.
+pub(super) struct ClusterTasks {
+    node: Arc<ClusterNode>,
+    realms: Arc<Realms>,
+    pipe: Arc<Pipe>,
+    faults: Backoff<String>,
+}
+
+impl ClusterTasks {
+    fn new(node: Arc<ClusterNode>, realms: Arc<Realms>, pipe: Pipe) -> Arc<Self> {
+        Arc::new(Self { node, realms, pipe: Arc::new(pipe), faults: Backoff::default() })
+    }
+
+    /// Waits until the other nodes and this one know each other, for a bounded time. Then clients may
+    /// be served.
+    pub(super) async fn join(&self) {
+        let node = &self.node;
+        let joined = async {
+            while node.pipe() != PipeState::Working {
+                self.progress().await;
+            }
+            sleep(FIND_TIME).await;
+            while !node.shared().read(Peers::is_synced) {
+                self.progress().await;
+            }
+        };
+        let (name, id, cluster) = node.names();
+        if timeout(MAX_START_WAIT, joined).await.is_err() {
+            warn!(name: "cluster.not_joined", cluster, node = name, id, "the other nodes are not reached yet; starting without them");
+        } else {
+            let peers = node.peers().len();
+            info!(name: "cluster.joined_at_start", cluster, node = name, id, peers, "a node of the cluster {cluster}");
+        }
+        node.shared().write(Peers::open);
+    }
+
+    /// Tells the other nodes that this one leaves, behind all its events.
+    pub(super) async fn leave(&self) {
+        self.node.shared().write(Peers::leave);
+        if self.node.pipe() == PipeState::Working {
+            self.send_waiting().await;
+            self.pipe.flush().await;
+        }
+    }
+
+    async fn progress(&self) {
+        let _at_times = timeout(HELLO_INTERVAL / 10, self.node.progress()).await;
+    }
+
+    /// Reads from the pipe, for ever.
+    async fn read(self: Arc<Self>, mut incoming: Incoming) {
+        let mut batch = PendingFlushes::default();
+        while let Some(message) = incoming.next().await {
+            let node = &self.node;
+            match message {
+                PipeMessage::Hello(bytes) => {
+                    if node.shared().write(|peers| peers.hear_hello(&bytes, node.now())) {
+                        node.hear_itself();
+                    }
+                }
+                PipeMessage::Direct(bytes) => {
+                    let Received { events, notices } = node.shared().receive(&bytes, node.now());
+                    self.take(&notices);
+                    node.counts().received(events.len());
+                    for event in &events {
+                        self.deliver(event, &mut batch);
+                        if batch.work() >= MAX_UNSHARED_WORK {
+                            batch.flush();
+                            yield_now().await;
+                        }
+                    }
+                    batch.flush();
+                }
+            }
+            node.advanced();
+        }
+    }
+
+    /// Delivers an event of another node to the sessions here.
+    fn deliver(&self, event: &RemoteEvent, batch: &mut PendingFlushes) {
+        let Some(dispatch) = self.realms.get(&event.realm) else { return };
+        let Err(refused) = dispatch.deliver_remote(event, batch) else { return };
+        self.node.counts().refused();
+        // Its history does not have it.
+        dispatch.realm().end_histories(|topic| topic == event.topic);
+        if let Some(times) = self.faults.happened(event.topic.clone(), Instant::now()) {
+            let topic = event.topic.as_str();
+            warn!(name: "cluster.event_refused", topic, times, "an event of another node cannot be delivered here: {refused}");
+        }
+    }
+
+    /// Writes to the pipe, and keeps the time, for ever.
+    async fn write(self: Arc<Self>) {
+        let mut ticks = interval(HELLO_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_reconnect = Instant::now();
+        loop {
+            tokio::select! {
+                () = self.node.queued() => {}
+                _ = ticks.tick() => {
+                    self.tick();
+                    if self.node.pipe() == PipeState::Silent && last_reconnect.elapsed() >= SILENT_AFTER {
+                        last_reconnect = Instant::now();
+                        self.node.counts().silent();
+                        warn!(name: "cluster.silent", "NATS is connected, and no message passes; connecting again");
+                        self.pipe.reconnect().await;
+                    }
+                    if self.is_usable() {
+                        self.pipe.hello(self.node.shared().read(Peers::hello).into()).await;
+                    }
+                }
+            }
+            self.take(&self.node.take_notices());
+            self.send_waiting().await;
+        }
+    }
+
+    /// Returns whether messages may be sent now.
+    fn is_usable(&self) -> bool {
+        let is_connected = self.pipe.is_connected();
+        self.node.set_connected(is_connected);
+        let limit = self.pipe.max_payload().filter(|limit| *limit < MAX_ENVELOPE_BYTES);
+        if let Some(limit) = limit
+            && let Some(times) = self.faults.happened("max_payload".to_owned(), Instant::now())
+        {
+            error!(
+                name: "cluster.max_payload",
+                times,
+                "NATS takes messages of {limit} bytes at most; nodes send up to {MAX_ENVELOPE_BYTES}: raise its max_payload"
+            );
+        }
+        is_connected && limit.is_none()
+    }
+
+    /// Sends what waits for the peers.
+    async fn send_waiting(&self) {
+        while self.is_usable() {
+            let messages = self.node.shared().take_messages();
+            if messages.is_empty() {
+                return;
+            }
+            for (node, message) in messages {
+                // A message that is not taken is a loss, which its receiver notices.
+                self.pipe.send(&node.to_string(), message.into()).await;
+            }
+        }
+    }
+
+    /// Passes a second: silent peers are given up, and changed numbers of subscribers are told.
+    fn tick(&self) {
+        let (node, now) = (&self.node, self.node.now());
+        let (notices, expired) = node.shared().write(|peers| peers.tick(now));
+        self.end_histories(&expired);
+        self.take(&notices);
+        let mut changed: HashSet<_> = node.shared().write(|it| it.take_claimed().collect());
+        changed.extend(self.realms.iter().flat_map(|dispatch| dispatch.realm().take_changes()));
+        for key in changed {
+            let Some(dispatch) = self.realms.get(key.realm()) else { continue };
+            let (count, has_history) = dispatch.realm().interest(&key);
+            let keep = if has_history { HISTORY_KEPT } else { Duration::ZERO };
+            node.shared().write(|peers| peers.set_count(&key, count, keep, now));
+        }
+    }
+
+    /// Ends the histories of topics that other nodes send no events of any more.
+    fn end_histories(&self, expired: &[InterestKey]) {
+        let mut topics: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for key in expired {
+            topics.entry(key.realm()).or_default().extend(key.topic());
+        }
+        for (realm, topics) in topics {
+            if let Some(dispatch) = self.realms.get(realm) {
+                dispatch.realm().end_histories(|topic| topics.contains(topic));
+            }
+        }
+    }
+
+    /// Logs notices. If events may be missing, all histories end: no subscriber is told that it has
+    /// missed nothing.
+    fn take(&self, notices: &[Notice]) {
+        for notice in notices {
+            self.node.counts().note(notice);
+            log(notice);
+        }
+        if notices.iter().any(Notice::is_doubt) {
+            for dispatch in self.realms.iter() {
+                dispatch.realm().end_histories(|_| true);
+            }
+        }
+    }
+}
+
+/// Logs a change of the connection.
+fn report(event: PipeEvent) {
+    match event {
+        PipeEvent::Connected => info!(name: "cluster.connected", "connected to NATS"),
+        PipeEvent::Disconnected => {
+            warn!(name: "cluster.disconnected", "the connection to NATS is lost; connecting again");
+        }
+        PipeEvent::SlowConsumer => {
+            warn!(name: "cluster.slow", "messages of other nodes were dropped, because too many waited here");
+        }
+        PipeEvent::Failed(reason) => warn!(name: "cluster.error", reason, "an error of NATS"),
+    }
+}
+
+fn log(notice: &Notice) {
+    let id = |node: &NodeId| node.to_string();
+    match notice {
+        Notice::Joined { node, name, .. } => {
+            info!(name: "cluster.joined", peer = name, id = id(node), "a node has joined");
+        }
+        Notice::Left { node, name } => {
+            info!(name: "cluster.left", peer = name, id = id(node), "a node has left");
+        }
+        Notice::Dead { node, name } => {
+            warn!(name: "cluster.dead", peer = name, id = id(node), "a node is silent and given up; its last events may be missing");
+        }
+        Notice::Lost { node, name, records: Some(records) } => {
+            warn!(name: "cluster.lost", peer = name, id = id(node), records, "messages of a node are lost");
+        }
+        Notice::Lost { node, name, records: None } => {
+            warn!(name: "cluster.interrupted", peer = name, id = id(node), "a node had given this one up; its events until now may be missing");
+        }
+        Notice::Late { node, name } => {
+            warn!(name: "cluster.late", peer = name, id = id(node), "a node does not acknowledge subscriptions in time; its events may be missing until it does");
+        }
+        Notice::CaughtUp { node, name } => {
+            info!(name: "cluster.caught_up", peer = name, id = id(node), "a node has acknowledged all subscriptions again");
+        }
+    }
+}

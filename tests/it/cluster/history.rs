@@ -1,0 +1,58 @@
+//! Histories of nodes: each keeps what it delivers, and none hides a hole.
+
+use serde_json::{Value, json};
+
+use jackfield_tests::client::v2::Client;
+
+use super::{Nats, join, node, publish};
+
+/// Subscribes with a position. Returns the answer.
+async fn recover(client: &mut Client, topic: &str, since: Value) -> Value {
+    client.subscribe(topic, json!({ "_since": since })).await;
+    client.event().await.details["_stream"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_other_nodes_are_in_the_history() {
+    let nats = Nats::start();
+    let servers = ["web-1", "web-2"].map(|name| node(&nats, name));
+    let mut publisher = join(&servers[1]).await;
+    let mut client = join(&servers[0]).await;
+    let begin = recover(&mut client, "kept/a", json!({})).await;
+    publish(&mut publisher, "kept/a", 0..3).await;
+    for number in 0..3 {
+        let event = client.event().await;
+        assert_eq!((event.args, &event.details["_offset"]), (json!([number]), &json!(number + 1)));
+    }
+    drop(client);
+    publish(&mut publisher, "kept/a", 3..6).await;
+    // Events that this node has for sure are before an event of its own.
+    let mut client = join(&servers[0]).await;
+    client.subscribe("kept/b", json!({})).await;
+    publish(&mut publisher, "kept/b", 0..1).await;
+    client.event().await;
+    let since = json!({ "epoch": begin["epoch"], "offset": 3 });
+    let answer = recover(&mut client, "kept/a", since.clone()).await;
+    assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(3)));
+    for number in 3..6 {
+        assert_eq!(client.event().await.args, json!([number]));
+    }
+    // The other node has positions of its own.
+    let mut moved = join(&servers[1]).await;
+    let answer = recover(&mut moved, "kept/a", since).await;
+    assert_eq!(answer["recovered"], json!(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_ends_the_histories() {
+    let nats = Nats::start();
+    let [one, other] = ["web-1", "web-2"].map(|name| node(&nats, name));
+    let mut client = join(&one).await;
+    let begin = recover(&mut client, "kept/a", json!({})).await;
+    drop(client);
+    drop(other);
+    one.logged("a node is silent and given up");
+    let mut client = join(&one).await;
+    let since = json!({ "epoch": begin["epoch"], "offset": begin["offset"] });
+    assert_eq!(recover(&mut client, "kept/a", since).await["recovered"], json!(false));
+}

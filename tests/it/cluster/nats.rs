@@ -1,0 +1,79 @@
+//! Servers of NATS: Debian's package, each a process on a free port.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use jackfield_tests::client::PATIENCE;
+use jackfield_tests::packages;
+
+/// A server that ends with the test.
+pub(super) struct Nats {
+    process: Option<Child>,
+    arguments: Vec<String>,
+    port: u16,
+}
+
+impl Nats {
+    /// Starts a server.
+    pub(super) fn start() -> Self {
+        Self::with(free_port(), Vec::new())
+    }
+
+    /// Starts three servers that are one cluster of NATS.
+    pub(super) fn three() -> [Self; 3] {
+        let ports = [(); 3].map(|()| free_port());
+        let routes = [(); 3].map(|()| free_port());
+        let all: Vec<String> = routes.iter().map(|it| format!("nats://127.0.0.1:{it}")).collect();
+        [0, 1, 2].map(|index| {
+            let own = format!("nats://127.0.0.1:{}", routes[index]);
+            let arguments =
+                ["--cluster_name", "test", "--cluster", &own, "--routes", &all.join(",")];
+            Self::with(ports[index], arguments.map(str::to_owned).to_vec())
+        })
+    }
+
+    fn with(port: u16, arguments: Vec<String>) -> Self {
+        packages::installed("nats-server", "nats-server");
+        let mut server = Self { process: None, arguments, port };
+        server.restart();
+        server
+    }
+
+    /// Starts the server at its port, and waits until it listens.
+    pub(super) fn restart(&mut self) {
+        let mut command = Command::new("nats-server");
+        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string()]).args(&self.arguments);
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(process.spawn().unwrap());
+        let began = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "nats-server does not listen");
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends the server at once.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
