@@ -203,10 +203,12 @@ impl Permission {
         let policy = match policy {
             // An entry for all topics.
             MatchPolicy::Exact if uri.is_empty() => MatchPolicy::Prefix,
-            // Crossbar compares it as it is.
-            MatchPolicy::Wildcard if !uri.contains("..") => MatchPolicy::Exact,
             policy => policy,
         };
+        if policy == MatchPolicy::Wildcard && !uri.contains("..") {
+            permission.note("Crossbar compares a wildcard without `..` as plain text", notes);
+            return Err(Unconverted);
+        }
         let has_star = uri.split('.').any(|part| part == "*");
         if has_star || !jackfield_wamp::uri::is_pattern(&uri, policy) {
             permission.note("the URI is not valid for a rule", notes);
@@ -292,7 +294,12 @@ impl Pattern {
     /// Returns whether a topic may match both.
     fn meets(&self, other: &Self) -> bool {
         let (one, two) = (self.fixed(), other.fixed());
-        self.covers(other) || other.covers(self) || one.starts_with(two) || two.starts_with(one)
+        match (self.policy, other.policy) {
+            (MatchPolicy::Exact, _) => other.covers(self),
+            (_, MatchPolicy::Exact) => self.covers(other),
+            // More often than they do.
+            _ => one.starts_with(two) || two.starts_with(one),
+        }
     }
 
     /// Returns whether another wildcard of the role may be tried in place of this one: Crossbar tries one
