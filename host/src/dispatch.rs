@@ -22,7 +22,7 @@ use jackfield_wamp::message::Publish;
 use jackfield_wamp::protocol::{ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
 
 use crate::cluster::ClusterNode;
@@ -35,6 +35,7 @@ use crate::{frame, ids};
 
 mod authorize;
 mod call;
+mod call_timeouts;
 mod cluster;
 mod deferred;
 mod effects;
@@ -75,6 +76,8 @@ pub(crate) struct Dispatch {
     faults: Backoff<(String, String)>,
     /// The procedures of clients.
     dealer: Dealer,
+    /// Wakes the task of timeouts, if a call has to end earlier than the one that it waits for.
+    earlier_timeout: Notify,
     outgoing: Outgoing,
     metrics: RequestMetrics,
     /// The handler of the probe, in its realm alone.
@@ -121,6 +124,7 @@ impl Dispatch {
             timers: Timers::default(),
             faults: Backoff::default(),
             dealer,
+            earlier_timeout: Notify::new(),
             outgoing: Outgoing::default(),
             metrics: RequestMetrics::default(),
             probe: None,
@@ -177,8 +181,8 @@ impl Dispatch {
             Request::Unregister(unregister) => self.handle_unregister(from, &unregister, batch),
             Request::Cancel(cancel) => self.handle_cancel(from, &cancel, batch),
             // The dealer ignores messages about a call that has ended.
-            Request::Yield(answer) => self.dealer.answer(from, &answer, batch),
-            Request::InvocationError(error) => self.dealer.fail(from, &error, batch),
+            Request::Yield(answer) => self.dealer.answer(from, &answer, Instant::now, batch),
+            Request::InvocationError(error) => self.handle_error(from, &error, batch),
         }
     }
 
@@ -274,6 +278,9 @@ impl Dispatch {
             return Ok(delivered);
         };
 
+        if payload.passthru().is_some() {
+            return Err(Refusal::no_passthru(&routed.route.name));
+        }
         let asked = trace::asked(trace);
         let verdict = self.ask_about_event(&routed, from, payload, batch).await;
         trace::answered(trace, Hook::Publish, asked, &verdict);

@@ -178,7 +178,7 @@ fn share(topic: &str) -> f64 {
 }
 
 /// Waits until the moment; forever for `None`.
-async fn until(moment: Option<Instant>) {
+pub(crate) async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,

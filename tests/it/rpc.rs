@@ -2,8 +2,10 @@
 //! order of effects, and the cost of a failed handler. Procedures of clients are in
 //! `rpc/clients.rs`.
 
+mod callees;
 mod cancellation;
 mod clients;
+mod parts;
 
 use serde_json::{Value, json};
 
@@ -102,7 +104,7 @@ async fn refuses_invalid_calls_with_a_message() {
 }
 
 #[tokio::test]
-async fn ignores_call_options_except_progressive_arguments() {
+async fn ignores_call_options() {
     let (_site, server) = serve();
     let mut client = join(&server, Codec::Json).await;
     for options in [
@@ -115,8 +117,6 @@ async fn ignores_call_options_except_progressive_arguments() {
         let answer = client.call("sample/sleep", options.clone(), Value::Null, Value::Null).await;
         assert_eq!(answer.unwrap().0, json!(["awake"]), "{options}");
     }
-    let parts = client.call("sample/sum", json!({"progress": true}), json!([1]), Value::Null).await;
-    assert_eq!(parts.unwrap_err().uri, "wamp.error.feature_not_supported");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 mod delivery;
+mod passthru;
 mod patterns;
 mod shapes;
 mod violations;

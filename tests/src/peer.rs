@@ -5,7 +5,8 @@
 //!
 //! * `{"do": "subscribe", "topic", "options"}`, `{"do": "unsubscribe", "topic"}`
 //! * `{"do": "publish", "topic", "args", "kwargs", "options"}`
-//! * `{"do": "call", "procedure", "args", "kwargs"}`
+//! * `{"do": "call", "procedure", "args", "kwargs", "options"}`
+//! * `{"do": "stream", "procedure", "parts"}`: one call with its arguments in parts
 //! * `{"do": "register", "procedure"}`: the procedure returns its arguments
 //! * `{"do": "leave"}`
 //!

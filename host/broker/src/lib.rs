@@ -53,7 +53,7 @@ mod wake;
 pub use client_key::ClientKey;
 pub use close_reason::{CloseCause, CloseReason};
 pub use cluster::Cluster;
-pub use dealer::{CallError, CallsView, Dealer, Encode, UnregisterError};
+pub use dealer::{CallError, CallsView, Continued, Dealer, Encode, UnregisterError};
 pub use history::{
     EventHistory, HistoryNumbers, HistoryPage, PastEvent, ReplayLimits, ReplayRequest,
     SavedContent, SavedEvent, SavedTopic,

@@ -73,6 +73,9 @@ pub enum DeliveryError {
     /// The payload holds a value that the receiver's codec cannot carry.
     #[error(transparent)]
     Untranslatable(#[from] Untranslatable),
+    /// The payload is packed, and the receiver does not unpack it.
+    #[error("the payload has `ppt_scheme`, and the receiver announces no `payload_passthru_mode`")]
+    NoPassthru,
 }
 
 impl DeliveryError {
@@ -81,6 +84,7 @@ impl DeliveryError {
         match self {
             Self::TooLarge(_) => error_uri::PAYLOAD_SIZE_EXCEEDED,
             Self::Untranslatable(_) => error_uri::INVALID_ARGUMENT,
+            Self::NoPassthru => error_uri::FEATURE_NOT_SUPPORTED,
         }
     }
 }

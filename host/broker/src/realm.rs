@@ -338,8 +338,12 @@ fn fan_out(
     report: &mut DeliveryReport,
 ) {
     batch.add_work(subscription.len());
+    // Version 1 has no place for how a payload is packed.
+    let is_packed = publication.payload.passthru().is_some();
     for session in subscription.subscribers() {
-        if !publication.reaches(subscription, session) {
+        if (is_packed && session.dialect == Dialect::V1)
+            || !publication.reaches(subscription, session)
+        {
             continue;
         }
         report.delivered += usize::from(frames.deliver(session, batch));

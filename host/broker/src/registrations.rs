@@ -4,7 +4,9 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use jackfield_wamp::id::{RegistrationId, SessionId};
 use jackfield_wamp::message::{InvocationPolicy, RegisterOptions};
@@ -35,7 +37,7 @@ struct Registration {
     charged: ClientKey,
     /// The callees in the order of registration.
     callees: Vec<Callee>,
-    /// Number of calls distributed round-robin.
+    /// The place of the callee after the last one that was chosen round-robin.
     turns: Cell<usize>,
 }
 
@@ -45,37 +47,101 @@ pub(crate) struct Callee {
     pub(crate) session: Arc<Session>,
     /// Whether the callee asked for the identity of its callers.
     pub(crate) disclose_caller: bool,
+    /// Whether the callee asked for the timeouts of calls, to keep them itself.
+    forward_timeout: bool,
+    /// The most calls that the callee handles at the same time.
+    concurrency: Option<NonZeroU32>,
+    pub(crate) load: Load,
+}
+
+/// The number of pending calls of one callee of a registration.
+#[derive(Clone, Default)]
+pub(crate) struct Load(Arc<AtomicU32>);
+
+/// One pending call of a callee. It counts until it is dropped.
+pub(crate) struct Busy(Load);
+
+impl Load {
+    /// Counts one more call.
+    pub(crate) fn busy(&self) -> Busy {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    fn calls(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Callee {
+    /// Returns whether the dealer leaves timeouts to the callee.
+    pub(crate) fn forwards_timeout(&self) -> bool {
+        self.forward_timeout && self.session.features.call_timeout
+    }
+
+    fn is_free(&self) -> bool {
+        self.concurrency.is_none_or(|limit| self.load.calls() < limit.get())
+    }
 }
 
 /// The callee chosen for a call.
 pub(crate) struct ChosenCallee {
     pub(crate) registration: RegistrationId,
     pub(crate) pattern: bool,
+    /// Whether the registration has further callees.
+    pub(crate) shared: bool,
     pub(crate) callee: Callee,
 }
 
 impl Registration {
-    /// Returns the callee that the policy selects among the candidates.
-    fn choose(&self, counts: impl Fn(&Session) -> bool, chance: u64) -> Option<ChosenCallee> {
+    /// Returns the callee that the policy selects among the free candidates that are left. `None`
+    /// without a candidate.
+    fn choose(
+        &self,
+        is_candidate: impl Fn(&Callee) -> bool,
+        is_left: impl Fn(&Callee) -> bool,
+        chance: u64,
+    ) -> Option<Result<ChosenCallee, ChooseError>> {
         let Self { id, invoke, pattern, callees, turns, charged: _ } = self;
-        let candidates = || callees.iter().filter(|callee| counts(&callee.session));
-        let count = candidates().count();
-        let place = match invoke {
-            InvocationPolicy::Single | InvocationPolicy::First => 0,
-            InvocationPolicy::Last => count.saturating_sub(1),
+        let candidates = || callees.iter().enumerate().filter(|(_, callee)| is_candidate(callee));
+        candidates().next()?;
+        let free = || candidates().filter(|(_, callee)| is_left(callee) && callee.is_free());
+        let chosen = match invoke {
+            InvocationPolicy::Single | InvocationPolicy::First => free().next(),
+            InvocationPolicy::Last => free().next_back(),
             InvocationPolicy::RoundRobin => {
                 let turn = turns.get();
-                let place = turn.checked_rem(count)?;
-                turns.set(turn.wrapping_add(1));
-                place
+                let chosen = free().find(|(place, _)| *place >= turn).or_else(|| free().next());
+                turns.set(chosen.map_or(turn, |(place, _)| place + 1));
+                chosen
             }
             InvocationPolicy::Random => {
-                usize::try_from(chance.checked_rem(count as u64)?).unwrap_or_default()
+                let place = chance.checked_rem(free().count() as u64);
+                place.and_then(|it| free().nth(usize::try_from(it).unwrap_or_default()))
             }
+            InvocationPolicy::LeastLoaded => free().min_by_key(|(_, callee)| callee.load.calls()),
         };
-        let callee = candidates().nth(place)?.clone();
-        Some(ChosenCallee { registration: *id, pattern: *pattern, callee })
+        let Some((_, callee)) = chosen else {
+            let limit = candidates().find_map(|(_, callee)| callee.concurrency);
+            return Some(Err(ChooseError::Busy(limit.map_or(0, NonZeroU32::get))));
+        };
+        let (callee, shared) = (callee.clone(), callees.len() > 1);
+        Some(Ok(ChosenCallee { registration: *id, pattern: *pattern, shared, callee }))
     }
+}
+
+/// A call has no callee.
+pub(crate) enum ChooseError {
+    /// No callee has registered the procedure.
+    NoSuchProcedure,
+    /// None of the callees may get a further call; the `concurrency` of one of them, or 0.
+    Busy(u32),
 }
 
 /// A session cannot register a procedure.
@@ -111,8 +177,11 @@ impl Registrations {
         options: &RegisterOptions,
         wildcards: Quota,
     ) -> Result<RegistrationId, RegisterError> {
-        let RegisterOptions { policy, invoke, disclose_caller, .. } = *options;
-        let callee = Callee { session: Arc::clone(session), disclose_caller };
+        let RegisterOptions { policy, invoke, disclose_caller, forward_timeout, concurrency } =
+            *options;
+        let (session, load) = (Arc::clone(session), Load::default());
+        let callee = Callee { session, disclose_caller, forward_timeout, concurrency, load };
+        let session = &callee.session;
         if let Some(registration) = self.table.get_mut(uri, policy) {
             if registration.callees.iter().any(|one| one.session.id == session.id) {
                 return Err(RegisterError::Again);
@@ -170,20 +239,27 @@ impl Registrations {
     }
 
     /// Chooses the callee of a call: the one that the policy of the most specific matching
-    /// registration selects. A callee of a pattern registration is a candidate only if `may_offer`
-    /// allows it to register this procedure by name, so that a session without that permission can
-    /// neither read its calls nor block others. `chance` is a random number.
+    /// registration selects among those where `is_left` returns true. A callee of a pattern
+    /// registration is a candidate only if `may_offer` allows it to register this procedure by name,
+    /// so that a session without that permission can neither read its calls nor block others.
+    /// `chance` is a random number.
+    ///
+    /// # Errors
+    /// [`ChooseError`]
     pub(crate) fn choose(
         &self,
         procedure: &str,
-        may_offer: impl Fn(&Session) -> bool,
+        may_offer: impl Fn(&Callee) -> bool,
+        is_left: impl Fn(&Callee) -> bool,
         chance: u64,
-    ) -> Option<ChosenCallee> {
-        if let Some(exact) = self.table.exact(procedure) {
-            return exact.choose(|_| true, chance);
-        }
-        let (mut patterns, _steps) = self.table.patterns(procedure);
-        patterns.find_map(|registration| registration.choose(&may_offer, chance))
+    ) -> Result<ChosenCallee, ChooseError> {
+        let chosen = if let Some(exact) = self.table.exact(procedure) {
+            exact.choose(|_| true, is_left, chance)
+        } else {
+            let (mut patterns, _steps) = self.table.patterns(procedure);
+            patterns.find_map(|registration| registration.choose(&may_offer, &is_left, chance))
+        };
+        chosen.unwrap_or(Err(ChooseError::NoSuchProcedure))
     }
 
     /// Returns the procedures of all exact registrations.

@@ -52,6 +52,7 @@ pub struct ConnectionInfo {
 
 /// Features announced by a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of the specification")]
 pub struct Features {
     /// Whether it understands UNSUBSCRIBED without a request; wampy, for one, fails on it.
     pub subscription_revocation: bool,
@@ -59,6 +60,16 @@ pub struct Features {
     pub registration_revocation: bool,
     /// Whether it understands INTERRUPT, as a callee.
     pub call_canceling: bool,
+    /// Whether it keeps the timeouts of calls, as a callee.
+    pub call_timeout: bool,
+    /// Whether it takes arguments in several INVOCATIONs, as a callee.
+    pub progressive_call_invocations: bool,
+    /// Whether it unpacks the payloads of calls, as a callee.
+    pub unpacks_calls: bool,
+    /// Whether it unpacks the payloads of results, as a caller.
+    pub unpacks_results: bool,
+    /// Whether its `wamp.error.unavailable` asks for another callee, as a callee.
+    pub call_reroute: bool,
 }
 
 impl Features {
@@ -68,6 +79,11 @@ impl Features {
             subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
             registration_revocation: hello.announces("callee", "registration_revocation"),
             call_canceling: hello.announces("callee", "call_canceling"),
+            call_timeout: hello.announces("callee", "call_timeout"),
+            progressive_call_invocations: hello.announces("callee", "progressive_call_invocations"),
+            unpacks_calls: hello.announces("callee", "payload_passthru_mode"),
+            unpacks_results: hello.announces("caller", "payload_passthru_mode"),
+            call_reroute: hello.announces("callee", "call_reroute"),
         }
     }
 }

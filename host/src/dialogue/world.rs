@@ -57,6 +57,7 @@ impl World {
         let mut tasks = JoinSet::new();
         for dispatch in realms.iter() {
             tasks.spawn(Arc::clone(dispatch).run_timers());
+            tasks.spawn(Arc::clone(dispatch).run_call_timeouts());
             tasks.spawn(Arc::clone(dispatch).run_outgoing(Arc::clone(&client)));
         }
         Ok(Self { realms: Arc::new(realms), has_timers, _tasks: tasks })

@@ -6,19 +6,20 @@
 //! a call ([`stop`]). A call of a client's procedure is forwarded, and its answer comes through the
 //! dealer.
 //!
-//! The option `progress` is refused, because no callee accepts arguments in parts. The other
-//! options need no action: callees choose progressive results themselves, and handlers always know
-//! their callers.
+//! A CALL may bring more arguments of an earlier one (the option `progress`). Handlers take their
+//! arguments at once, and refuse it. The other options need no action: callees choose progressive
+//! results themselves, and handlers always know their callers.
 
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
-use jackfield_broker::{CallError, CloseCause, CloseReason, PendingFlushes, Session};
+use jackfield_broker::{CallError, CloseCause, CloseReason, Continued, PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::message::{Call, CallId, Cancel};
+use jackfield_wamp::message::{Call, CallId, Cancel, Error};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
@@ -52,6 +53,11 @@ impl Dispatch {
         cancellation: impl Cancellation,
         batch: &mut PendingFlushes,
     ) {
+        match self.dealer.go_on(from, call, batch) {
+            Continued::Yes => return,
+            Continued::Repeated => return self.reject_repeated(from, call, batch),
+            Continued::No => {}
+        }
         let generation = self.generations.current();
         let routed = self.procedure(&generation, from, call);
         self.answer_call(&generation, routed, from, call, cancellation, 0, batch).await;
@@ -78,9 +84,6 @@ impl Dispatch {
         }
         let asked = match routed {
             Ok(Some(routed)) if routed.has(Hook::Call) => {
-                if self.dealer.is_open(from.id, &call.request) {
-                    return self.reject_repeated(from, call, batch);
-                }
                 let tell_at_once = |refusal: &Refusal| {
                     is_told = true;
                     reply(from, &refusal.reply(to), &mut PendingFlushes::default());
@@ -99,7 +102,8 @@ impl Dispatch {
                 }
             }
             Ok(routed) => {
-                match self.route_to_callee(generation, routed.as_ref(), from, call, batch) {
+                let due = timeout.map(|timeout| timeout.due().into_std());
+                match self.route_to_callee(generation, routed.as_ref(), from, call, due, batch) {
                     Ok(Passed::On) => {
                         return trace::accepted(trace.as_deref(), None, Some("client"));
                     }
@@ -121,6 +125,9 @@ impl Dispatch {
         }
         if let Err(refusal) = &answer {
             self.refused(RequestKind::Call, refusal, from, &call.procedure);
+            if call.options.progress {
+                self.dealer.discard_rest(from, &call.request);
+            }
         }
         match &answer {
             _ if is_told => {}
@@ -144,6 +151,21 @@ impl Dispatch {
         if !self.outgoing.deferred.cancel(from.id, &CallId::V2(cancel.request)) {
             self.dealer.cancel(from, cancel, batch);
         }
+    }
+
+    /// Handles a callee's ERROR. The call may go to another callee, which is judged as for a CALL.
+    pub(super) fn handle_error(&self, callee: &Session, error: &Error, batch: &mut PendingFlushes) {
+        let may_offer = |procedure: &str, session: &Session| {
+            let (generation, at) = (self.generations.current(), self.at(procedure));
+            let routed = route(&generation, at);
+            let may_register = |it: Option<RouteMatch<'_, '_>>| {
+                may(&generation, at, it.as_ref(), Action::Register, session)
+            };
+            !uri::is_reserved(procedure) && routed.is_ok_and(may_register)
+        };
+        let chance = fastrand::u64(..);
+        let is_earliest = self.dealer.fail(callee, error, may_offer, chance, batch);
+        self.note_timeout(is_earliest);
     }
 
     /// Handles a call of a backend, which has no connection for later answers: only handlers answer
@@ -201,8 +223,13 @@ impl Dispatch {
         let routed = self.procedure_of_plugin(generation, from, call)?;
         let at = self.at(&call.procedure);
         check_allowed(generation, at, routed.as_ref(), Action::Call, from)?;
-        if call.options.progress {
-            return Err(Refusal::no_progress());
+        if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Call)) {
+            if call.options.progress {
+                return Err(Refusal::no_parts(&routed.route.name));
+            }
+            if call.payload.passthru().is_some() {
+                return Err(Refusal::no_passthru(&routed.route.name));
+            }
         }
         Ok(routed)
     }
@@ -230,6 +257,7 @@ impl Dispatch {
         routed: Option<&RouteMatch<'_, '_>>,
         from: &Arc<Session>,
         call: &Call,
+        due: Option<Instant>,
         batch: &mut PendingFlushes,
     ) -> Result<Passed, Refusal> {
         // A pattern names no procedure: its callee is checked at each call. No client may answer in
@@ -239,15 +267,22 @@ impl Dispatch {
         let may_offer =
             |callee: &Session| !reserved && may(generation, at, routed, Action::Register, callee);
         let chance = fastrand::u64(..);
-        let passed = self.dealer.call(from, call, may_offer, chance, batch);
+        let passed = self.dealer.call(from, call, may_offer, chance, due, batch);
         match (passed, routed) {
-            (Ok(()), _) => Ok(Passed::On),
+            (Ok(is_earliest), _) => {
+                self.note_timeout(is_earliest);
+                Ok(Passed::On)
+            }
             (Err(CallError::Repeated), _) => Ok(Passed::Repeated),
             (Err(CallError::NoSuchProcedure), Some(routed)) => {
                 Err(Refusal::not_callable(from.dialect, &routed.route.name))
             }
             (Err(CallError::NoSuchProcedure), None) => Err(Refusal::no_procedure(&call.procedure)),
             (Err(CallError::Undeliverable(error)), _) => Err(error.into()),
+            (Err(error @ (CallError::NoParts | CallError::NoPassthru)), _) => {
+                Err(Refusal::unsupported(error))
+            }
+            (Err(CallError::Concurrency(limit)), _) => Err(Refusal::busy_callees(limit)),
             (Err(error @ (CallError::TooMany | CallError::Quota(_) | CallError::LongId)), _) => {
                 Err(Refusal::unavailable(error))
             }

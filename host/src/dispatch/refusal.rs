@@ -150,6 +150,13 @@ impl Refusal {
         Self::at_limit(limit, error.to_string())
     }
 
+    /// Refuses a call whose callees are all busy.
+    pub(super) fn busy_callees(limit: u32) -> Self {
+        let message = CallError::Concurrency(limit).to_string();
+        let refusal = Self::at_limit(RefusalReason::Unavailable, message);
+        Self { uri: error_uri::MAX_CONCURRENCY_REACHED.into(), ..refusal }
+    }
+
     /// Ends a call that its caller has cancelled.
     pub(super) fn canceled() -> Self {
         Self::new(error_uri::CANCELED, "the call was cancelled".to_owned())
@@ -184,10 +191,25 @@ impl Refusal {
         Self::new(error_uri::PROCEDURE_ALREADY_EXISTS, message)
     }
 
-    /// Refuses a call with arguments in several messages.
-    pub(super) fn no_progress() -> Self {
-        let message = "send the arguments at once: calls with the option `progress` are not served";
-        Self::new(error_uri::FEATURE_NOT_SUPPORTED, message.to_owned())
+    /// Refuses a call of a handler with arguments in several messages.
+    pub(super) fn no_parts(route: &str) -> Self {
+        let message = format!(
+            "send the arguments at once: the handler of the route `{route}` takes no CALL with `progress`"
+        );
+        Self::new(error_uri::FEATURE_NOT_SUPPORTED, message)
+    }
+
+    /// Refuses a payload that the clients have packed: a handler sees arguments, and no `ppt_` options.
+    pub(super) fn no_passthru(route: &str) -> Self {
+        let message = format!(
+            "the handler of the route `{route}` reads arguments: send them without `ppt_scheme`"
+        );
+        Self::new(error_uri::FEATURE_NOT_SUPPORTED, message)
+    }
+
+    /// Refuses a call that its callee does not support.
+    pub(super) fn unsupported(error: CallError) -> Self {
+        Self::new(error_uri::FEATURE_NOT_SUPPORTED, error.to_string())
     }
 
     pub(super) fn invalid_uri(message: String) -> Self {

@@ -119,6 +119,7 @@ pub(super) fn spawn(tasks: &mut BackgroundTasks, parts: &Parts) {
     tasks.spawn(RELOAD, async move { reloader.run(committed).await });
     for dispatch in state.realms.iter() {
         tasks.spawn(TIMERS, Arc::clone(dispatch).run_timers());
+        tasks.spawn("end calls in time", Arc::clone(dispatch).run_call_timeouts());
         let client = Arc::clone(client);
         tasks.spawn("answer plugins", Arc::clone(dispatch).run_outgoing(client));
     }

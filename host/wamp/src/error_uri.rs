@@ -53,6 +53,8 @@ pub const NETWORK_FAILURE: &str = "wamp.error.network_failure";
 pub const UNAVAILABLE: &str = "wamp.error.unavailable";
 /// Every callee was unavailable.
 pub const NO_AVAILABLE_CALLEE: &str = "wamp.error.no_available_callee";
+/// Every callee handles as many calls as it registered for; not in the specification.
+pub const MAX_CONCURRENCY_REACHED: &str = "wamp.error.max_concurrency_reached";
 /// A peer lacks the feature.
 pub const FEATURE_NOT_SUPPORTED: &str = "wamp.error.feature_not_supported";
 /// No session has that id.

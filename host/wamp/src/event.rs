@@ -8,6 +8,7 @@ use crate::codec::CodecWriter;
 use crate::dialect::{Codec, Dialect};
 use crate::id::{PublicationId, SessionId, SubscriptionId};
 use crate::message::MessageKind;
+use crate::passthru::Passthru;
 use crate::payload::Payload;
 use crate::position::Stream;
 use crate::v1;
@@ -75,7 +76,8 @@ impl Event<'_> {
         let authid = publisher.and_then(|publisher| publisher.authid);
         let authrole = publisher.and_then(|publisher| publisher.authrole);
         let (has_replaced, has_offset) = (self.replaced > 0, self.offset > 0);
-        let len = [
+        let passthru = self.payload.passthru();
+        let len: usize = [
             self.pattern,
             publisher.is_some(),
             authid.is_some(),
@@ -87,7 +89,8 @@ impl Event<'_> {
         .into_iter()
         .map(usize::from)
         .sum();
-        writer.begin_map(len);
+        let packed = passthru.map_or(0, |passthru| passthru.entries().count());
+        writer.begin_map(len + packed);
         if self.pattern {
             writer.key("topic");
             writer.text(self.topic);
@@ -115,6 +118,10 @@ impl Event<'_> {
         if let Some(stream) = &self.stream {
             writer.key("_stream");
             stream.write(writer);
+        }
+        for (key, value) in passthru.into_iter().flat_map(Passthru::entries) {
+            writer.key(key);
+            writer.text(value);
         }
         writer.end_map();
     }
@@ -191,6 +198,19 @@ mod tests {
             &Event { offset: 41, ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,
             r#"[36,7,9007199254740992,{"_offset":41}]"#,
+        );
+    }
+
+    #[test]
+    fn shows_how_a_payload_is_packed() {
+        let values = [Some("x_own"), None, Some("aes256gcm"), None].map(|it| it.map(str::to_owned));
+        let passthru = Passthru::new(values).unwrap();
+        let payload = Payload::from_json("[\"p\"]", "").unwrap().packed(passthru).unwrap();
+        let mut out = Vec::new();
+        event(&payload).encode(Dialect::V2(Codec::Json), &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"[36,7,9007199254740992,{"ppt_scheme":"x_own","ppt_cipher":"aes256gcm"},["p"]]"#
         );
     }
 

@@ -9,6 +9,7 @@
 //! - [`dialect`]: protocol version and codec of a connection, negotiated as its WebSocket
 //!   subprotocol;
 //! - `codec`: JSON, MessagePack and CBOR;
+//! - `passthru`: attributes of payloads that clients have packed;
 //! - [`payload`]: undecoded arguments of a message, and their translation between codecs;
 //! - [`value`]: decoded dictionaries (options and details);
 //! - [`position`]: positions in the history of a topic;
@@ -26,6 +27,7 @@ pub mod event;
 pub mod id;
 mod input;
 pub mod message;
+mod passthru;
 pub mod payload;
 pub mod position;
 pub mod protocol;
@@ -35,3 +37,4 @@ mod v1;
 pub mod value;
 
 pub use codec::{ReadError, ReadErrorKind};
+pub use passthru::Passthru;

@@ -15,6 +15,7 @@ mod decode;
 mod encode;
 mod kind;
 mod options;
+mod passthru_options;
 mod reader;
 mod request_header;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::codec::{CodecWriter, Item, ReadError, Reader};
 pub use crate::codec::{DEFAULT_DEPTH, MAX_DEPTH};
 use crate::dialect::Codec;
+use crate::passthru::Passthru;
 
 mod elements;
 #[cfg(test)]
@@ -29,6 +30,8 @@ pub struct Payload {
     kwargs: Elements,
     /// The first value that not every codec carries.
     foreign: Option<ReadError>,
+    /// How the clients have packed the only argument.
+    passthru: Option<Box<Passthru>>,
 }
 
 /// A payload holds a value that a receiver's codec cannot carry exactly.
@@ -103,8 +106,9 @@ impl Payload {
     /// of it.
     #[must_use]
     pub fn detached(&self) -> Self {
-        let Self { codec, args, kwargs, foreign } = self;
-        Self { codec: *codec, args: args.detached(), kwargs: kwargs.detached(), foreign: *foreign }
+        let Self { codec, args, kwargs, foreign, passthru } = self;
+        let (args, kwargs) = (args.detached(), kwargs.detached());
+        Self { codec: *codec, args, kwargs, foreign: *foreign, passthru: passthru.clone() }
     }
 
     /// Creates a payload with one text as the only argument, as in errors.
@@ -173,7 +177,7 @@ impl Payload {
 
     /// Creates a payload with one checked value as the only argument.
     pub(crate) const fn single(codec: Codec, value: Bytes) -> Self {
-        Self { codec, args: Elements::one(value), kwargs: Elements::none(), foreign: None }
+        Self::new(codec, Elements::one(value), Elements::none(), None)
     }
 
     /// Creates a payload from arguments and their first foreign value.
@@ -183,7 +187,19 @@ impl Payload {
         kwargs: Elements,
         foreign: Option<ReadError>,
     ) -> Self {
-        Self { codec, args, kwargs, foreign }
+        Self { codec, args, kwargs, foreign, passthru: None }
+    }
+
+    /// Returns the attributes of payload passthru mode, in which the clients have packed the only
+    /// argument.
+    pub fn passthru(&self) -> Option<&Passthru> {
+        self.passthru.as_deref()
+    }
+
+    /// Marks the payload as packed. `None` if it is not one argument.
+    pub(crate) fn packed(self, passthru: Passthru) -> Option<Self> {
+        let is_one = (self.args.count, self.kwargs.count) == (1, 0);
+        is_one.then(|| Self { passthru: Some(Box::new(passthru)), ..self })
     }
 
     /// Returns the number of elements that [`Payload::write_trailing`] adds.

@@ -36,6 +36,45 @@ pub struct Protocol {
     depth: usize,
     state: State,
     prefixes: Prefixes,
+    /// The roles in which the client may send packed payloads.
+    packs: PackingRoles,
+}
+
+/// The roles for which HELLO has announced payload passthru mode.
+#[derive(Clone, Copy, Debug, Default)]
+struct PackingRoles {
+    publisher: bool,
+    caller: bool,
+    callee: bool,
+}
+
+impl PackingRoles {
+    fn announced(hello: &Hello) -> Self {
+        let announces = |role| hello.announces(role, "payload_passthru_mode");
+        Self {
+            publisher: announces("publisher"),
+            caller: announces("caller"),
+            callee: announces("callee"),
+        }
+    }
+
+    /// Checks a message of an open session.
+    fn check(self, message: &Message) -> Result<(), String> {
+        let (payload, may, role) = match message {
+            Message::Publish(it) => (&it.payload, self.publisher, "publisher"),
+            Message::Call(it) => (&it.payload, self.caller, "caller"),
+            Message::Yield(it) => (&it.payload, self.callee, "callee"),
+            Message::Error(it) => (&it.payload, self.callee, "callee"),
+            _ => return Ok(()),
+        };
+        if may || payload.passthru().is_none() {
+            return Ok(());
+        }
+        let kind = message.kind();
+        Err(format!(
+            "{kind} has `ppt_scheme`, and HELLO.Details.roles.{role} lacks `payload_passthru_mode`"
+        ))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +104,8 @@ impl Protocol {
             Dialect::V1 => State::Open,
             Dialect::V2(_) => State::Fresh,
         };
-        Self { dialect, depth: depth.min(MAX_DEPTH), state, prefixes: Prefixes::default() }
+        let (prefixes, packs) = (Prefixes::default(), PackingRoles::default());
+        Self { dialect, depth: depth.min(MAX_DEPTH), state, prefixes, packs }
     }
 
     /// Replaces the maximum nesting, as [`Protocol::with_depth`] sets it.
@@ -196,6 +236,7 @@ impl Protocol {
             State::Fresh => match message {
                 Message::Hello(hello) => {
                     check_roles(&hello)?;
+                    self.packs = PackingRoles::announced(&hello);
                     self.state = State::Joining;
                     Ok(Input::Hello(hello))
                 }
@@ -224,6 +265,7 @@ impl Protocol {
 
     fn take_open(&mut self, message: Message, codec: Codec) -> Result<Input, String> {
         let kind = message.kind();
+        self.packs.check(&message)?;
         let request = match message {
             Message::Subscribe(subscribe) => Request::Subscribe(subscribe),
             Message::Unsubscribe(unsubscribe) => Request::Unsubscribe(unsubscribe),

@@ -139,8 +139,8 @@ function autobahn() {
         const results = await Promise.all(calls);
         return { whole: results.filter((result, n) => result === `${n} ${text}`).length };
       },
-      async call({ procedure, args, kwargs }) {
-        const result = await session.call(procedure, fromLine(args ?? []), fromLine(kwargs ?? {}));
+      async call({ procedure, args, kwargs, options }) {
+        const result = await session.call(procedure, fromLine(args ?? []), fromLine(kwargs ?? {}), options);
         // The library gives a result of one value as that value, and any other as an object.
         const { Result } = require('autobahn');
         const { args: list, kwargs: dict } = result instanceof Result ? result : { args: [result], kwargs: {} };
@@ -205,10 +205,16 @@ async function wampy() {
       const publication = await client.publish(topic, payload, options);
       return { publication: publication?.publicationId };
     },
-    async call({ procedure, args, kwargs }) {
+    async call({ procedure, args, kwargs, options }) {
       const payload = { argsList: fromLine(args ?? []), argsDict: fromLine(kwargs ?? {}) };
-      const { argsList, argsDict } = await client.call(procedure, payload);
+      const { argsList, argsDict } = await client.call(procedure, payload, options);
       return { args: toLine(argsList ?? []), kwargs: toLine(argsDict ?? {}) };
+    },
+    async stream({ procedure, parts }) {
+      const [first, ...rest] = parts.map((args) => ({ argsList: fromLine(args) }));
+      const { result, sendData } = client.progressiveCall(procedure, first);
+      rest.forEach((part, n) => sendData(part, { progress: n + 1 < rest.length }));
+      return { args: toLine((await result).argsList ?? []) };
     },
     async register({ procedure }) {
       const echo = ({ argsList, argsDict }) => ({ argsList, argsDict });

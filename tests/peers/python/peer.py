@@ -141,7 +141,7 @@ async def run_autobahn(url, realm, names, ticket):
         result = await session.call(
             command["procedure"],
             *from_line(command.get("args", [])),
-            options=CallOptions(details=True),
+            options=CallOptions(details=True, **command.get("options", {})),
             **from_line(command.get("kwargs", {})),
         )
         return {"args": to_line(result.results), "kwargs": to_line(result.kwresults)}
@@ -252,6 +252,7 @@ async def run_xconn(url, realm, names, ticket):
             command["procedure"],
             from_line(command.get("args")),
             from_line(command.get("kwargs")),
+            command.get("options"),
         )
         return {"args": to_line(result.args or []), "kwargs": to_line(result.kwargs or {})}
 

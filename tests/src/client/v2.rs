@@ -202,6 +202,13 @@ impl Client {
         Ok(number(&self.answer(64, 65, request).await?[2]))
     }
 
+    /// Ends a registration.
+    pub async fn unregister(&mut self, registration: u64) {
+        let request = self.next_request();
+        self.send(&json!([66, request, registration]));
+        self.answer(66, 67, request).await.unwrap();
+    }
+
     /// Returns the next INVOCATION, the whole message.
     pub async fn invocation(&mut self) -> Value {
         self.until("an INVOCATION", |client| client.take(|message| kind(message) == 68)).await

@@ -2,6 +2,7 @@
 
 use crate::publication::DeliveryError;
 use crate::quota::{Quota, QuotaError};
+use crate::registrations::ChooseError;
 
 /// Most pending calls of one session.
 pub(super) const MAX_CALLS: usize = 1_000;
@@ -38,6 +39,21 @@ pub enum CallError {
     /// No callee has registered the procedure.
     #[error("no callee has registered the procedure")]
     NoSuchProcedure,
+    /// Each callee handles as many calls as it registered for; the number of one of them.
+    #[error(
+        "each callee of the procedure handles its maximum of calls (`concurrency: {0}` of REGISTER)"
+    )]
+    Concurrency(u32),
+    /// The callee takes no arguments in parts.
+    #[error(
+        "the callee announces no `progressive_call_invocations` or no `call_canceling`: send the arguments at once"
+    )]
+    NoParts,
+    /// The callee does not unpack payloads.
+    #[error(
+        "the callee announces no `payload_passthru_mode`: send the arguments without `ppt_scheme`"
+    )]
+    NoPassthru,
     /// The caller has a pending call with the same id.
     #[error("another call with this request id is pending")]
     Repeated,
@@ -54,4 +70,13 @@ pub enum CallError {
     /// callee.
     #[error(transparent)]
     Quota(#[from] QuotaError),
+}
+
+impl From<ChooseError> for CallError {
+    fn from(error: ChooseError) -> Self {
+        match error {
+            ChooseError::NoSuchProcedure => Self::NoSuchProcedure,
+            ChooseError::Busy(limit) => Self::Concurrency(limit),
+        }
+    }
 }

@@ -2,18 +2,28 @@
 
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::id::RegistrationId;
-use jackfield_wamp::message::{CallOptions, InvocationPolicy, RegisterOptions};
+use jackfield_wamp::message::{
+    Call, CallOptions, Cancel, Error, InvocationPolicy, RegisterOptions, Yield,
+};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::uri::MatchPolicy;
+use jackfield_wamp::value::Dict;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::Identity;
 use crate::outbox::{Bounds, Outbox, Overflow};
 use crate::session::{Features, Transport};
 
+mod churn;
 mod ended;
+mod limits;
+mod parts;
+mod passthru;
+mod reroute;
 mod shares;
+mod timeouts;
 
 const LIMITS: RealmLimits = RealmLimits {
     subscriptions: 3,
@@ -23,6 +33,12 @@ const LIMITS: RealmLimits = RealmLimits {
     client_percent: 100,
 };
 const V2: Dialect = Dialect::V2(Codec::Json);
+
+/// A moment; tests add to it.
+#[expect(clippy::disallowed_methods, reason = "a moment is needed, and no clock")]
+fn epoch() -> Instant {
+    Instant::now()
+}
 
 struct NoLink;
 
@@ -41,6 +57,7 @@ struct Fixture {
     dealer: Dealer,
     sessions: Vec<Arc<Session>>,
     requests: u64,
+    now: Instant,
 }
 
 impl Fixture {
@@ -49,6 +66,11 @@ impl Fixture {
             subscription_revocation: true,
             registration_revocation: true,
             call_canceling: true,
+            call_timeout: true,
+            call_reroute: true,
+            progressive_call_invocations: true,
+            unpacks_calls: true,
+            unpacks_results: true,
         };
         let session = |(id, features, dialect)| {
             let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };
@@ -60,7 +82,7 @@ impl Fixture {
         let sessions =
             [(1, everything, V2), (2, everything, V2), (3, nothing, V2), (4, nothing, Dialect::V1)];
         let sessions = sessions.into_iter().map(session).collect();
-        Self { dealer: Dealer::new(encode, 1 << 20, LIMITS), sessions, requests: 0 }
+        Self { dealer: Dealer::new(encode, 1 << 20, LIMITS), sessions, requests: 0, now: epoch() }
     }
 
     fn session(&self, number: usize) -> &Arc<Session> {
@@ -107,13 +129,10 @@ impl Fixture {
         };
         let payload = Payload::from_json("[7]", "").unwrap();
         let call = Call { request: id, options, procedure: procedure.to_owned(), payload };
-        self.dealer.call(
-            self.session(session),
-            &call,
-            |_| true,
-            5,
-            &mut PendingFlushes::default(),
-        )?;
+        let timeout = call.options.timeout.map(Duration::from_millis);
+        let due = timeout.map(|timeout| self.now + timeout);
+        let (caller, batch) = (self.session(session), &mut PendingFlushes::default());
+        self.dealer.call(caller, &call, |_| true, 5, due, batch)?;
         Ok(request.get())
     }
 
@@ -125,18 +144,24 @@ impl Fixture {
         let payload = Payload::from_json("[\"done\"]", "").unwrap();
         let request = RequestId::new(invocation).unwrap();
         let answer = Yield { request, progress, payload };
-        self.dealer.answer(self.session(session), &answer, &mut PendingFlushes::default());
+        let now = || self.now;
+        self.dealer.answer(self.session(session), &answer, now, &mut PendingFlushes::default());
     }
 
     fn fail(&self, session: usize, invocation: u64) {
+        self.fail_with(session, invocation, "com.sorry");
+    }
+
+    fn fail_with(&self, session: usize, invocation: u64, uri: &str) {
         let error = Error {
             request_type: jackfield_wamp::message::MessageKind::Invocation,
             request: RequestId::new(invocation).unwrap(),
             details: Dict::from_iter([("trace", "x")]),
-            uri: "com.sorry".to_owned(),
+            uri: uri.to_owned(),
             payload: Payload::from_json("[\"no\"]", "").unwrap(),
         };
-        self.dealer.fail(self.session(session), &error, &mut PendingFlushes::default());
+        let (callee, batch) = (self.session(session), &mut PendingFlushes::default());
+        self.dealer.fail(callee, &error, |_, _| true, 5, batch);
     }
 
     fn cancel(&self, session: usize, call: u64, mode: CancelMode) {
@@ -177,8 +202,9 @@ impl Fixture {
             self.leave(session);
         }
         let state = self.dealer.state.into_inner().unwrap();
-        let State { limits: _, registrations, sessions, registered, calls } = state;
+        let State { limits: _, registrations, sessions, registered, calls, .. } = state;
         assert!(sessions.is_empty() && registrations.is_empty());
+        assert!(state.deadlines.is_empty() && state.kept_bytes == 0);
         assert!(registered.is_empty() && calls.is_empty());
     }
 }
@@ -281,11 +307,14 @@ fn calls_the_most_specific_registration() {
     let mut call = Call { request, options, procedure: "a.b.c".to_owned(), payload };
     let (dealer, caller, mut batch) =
         (&fixture.dealer, fixture.session(2), PendingFlushes::default());
-    let refused = dealer.call(caller, &call, |_| false, 0, &mut batch);
+    let refused = dealer.call(caller, &call, |_| false, 0, None, &mut batch);
     assert_eq!(refused, Err(CallError::NoSuchProcedure));
     "a.b".clone_into(&mut call.procedure);
-    assert_eq!(dealer.call(caller, &call, |_| false, 0, &mut batch), Ok(()));
-    assert_eq!(dealer.call(caller, &call, |_| false, 0, &mut batch), Err(CallError::Repeated));
+    assert_eq!(dealer.call(caller, &call, |_| false, 0, None, &mut batch), Ok(false));
+    assert_eq!(
+        dealer.call(caller, &call, |_| false, 0, None, &mut batch),
+        Err(CallError::Repeated)
+    );
     fixture.check_empty();
 }
 
@@ -302,7 +331,7 @@ fn calls_patterns_only_where_their_sessions_may_register() {
     let mut batch = PendingFlushes::default();
     // The callee of the longer prefix may not register this procedure: the shorter prefix is used.
     let may_offer = |callee: &Session| callee.id != first;
-    fixture.dealer.call(fixture.session(3), &call, may_offer, 0, &mut batch).unwrap();
+    fixture.dealer.call(fixture.session(3), &call, may_offer, 0, None, &mut batch).unwrap();
     fixture.check(2, &["[68,1,2,{\"procedure\":\"a.b\"}]"]);
     fixture.check_empty();
 }
@@ -409,25 +438,5 @@ fn calls_of_a_session_that_leaves_end_with_an_error() {
     // The answer is too late.
     fixture.answer(2, 1, false);
     assert_eq!(fixture.call(3, "one"), Err(CallError::NoSuchProcedure));
-    fixture.check_empty();
-}
-
-#[test]
-fn bounds_registrations_and_calls_of_a_session() {
-    let mut fixture = Fixture::new();
-    for procedure in ["a", "b", "c"] {
-        fixture.offer(1, procedure);
-    }
-    let more = fixture.register(1, "d", RegisterOptions::default());
-    assert_eq!(more, Err(RegisterError::TooMany(3)));
-    for _ in 0..MAX_CALLS {
-        fixture.call(2, "a").unwrap();
-        fixture.told(1);
-    }
-    assert_eq!(fixture.call(2, "a"), Err(CallError::TooMany));
-    fixture.call(3, "a").unwrap();
-    fixture.told(1);
-    fixture.answer(1, 1, false);
-    fixture.call(2, "a").unwrap();
     fixture.check_empty();
 }

@@ -274,11 +274,13 @@ impl Drop for RecentEvents {
 }
 
 impl Content {
-    /// Returns `None` for an event whose receivers were chosen by session ids.
+    /// Returns `None` for an event whose receivers were chosen by session ids, and for a packed payload:
+    /// readers of a history do not see how it is packed.
     fn of(publication: &Publication<'_>, frames: [Option<Bytes>; Dialect::COUNT]) -> Option<Self> {
         let names_sessions = |it: &ReceiverFilter| !it.exclude.is_empty() || it.eligible.is_some();
         let filters = [publication.filter, publication.narrowed];
-        if filters.into_iter().flatten().any(names_sessions) {
+        let is_packed = publication.payload.passthru().is_some();
+        if is_packed || filters.into_iter().flatten().any(names_sessions) {
             return None;
         }
         let [filter, narrowed] =

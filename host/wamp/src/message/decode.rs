@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::passthru_options::PassthruOptions;
 use super::reader::{MessageReader, OptionValue, whole};
 use super::{
     Abort, Authenticate, Call, CallId, CallOptions, CallResult, Cancel, CancelMode, Challenge,
@@ -19,8 +20,8 @@ use super::{
 use crate::codec::{DEFAULT_DEPTH, ReadError};
 use crate::dialect::Codec;
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
+use crate::payload::Payload;
 use crate::uri::MatchPolicy;
-use crate::value::Value;
 
 /// A message cannot be decoded. The texts are sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,10 +34,12 @@ pub enum DecodeError {
     /// request be answered.
     #[error("the message holds a value that is not supported: {fault}")]
     Unsupported { fault: ReadError },
-    /// The payload uses payload passthru mode, which the router has not announced (WAMP v2
-    /// specification, section "Payload Passthru Mode").
-    #[error("{place} is an option of payload passthru mode, which this router does not announce")]
-    Passthru { place: String },
+    /// The payload uses Autobahn's payload transparency, which the router has not announced.
+    #[error("{place} is an option of payload transparency, which this router does not announce")]
+    Transparency { place: String },
+    /// A payload in payload passthru mode is not one item.
+    #[error("{place} must be one item in payload passthru mode, without ArgumentsKw")]
+    Unpacked { place: String },
     /// The value is not a list.
     #[error("a message must be a list, found {found}")]
     NotAList { found: &'static str },
@@ -120,12 +123,7 @@ fn decode_body(kind: MessageKind, head: &mut MessageReader<'_>) -> Result<Messag
             reason: head.text("Reason")?,
         }),
         MessageKind::Error => Message::Error(decode_error(head)?),
-        MessageKind::Publish => Message::Publish(Publish {
-            request: request(head)?,
-            options: publish_options(head)?,
-            topic: head.text("Topic")?,
-            payload: head.payload()?,
-        }),
+        MessageKind::Publish => Message::Publish(decode_publish(head)?),
         MessageKind::Published => Message::Published(Published {
             request: request(head)?,
             publication: head.id("Publication", PublicationId::new)?,
@@ -146,20 +144,14 @@ fn decode_body(kind: MessageKind, head: &mut MessageReader<'_>) -> Result<Messag
             details: head.dict("Details")?,
             payload: head.payload()?,
         }),
-        MessageKind::Call => Message::Call(Call {
-            request: CallId::V2(request(head)?),
-            options: call_options(head)?,
-            procedure: head.text("Procedure")?,
-            payload: head.payload()?,
-        }),
+        MessageKind::Call => Message::Call(decode_call(head)?),
         MessageKind::Cancel => {
             Message::Cancel(Cancel { request: request(head)?, mode: cancel_mode(head)? })
         }
-        MessageKind::Result => Message::Result(CallResult {
-            request: request(head)?,
-            progress: progress(head, "Details")?,
-            payload: head.payload()?,
-        }),
+        MessageKind::Result => {
+            let (request, progress, payload) = decode_result(head, "Details")?;
+            Message::Result(CallResult { request, progress, payload })
+        }
         MessageKind::Register => Message::Register(Register {
             request: request(head)?,
             options: register_options(head)?,
@@ -184,11 +176,10 @@ fn decode_body(kind: MessageKind, head: &mut MessageReader<'_>) -> Result<Messag
             request: request(head)?,
             options: head.dict("Options")?,
         }),
-        MessageKind::Yield => Message::Yield(Yield {
-            request: request(head)?,
-            progress: progress(head, "Options")?,
-            payload: head.payload()?,
-        }),
+        MessageKind::Yield => {
+            let (request, progress, payload) = decode_result(head, "Options")?;
+            Message::Yield(Yield { request, progress, payload })
+        }
     })
 }
 
@@ -211,14 +202,24 @@ fn decode_error(head: &mut MessageReader<'_>) -> Result<Error, DecodeError> {
         .ok_or(DecodeError::NotARequest { code })?;
     let request = request(head)?;
     let details = head.dict("Details")?;
-    let is_used = |value: &Value| !matches!(value, Value::Null) && value.as_text() != Some("");
-    if let Some((key, _)) = details.iter().find(|(key, value)| is_passthru(key) && is_used(value)) {
-        return Err(DecodeError::Passthru { place: format!("ERROR.Details.{key}") });
-    }
-    Ok(Error { request_type, request, details, uri: head.text("Error")?, payload: head.payload()? })
+    let passthru = PassthruOptions::of_details(&details)?;
+    let uri = head.text("Error")?;
+    let payload = passthru.attach(head, "Details")?;
+    Ok(Error { request_type, request, details, uri, payload })
 }
 
-fn publish_options(head: &mut MessageReader<'_>) -> Result<PublishOptions, DecodeError> {
+fn decode_publish(head: &mut MessageReader<'_>) -> Result<Publish, DecodeError> {
+    let mut passthru = PassthruOptions::default();
+    let request = request(head)?;
+    let options = publish_options(head, &mut passthru)?;
+    let topic = head.text("Topic")?;
+    Ok(Publish { request, options, topic, payload: passthru.attach(head, "Options")? })
+}
+
+fn publish_options(
+    head: &mut MessageReader<'_>,
+    passthru: &mut PassthruOptions,
+) -> Result<PublishOptions, DecodeError> {
     let mut options = PublishOptions::default();
     let mut filter = ReceiverFilter::default();
     head.options("Options", |option| match option.key {
@@ -232,26 +233,10 @@ fn publish_options(head: &mut MessageReader<'_>) -> Result<PublishOptions, Decod
         "eligible" => option.sessions().map(|list| filter.eligible = if_any(list)),
         "eligible_authid" => option.texts().map(|list| filter.eligible_authid = if_any(list)),
         "eligible_authrole" => option.texts().map(|list| filter.eligible_authrole = if_any(list)),
-        key if is_passthru(key) => option.passthru(),
-        _ => option.ignore(),
+        _ => passthru.read(option),
     })?;
     options.filter = filter.into_option();
     Ok(options)
-}
-
-/// Returns whether the key is an option of payload passthru mode: the specification's, or that of
-/// Autobahn's clients. A payload forwarded without them would have another meaning.
-fn is_passthru(key: &str) -> bool {
-    matches!(
-        key,
-        "ppt_scheme"
-            | "ppt_serializer"
-            | "ppt_cipher"
-            | "ppt_keyid"
-            | "enc_algo"
-            | "enc_key"
-            | "enc_serializer"
-    )
 }
 
 fn set<T: Ord>(list: Vec<T>) -> BTreeSet<T> {
@@ -316,15 +301,25 @@ fn revocation(
     }
 }
 
-fn call_options(head: &mut MessageReader<'_>) -> Result<CallOptions, DecodeError> {
+fn decode_call(head: &mut MessageReader<'_>) -> Result<Call, DecodeError> {
+    let mut passthru = PassthruOptions::default();
+    let request = CallId::V2(request(head)?);
+    let options = call_options(head, &mut passthru)?;
+    let procedure = head.text("Procedure")?;
+    Ok(Call { request, options, procedure, payload: passthru.attach(head, "Options")? })
+}
+
+fn call_options(
+    head: &mut MessageReader<'_>,
+    passthru: &mut PassthruOptions,
+) -> Result<CallOptions, DecodeError> {
     let mut options = CallOptions::default();
     head.options("Options", |option| match option.key {
         "receive_progress" => option.flag(&mut options.receive_progress),
         "progress" => option.flag(&mut options.progress),
         "disclose_me" => option.flag(&mut options.disclose_me),
         "timeout" => option.number().map(|number| options.timeout = number),
-        key if is_passthru(key) => option.passthru(),
-        _ => option.ignore(),
+        _ => passthru.read(option),
     })?;
     Ok(options)
 }
@@ -335,11 +330,12 @@ fn register_options(head: &mut MessageReader<'_>) -> Result<RegisterOptions, Dec
         "match" => choose_policy(option, &mut options.policy),
         "invoke" => option.choice(
             &mut options.invoke,
-            "\"single\", \"roundrobin\", \"random\", \"first\" or \"last\"",
+            "\"single\", \"roundrobin\", \"random\", \"first\", \"last\" or \"queue_least_loaded\"",
             InvocationPolicy::from_name,
         ),
         "disclose_caller" => option.flag(&mut options.disclose_caller),
         "forward_timeout" => option.flag(&mut options.forward_timeout),
+        "concurrency" => option.positive().map(|number| options.concurrency = number),
         _ => option.ignore(),
     })?;
     Ok(options)
@@ -356,12 +352,16 @@ fn cancel_mode(head: &mut MessageReader<'_>) -> Result<CancelMode, DecodeError> 
     Ok(mode)
 }
 
-fn progress(head: &mut MessageReader<'_>, element: &'static str) -> Result<bool, DecodeError> {
-    let mut progress = false;
+/// Reads YIELD and RESULT.
+fn decode_result(
+    head: &mut MessageReader<'_>,
+    element: &'static str,
+) -> Result<(RequestId, bool, Payload), DecodeError> {
+    let request = request(head)?;
+    let (mut progress, mut passthru) = (false, PassthruOptions::default());
     head.options(element, |option| match option.key {
         "progress" => option.flag(&mut progress),
-        key if is_passthru(key) => option.passthru(),
-        _ => option.ignore(),
+        _ => passthru.read(option),
     })?;
-    Ok(progress)
+    Ok((request, progress, passthru.attach(head, element)?))
 }

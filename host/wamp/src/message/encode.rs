@@ -9,6 +9,7 @@ use super::{
 use crate::codec::CodecWriter;
 use crate::dialect::Codec;
 use crate::id::{RequestId, SessionId};
+use crate::passthru::Passthru;
 use crate::payload::Payload;
 use crate::position::Since;
 use crate::uri::MatchPolicy;
@@ -81,7 +82,7 @@ impl Message {
             Self::Publish(publish) => list
                 .begin(3 + publish.payload.trailing_len())
                 .request(publish.request)
-                .dict(&publish_options(&publish.options))
+                .dict(&with_passthru(publish_options(&publish.options), &publish.payload))
                 .text(&publish.topic)
                 .payload(&publish.payload)
                 .end(),
@@ -131,7 +132,7 @@ impl Message {
             Self::Result(result) => list
                 .begin(2 + result.payload.trailing_len())
                 .request(result.request)
-                .dict(&progress(result.progress))
+                .dict(&with_passthru(progress(result.progress), &result.payload))
                 .payload(&result.payload)
                 .end(),
             Self::Register(register) => list
@@ -162,7 +163,7 @@ impl Message {
             Self::Yield(answer) => list
                 .begin(2 + answer.payload.trailing_len())
                 .request(answer.request)
-                .dict(&progress(answer.progress))
+                .dict(&with_passthru(progress(answer.progress), &answer.payload))
                 .payload(&answer.payload)
                 .end(),
         }
@@ -226,7 +227,8 @@ impl List<'_> {
             // Not a message of version 2; the peer answers with an error.
             CallId::V1(text) => self.text(text),
         };
-        self.dict(&call_options(&call.options)).text(&call.procedure).payload(&call.payload).end();
+        let options = with_passthru(call_options(&call.options), &call.payload);
+        self.dict(&options).text(&call.procedure).payload(&call.payload).end();
     }
 }
 
@@ -253,6 +255,14 @@ fn position(since: &Since) -> Dict {
     }
     if let Some(offset) = since.offset {
         dict.insert("offset", offset);
+    }
+    dict
+}
+
+/// Adds the attributes of payload passthru mode.
+fn with_passthru(mut dict: Dict, payload: &Payload) -> Dict {
+    for (key, value) in payload.passthru().into_iter().flat_map(Passthru::entries) {
+        dict.insert(key, value);
     }
     dict
 }
@@ -312,5 +322,8 @@ fn register_options(options: &RegisterOptions) -> Dict {
     }
     insert_flag(&mut dict, "disclose_caller", options.disclose_caller, false);
     insert_flag(&mut dict, "forward_timeout", options.forward_timeout, false);
+    if let Some(concurrency) = options.concurrency {
+        dict.insert("concurrency", u64::from(concurrency.get()));
+    }
     dict
 }

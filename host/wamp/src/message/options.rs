@@ -1,6 +1,7 @@
 //! Typed options of client requests. `decode` reads and `encode` writes them.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use crate::id::SessionId;
 use crate::uri::MatchPolicy;
@@ -109,6 +110,9 @@ pub struct RegisterOptions {
     pub disclose_caller: bool,
     /// Whether the callee handles timeouts itself.
     pub forward_timeout: bool,
+    /// The most calls that the callee handles at the same time. Not in the specification: an option
+    /// of Crossbar.
+    pub concurrency: Option<NonZeroU32>,
 }
 
 /// Choice among several callees (the option `invoke`).
@@ -121,12 +125,21 @@ pub enum InvocationPolicy {
     Random,
     First,
     Last,
+    /// The callee with the fewest pending calls. Not in the specification: a policy of Bondy.
+    LeastLoaded,
 }
 
 impl InvocationPolicy {
     /// Returns the policy that an option's value names.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Single, Self::RoundRobin, Self::Random, Self::First, Self::Last];
+        let all = [
+            Self::Single,
+            Self::RoundRobin,
+            Self::Random,
+            Self::First,
+            Self::Last,
+            Self::LeastLoaded,
+        ];
         all.into_iter().find(|policy| policy.name() == name)
     }
 
@@ -138,6 +151,7 @@ impl InvocationPolicy {
             Self::Random => "random",
             Self::First => "first",
             Self::Last => "last",
+            Self::LeastLoaded => "queue_least_loaded",
         }
     }
 }

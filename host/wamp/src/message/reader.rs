@@ -1,12 +1,15 @@
 //! Element reader: reads a message up to its payload, with errors that name the message and the
 //! element. Both protocol versions decode through it.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 
 use crate::codec::{self, Container, Item, ReadError, ReadErrorKind, Reader};
 use crate::dialect::Codec;
 use crate::id::SessionId;
 use crate::message::DecodeError;
+use crate::passthru::SHORT_TEXT;
 use crate::payload::{Elements, Payload};
 use crate::position::Since;
 use crate::value::{Dict, Value};
@@ -212,6 +215,20 @@ impl<'a> OptionValue<'_, 'a> {
         }
     }
 
+    /// Reads an integer in `1..=u32::MAX`. Null is none.
+    pub(crate) fn positive(mut self) -> Result<Option<NonZeroU32>, DecodeError> {
+        match self.item()? {
+            Item::Null => Ok(None),
+            item => {
+                let number = whole(&item).and_then(|it| u32::try_from(it).ok());
+                match number.and_then(NonZeroU32::new) {
+                    Some(number) => Ok(Some(number)),
+                    None => Err(self.wrong("a positive integer", &item)),
+                }
+            }
+        }
+    }
+
     pub(crate) fn text(mut self) -> Result<Option<String>, DecodeError> {
         match self.item()? {
             Item::Null => Ok(None),
@@ -269,12 +286,22 @@ impl<'a> OptionValue<'_, 'a> {
         }
     }
 
-    /// Reads an option of payload passthru mode: an error unless it is null or empty.
-    pub(crate) fn passthru(mut self) -> Result<(), DecodeError> {
+    /// Reads a text of a limited length. Null and the empty text are none.
+    pub(crate) fn short_text(mut self, max_bytes: usize) -> Result<Option<String>, DecodeError> {
+        match self.item()? {
+            Item::Null => Ok(None),
+            Item::Text(text) if text.is_empty() => Ok(None),
+            Item::Text(text) if text.len() <= max_bytes => Ok(Some(text.into_owned())),
+            item => Err(self.wrong(SHORT_TEXT, &item)),
+        }
+    }
+
+    /// Reads an option of payload transparency: an error unless it is null or empty.
+    pub(crate) fn transparency(mut self) -> Result<(), DecodeError> {
         match self.item()? {
             Item::Null => Ok(()),
             Item::Text(text) if text.is_empty() => Ok(()),
-            _ => Err(DecodeError::Passthru {
+            _ => Err(DecodeError::Transparency {
                 place: format!("{}.{}.{}", self.message, self.element, self.key),
             }),
         }

@@ -1,5 +1,7 @@
 //! Tests of messages: every message in every codec, encoded and decoded; and invalid bytes.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
@@ -76,12 +78,15 @@ fn call_options() -> impl Strategy<Value = CallOptions> {
 }
 
 fn register_options() -> impl Strategy<Value = RegisterOptions> {
-    use InvocationPolicy::{First, Last, Random, RoundRobin, Single};
-    let invoke = select(vec![Single, RoundRobin, Random, First, Last]);
-    (policy(), invoke, any::<[bool; 2]>()).prop_map(|(policy, invoke, flags)| {
-        let [disclose_caller, forward_timeout] = flags;
-        RegisterOptions { policy, invoke, disclose_caller, forward_timeout }
-    })
+    use InvocationPolicy::{First, Last, LeastLoaded, Random, RoundRobin, Single};
+    let invoke = select(vec![Single, RoundRobin, Random, First, Last, LeastLoaded]);
+    let concurrency = any::<u32>().prop_map(NonZeroU32::new);
+    (policy(), invoke, any::<[bool; 2]>(), concurrency).prop_map(
+        |(policy, invoke, flags, concurrency)| {
+            let [disclose_caller, forward_timeout] = flags;
+            RegisterOptions { policy, invoke, disclose_caller, forward_timeout, concurrency }
+        },
+    )
 }
 
 fn opening() -> impl Strategy<Value = Message> {

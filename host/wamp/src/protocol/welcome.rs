@@ -14,6 +14,7 @@ const ROLES: &[(&str, &[&str])] = &[
         "broker",
         &[
             "pattern_based_subscription",
+            "payload_passthru_mode",
             "publisher_exclusion",
             "publisher_identification",
             "subscriber_blackwhite_listing",
@@ -25,8 +26,12 @@ const ROLES: &[(&str, &[&str])] = &[
         "dealer",
         &[
             "call_canceling",
+            "call_reroute",
+            "call_timeout",
             "caller_identification",
             "pattern_based_registration",
+            "payload_passthru_mode",
+            "progressive_call_invocations",
             "progressive_call_results",
             "registration_revocation",
             "shared_registration",

@@ -186,28 +186,77 @@ fn the_depth_is_configurable() {
     }
 }
 
+/// Messages with options of payload passthru mode, and the place of the options.
+const PACKED: [(&str, &str); 5] = [
+    (r#"[16,1,{OPTIONS},"t",["p"]]"#, "PUBLISH.Options"),
+    (r#"[16,1,{"acknowledge":true,OPTIONS},"t",["p"]]"#, "PUBLISH.Options"),
+    (r#"[48,1,{OPTIONS},"t",["p"]]"#, "CALL.Options"),
+    (r#"[70,1,{OPTIONS},["p"]]"#, "YIELD.Options"),
+    (r#"[8,68,1,{OPTIONS},"e.x",["p"]]"#, "ERROR.Details"),
+];
+
+fn check_violation(message: &str, why: &str) {
+    let quoted = why.replace('"', "\\\"");
+    check_open(&format!(
+        "> {message}\n= violation: {why}\n\
+         < [3,{{\"message\":\"{quoted}\"}},\"wamp.error.protocol_violation\"]"
+    ));
+}
+
 #[test]
-fn payload_passthru_mode_is_a_violation() {
-    let options = ["ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid", "enc_algo"];
-    let messages = [
-        (r#"[16,1,{"KEY":"x"},"t",["p"]]"#, "PUBLISH.Options"),
-        (r#"[16,1,{"acknowledge":true,"KEY":"x"},"t",["p"]]"#, "PUBLISH.Options"),
-        (r#"[48,1,{"KEY":"x"},"t",["p"]]"#, "CALL.Options"),
-        (r#"[70,1,{"KEY":"x"},["p"]]"#, "YIELD.Options"),
-        (r#"[8,68,1,{"KEY":"x"},"e.x",["p"]]"#, "ERROR.Details"),
-    ];
-    for key in options {
-        for (message, place) in messages {
-            let message = message.replace("KEY", key);
-            let why = format!(
-                "{place}.{key} is an option of payload passthru mode, which this router does not \
-                 announce"
-            );
-            check_open(&format!(
-                "> {message}\n= violation: {why}\n\
-                 < [3,{{\"message\":\"{why}\"}},\"wamp.error.protocol_violation\"]"
-            ));
+fn packed_payloads_are_checked() {
+    let long = format!(r#""ppt_scheme":"x_{}""#, "y".repeat(254));
+    for (message, place) in PACKED {
+        let scheme = r#""wamp", "mqtt" or a name that begins with "x_""#;
+        let text = "a string of at most 255 bytes";
+        for (options, key, why) in [
+            (r#""ppt_cipher":"x""#, "ppt_scheme", format!("{scheme}, found nothing")),
+            (r#""ppt_scheme":"own""#, "ppt_scheme", format!("{scheme}, found \"own\"")),
+            (r#""ppt_scheme":"x_""#, "ppt_scheme", format!("{scheme}, found \"x_\"")),
+        ] {
+            let message = message.replace("OPTIONS", options);
+            check_violation(&message, &format!("{place}.{key} must be {why}"));
         }
+        for wrong in [&long, r#""ppt_scheme":"wamp","ppt_keyid":7"#, r#""ppt_scheme":["wamp"]"#] {
+            let bytes = message.replace("OPTIONS", wrong).into_bytes();
+            let error = Message::decode(Codec::Json, &bytes.into()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{place}.ppt_")), "{error}");
+            assert!(error.contains(text), "{error}");
+        }
+        for payload in [r#"["p",1]"#, r#"["p"],{"k":1}"#, "[]"] {
+            let message = message.replace("OPTIONS", r#""ppt_scheme":"wamp""#);
+            let message = message.replace(r#"["p"]"#, payload);
+            let kind = place.split('.').next().unwrap();
+            let why = "must be one item in payload passthru mode, without ArgumentsKw";
+            check_violation(&message, &format!("{kind}.Arguments {why}"));
+        }
+        // HELLO has not announced the mode.
+        let message = message.replace("OPTIONS", r#""ppt_scheme":"wamp""#);
+        let bytes = message.clone().into_bytes();
+        Message::decode(Codec::Json, &bytes.into()).unwrap();
+        let kind = place.split('.').next().unwrap();
+        let role = match kind {
+            "PUBLISH" => "publisher",
+            "CALL" => "caller",
+            _ => "callee",
+        };
+        let why = format!(
+            "{kind} has `ppt_scheme`, and HELLO.Details.roles.{role} lacks `payload_passthru_mode`"
+        );
+        check_violation(&message, &why);
+    }
+}
+
+#[test]
+fn payload_transparency_is_a_violation() {
+    for key in ["enc_algo", "enc_key", "enc_serializer"] {
+        for (message, place) in PACKED {
+            let message = message.replace("OPTIONS", &format!("\"{key}\":\"x\""));
+            let what = "an option of payload transparency, which this router does not announce";
+            check_violation(&message, &format!("{place}.{key} is {what}"));
+        }
+    }
+    for key in ["ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid", "enc_algo"] {
         // Unused options: some clients write all options that they know.
         let unused = format!(r#"[48,1,{{"{key}":null}},"p"]"#);
         for codec in CODECS {
