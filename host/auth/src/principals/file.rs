@@ -183,7 +183,8 @@ fn cra_key(raw: RawCra) -> Result<cra::Key, Wrong> {
         }
     };
     if secret.0.is_empty() {
-        return Err(("the secret of `wampcra` is empty".to_owned(), "write the shared secret"));
+        let key = if is_derived { "derived_key" } else { "secret" };
+        return Err((format!("`wampcra.{key}` is empty"), "write the shared secret"));
     }
     if is_derived && salt.is_none() {
         let message = "`derived_key` has no effect without `salt`".to_owned();

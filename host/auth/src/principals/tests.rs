@@ -114,6 +114,17 @@ fn wampcra_proves_a_shared_secret() {
     again.judge(&sign_cra(&asked, "shared"), &none).unwrap_err();
 }
 
+/// The key that Autobahn derives from `secret1`, as configurations of Crossbar have it.
+#[test]
+fn wampcra_takes_a_derived_key_in_place_of_the_password() {
+    let file = "principals: { peter: { wampcra: { derived_key: 'prq7+YkJ1/KlW1X0YczMHw==', salt: salt123, \
+                iterations: 100, keylen: 16 } } }";
+    let (principals, none) = (Principals::parse("p.yml", file).unwrap(), Map::new());
+    let asked = challenge(&principals, "wampcra", Some("peter"), &none).unwrap().unwrap();
+    asked.judge(&sign_cra(&asked, "secret1"), &none).unwrap();
+    asked.judge(&sign_cra(&asked, "prq7+YkJ1/KlW1X0YczMHw=="), &none).unwrap_err();
+}
+
 /// RFC 7677, section 3.
 #[test]
 fn scram_follows_the_test_vector_of_its_rfc() {
@@ -381,6 +392,15 @@ fn errors_have_their_place_and_no_secret() {
     );
     check("principals: { a: { wampcra: { secret: hunter2, keylen: 32 } } }", "without `salt`");
     check("principals: { a: { wampcra: { secret: '' } } }", "`wampcra.secret` is empty");
+    check("principals: { a: { wampcra: {} } }", "`wampcra` lacks `secret`");
+    check(
+        "principals: { a: { wampcra: { derived_key: hunter2 } } }",
+        "`derived_key` has no effect without `salt`",
+    );
+    check(
+        "principals: { a: { wampcra: { secret: hunter2, derived_key: hunter2, salt: x } } }",
+        "`wampcra` has `secret` and `derived_key`",
+    );
     check(
         "principals: { a: { wampcra: { secret: hunter2, salt: x, iterations: 2000000 } } }",
         "over 1000000",
