@@ -38,7 +38,7 @@ if [ "$(uname -m)" != "$architecture" ]; then
     export "CARGO_TARGET_${linker}_LINKER=$compiler"
 fi
 cd "$root"
-cargo build --release --locked --target "$target" --package jackfield --package jackfield-bench --features jackfield/otlp
+cargo build --release --locked --target "$target" --package jackfield --package jackfield-bench --features jackfield/otlp,jackfield/cluster
 
 binaries=${CARGO_TARGET_DIR:-target}/$target/release
 folder=$(mktemp -d)
