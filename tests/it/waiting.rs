@@ -12,7 +12,7 @@ use jackfield_tests::client::http::{Answer, Http};
 use jackfield_tests::client::v1::{self, Reach};
 use jackfield_tests::client::v2::{Client, Options};
 use jackfield_tests::client::within;
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::Site;
 
 const MIB: u64 = 1 << 20;
@@ -49,7 +49,8 @@ fn waiting(server: &Server) -> u64 {
 async fn long_publications_wait_within_a_total_and_none_is_lost() {
     const PUBLISHERS: usize = 160;
     const OLD_PUBLISHERS: usize = 40;
-    let (_site, server) = serve("limits: { waiting: 16 MiB, client_percent: 50 }\n");
+    let (_site, server) =
+        serve(&format!("limits: {{ waiting: 16 MiB, client_percent: 50, {NO_RATES} }}\n"));
     let mut subscriber = join(&server, Codec::Json, 9).await;
     subscriber.subscribe("slow/old", json!({})).await;
     let mut other = join(&server, Codec::Json, 2).await;

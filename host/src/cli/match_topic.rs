@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         }
         print_allowed(&allowed(*lists), out)?;
     } else {
-        writeln!(out, "no route and no rule matches `{}`: it is refused", shown(topic))?;
+        writeln!(out, "no route matches `{}`, and no rule: it is refused", shown(topic))?;
     }
     if let Some(reason) = no_uri(topic) {
         let topic = shown(topic);
@@ -353,7 +353,7 @@ other routes:
         );
         check(
             "user/ann/x",
-            "no route matches `user/ann/x`
+            "no route matches `user/ann/x`, and no rule: it is refused
 
 other routes:
   user  user/{id}: segment 2 `ann` does not match `\\d+` of {id}

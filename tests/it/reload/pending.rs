@@ -10,7 +10,7 @@ use super::{
 use crate::compiler_process::{compiler_of, ended, poll, signal};
 use jackfield_tests::build;
 use jackfield_tests::heavy_component::slowed;
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::{OPEN_ROUTES, Site};
 
 /// A server that has compiled only the first plugins of its site.
@@ -20,10 +20,15 @@ struct Stage {
     _files: (tempfile::TempDir, tempfile::NamedTempFile),
 }
 
+/// Clients ask again and again while a plugin is compiled, which takes long on a busy machine.
+fn settings() -> String {
+    format!("{SETTLE}limits: {{ {NO_RATES} }}\n")
+}
+
 impl Stage {
     fn new(site: Site) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let (mut server, file) = Server::begin(site.path(), SETTLE, cache.path());
+        let (mut server, file) = Server::begin(site.path(), &settings(), cache.path());
         server.listens();
         Self { site, server, _files: (cache, file) }
     }
@@ -143,9 +148,9 @@ async fn a_continuously_changing_site_still_loads_its_slow_plugin() {
         stage.site.rename_over("open/notes.yml", format!("change: {changes}"));
         changes += 1;
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-        // The compiler process is always the same.
+        // The compiler process is the same; a busy machine may have another one with a higher priority.
         if let Some(running) = compiler_of(stage.server.pid()) {
-            assert_eq!(running, compiler);
+            assert!(running == compiler || stage.server.log().contains("with a higher priority"));
         }
     }
     assert!(changes > 10, "{changes}");
