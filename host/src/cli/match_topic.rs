@@ -300,7 +300,13 @@ any:
             "channel": "user/{name}",
             "reason": "also matches, but `user` comes first",
         });
-        let both = json!({ "topic": "user/7", "match": user, "not_a_uri": null, "others": [any] });
+        let both = json!({
+            "topic": "user/7",
+            "match": user,
+            "not_a_uri": null,
+            "unrouted": null,
+            "others": [any],
+        });
         assert_eq!(json("user/7"), (both, true));
         let (none, found) = json("x y");
         assert!(!found && none["match"].is_null() && none["not_a_uri"].is_string(), "{none}");

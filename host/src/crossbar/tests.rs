@@ -53,6 +53,8 @@ fn the_most_specific_entry_of_each_role_counts() {
         [
             "{ uri: com.shop.secret, allow: { subscribe: [backend], publish: [backend], call: [backend], register: [backend] } }",
             "{ uri: com.shop.admin., match: prefix, allow: { subscribe: [backend], publish: [backend], call: [backend], register: [backend] } }",
+            // In Crossbar, com.shop.secret hides the shorter prefix.
+            "{ uri: com.shop.secret, match: prefix, allow: { subscribe: [backend], publish: [backend], call: [backend], register: [backend] } }",
             "{ uri: com.shop., match: prefix, allow: { subscribe: [backend, frontend], publish: [backend], call: [backend, frontend], register: [backend] } }",
             "{ uri: \"\", match: prefix, allow: { subscribe: [backend], publish: [backend], call: [backend], register: [backend] } }",
         ]

@@ -101,6 +101,16 @@ fn pairs(setting: &str, kind: &str) -> Vec<(Option<Config>, Option<Config>)> {
         let values = values(kind).into_iter();
         return values.map(|it| (read(&base, ""), read(&base, &tls(&it)))).collect();
     }
+    if let Some(field) = key.strip_prefix("rules[].") {
+        let element = |value: &str| match field.split_once('.') {
+            Some((section, field)) => format!("uri: com.a, {section}: {{ {field}: {value} }}"),
+            None if field == "uri" => format!("uri: {value}, allow: {{}}"),
+            None if field == "allow" => format!("uri: com.a, allow: {value}"),
+            None => format!("uri: com.a, allow: {{}}, {field}: {value}"),
+        };
+        let read = |value: String| read("", &format!("rules=[{{ {} }}]", element(&value)));
+        return values(kind).into_iter().map(|it| (self::read("", ""), read(it))).collect();
+    }
     if let Some((list, field)) = key.split_once("[].") {
         let element = |value: &str| {
             let given = match field {
