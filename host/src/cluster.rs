@@ -38,6 +38,8 @@ pub(crate) struct ClusterNode {
     is_connected: AtomicBool,
     /// The milliseconds from the start to the last own HELLO that came back; 0 before the first.
     heard_itself: AtomicU64,
+    /// The milliseconds from the start to the last connection to NATS; 0 before the first.
+    connected_at: AtomicU64,
 }
 
 /// The state of the pipe.
@@ -56,6 +58,10 @@ const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The time without an own message after which the pipe does not work.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(10);
+
+/// The time in which this node and each peer must have been heard, so that no event of another node is
+/// missing unnoticed. HELLOs come each second.
+const HEARD_WITHIN: Duration = Duration::from_millis(2_500);
 
 impl ClusterNode {
     /// Creates this node, if the settings have a cluster. It has no peers until its tasks run.
@@ -80,6 +86,7 @@ impl ClusterNode {
             notices: Mutex::default(),
             is_connected: AtomicBool::new(false),
             heard_itself: AtomicU64::new(0),
+            connected_at: AtomicU64::new(0),
         })))
     }
 
@@ -142,7 +149,23 @@ impl ClusterNode {
 
     /// Notes whether a server of NATS is connected.
     pub(crate) fn set_connected(&self, is_connected: bool) {
-        self.is_connected.store(is_connected, Ordering::Relaxed);
+        let was_connected = self.is_connected.swap(is_connected, Ordering::Relaxed);
+        if is_connected && !was_connected {
+            self.connected_at.store(self.now_millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether events of other nodes may be missing here, without a notice yet: this node or
+    /// a peer was not heard just now. A node that stood still knows it before its next tick.
+    pub(crate) fn may_lack_events(&self) -> bool {
+        let now = self.now();
+        let age = |millis: &AtomicU64| {
+            now.saturating_sub(Duration::from_millis(millis.load(Ordering::Relaxed)))
+        };
+        !self.is_connected.load(Ordering::Relaxed)
+            || age(&self.connected_at) < HEARD_WITHIN
+            || age(&self.heard_itself) >= HEARD_WITHIN
+            || !self.cluster.read(|peers| peers.are_heard(now, HEARD_WITHIN))
     }
 
     /// Notes that a message has come: acknowledgements may be in it, and answers wait.
@@ -173,8 +196,12 @@ impl ClusterNode {
 
     /// Notes that an own HELLO has come back.
     pub(crate) fn hear_itself(&self) {
-        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
-        self.heard_itself.store(now.max(1), Ordering::Relaxed);
+        self.heard_itself.store(self.now_millis(), Ordering::Relaxed);
+    }
+
+    /// The time since the start, at least a millisecond.
+    fn now_millis(&self) -> u64 {
+        u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
     pub(crate) fn take_notices(&self) -> Vec<Notice> {

@@ -175,6 +175,11 @@ impl Peers {
         self.by_id.values().all(|peer| peer.is_joined)
     }
 
+    /// Returns whether all known peers are joined, and were heard in this time.
+    pub fn are_heard(&self, now: Duration, within: Duration) -> bool {
+        self.by_id.values().all(|peer| peer.is_joined && now.saturating_sub(peer.heard) < within)
+    }
+
     /// Notes a HELLO. Returns whether it is the own one, which has passed through the pipe.
     pub fn hear_hello(&mut self, bytes: &Bytes, now: Duration) -> bool {
         let Some(node) = envelope::decode_hello(bytes) else { return false };

@@ -1,7 +1,11 @@
 //! Requests in a cluster: subscriptions are announced to the other nodes, and their events delivered.
 
+use std::borrow::Cow;
+
 use jackfield_broker::peers::RemoteEvent;
 use jackfield_broker::{DeliveryError, PendingFlushes, Publication};
+use jackfield_wamp::message::Subscribe;
+use jackfield_wamp::position::Since;
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::{overflow, pattern_audience};
@@ -26,6 +30,23 @@ impl Dispatch {
     /// Announces a topic whose history is read: from then on it has the events of all nodes.
     pub(crate) async fn announce_reader(&self, topic: &str) {
         self.announce(MatchPolicy::Exact, topic, &mut PendingFlushes::default()).await;
+    }
+
+    /// Returns the request without the position of the client while events of other nodes may be missing
+    /// here: the client is told that it has not recovered.
+    pub(super) fn certain<'s>(&self, subscribe: &'s Subscribe) -> Cow<'s, Subscribe> {
+        match &subscribe.since {
+            Some(since) if self.may_lack_events() => {
+                let since = Since { epoch: None, offset: None, latest: since.latest };
+                Cow::Owned(Subscribe { since: Some(since), ..subscribe.clone() })
+            }
+            _ => Cow::Borrowed(subscribe),
+        }
+    }
+
+    /// Returns whether events of other nodes may be missing here.
+    pub(super) fn may_lack_events(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.may_lack_events())
     }
 
     /// Refuses publications while this node is alone, if the settings say so.

@@ -139,6 +139,7 @@ impl Dispatch {
             return Err(Refusal::only_for_subscribers(&routed.route.name));
         }
         self.announce_reader(topic).await;
+        let since = since.filter(|_| !self.may_lack_events());
         let HistoryPage { position, is_complete, events } =
             self.page(&routed, from, (since, limit))?;
         let count = events.len();

@@ -44,6 +44,7 @@ impl Dispatch {
         batch: &mut PendingFlushes,
         trace: Option<&MessageTrace>,
     ) -> Result<(), Refusal> {
+        let subscribe = &*self.certain(subscribe);
         let Subscribe { request, policy, topic, .. } = subscribe;
         uris::check(from, topic, *policy)?;
         let acknowledge = |subscription| {

@@ -1,8 +1,12 @@
 //! Histories of nodes: each keeps what it delivers, and none hides a hole.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
 
 use super::{Nats, join, node, publish};
 
@@ -10,6 +14,19 @@ use super::{Nats, join, node, publish};
 async fn recover(client: &mut Client, topic: &str, since: Value) -> Value {
     client.subscribe(topic, json!({ "_since": since })).await;
     client.event().await.details["_stream"].clone()
+}
+
+/// Returns a client that has recovered. In the first seconds, no client is told so.
+async fn recovered(server: &Server, since: Value) -> (Client, Value) {
+    loop {
+        let mut client = join(server).await;
+        let answer = recover(&mut client, "kept/a", since.clone()).await;
+        if answer["recovered"] == true {
+            return (client, answer);
+        }
+        drop(client);
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,8 +49,8 @@ async fn events_of_other_nodes_are_in_the_history() {
     publish(&mut publisher, "kept/b", 0..1).await;
     client.event().await;
     let since = json!({ "epoch": begin["epoch"], "offset": 3 });
-    let answer = recover(&mut client, "kept/a", since.clone()).await;
-    assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(3)));
+    let (mut client, answer) = recovered(&servers[0], since.clone()).await;
+    assert_eq!(answer["replayed"], json!(3));
     for number in 3..6 {
         assert_eq!(client.event().await.args, json!([number]));
     }
@@ -41,6 +58,26 @@ async fn events_of_other_nodes_are_in_the_history() {
     let mut moved = join(&servers[1]).await;
     let answer = recover(&mut moved, "kept/a", since).await;
     assert_eq!(answer["recovered"], json!(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_client_has_recovered_while_the_engine_is_away() {
+    let mut nats = Nats::start();
+    let [one, _other] = ["web-1", "web-2"].map(|name| node(&nats, name));
+    let mut client = join(&one).await;
+    let begin = recover(&mut client, "kept/a", json!({})).await;
+    drop(client);
+    let since = json!({ "epoch": begin["epoch"], "offset": begin["offset"] });
+    drop(recovered(&one, since.clone()).await);
+    nats.kill();
+    one.logged("the connection to NATS is lost");
+    // The node knows it at its next tick.
+    sleep(Duration::from_millis(1_500)).await;
+    for _ in 0..3 {
+        let mut client = join(&one).await;
+        let answer = recover(&mut client, "kept/a", since.clone()).await;
+        assert_eq!(answer["recovered"], json!(false));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
