@@ -139,6 +139,7 @@ fn read(base: &str, set: &str) -> Option<Config> {
 fn values(kind: &str) -> Vec<String> {
     let texts = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect();
     match kind {
+        _ if kind.starts_with("a list of roles") => texts(&["[staff]"]),
         _ if kind.starts_with("list of") => texts(&["[log]", "[tickets]"]),
         _ if kind.starts_with("list") => {
             let key = format!("[{KEY}]");
