@@ -35,6 +35,7 @@ fn base(site: &Site) -> Value {
         "traces": { "endpoint": "http://127.0.0.1:9/v1/traces" },
         "cluster": { "nats": { "urls": ["nats://127.0.0.1:9"] } },
         "plugins": { "named": { "acme": { "memory": "1 MiB" } } },
+        "rules": [{ "uri": "com.acme", "allow": {} }],
     })
 }
 
@@ -56,10 +57,12 @@ fn values(setting: &str, kind: &str, site: &Site) -> Vec<Value> {
         "traces.endpoint" => return vec![json!("http://127.0.0.1:9/other")],
         "traces.sample" => return vec![json!(0.5)],
         "cluster.nats.urls" => return vec![json!(["nats://127.0.0.1:10"])],
-        "api.tokens[].realm" => return vec![json!("realm1")],
+        "api.tokens[].realm" | "rules[].realm" => return vec![json!("realm1")],
+        "rules[].uri" => return vec![json!("com.other")],
         _ => {}
     }
     match kind {
+        _ if kind.starts_with("a list of roles") => vec![json!(["staff"]), json!("everyone")],
         _ if kind.starts_with("list of") => vec![json!(["log"])],
         _ if kind.starts_with("list") => {
             vec![json!(["x"]), json!(["192.0.2.1"]), json!(["https://a.example"])]
