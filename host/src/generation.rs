@@ -43,7 +43,7 @@ pub(crate) use current_generation::CurrentGeneration;
 pub(crate) use loads::{Loads, load, load_apart, signed};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
-pub(crate) use route_access::{AccessLists, RealmUri, RouteAccess};
+pub(crate) use route_access::{AccessLists, RealmUri, RouteAccess, rule_json};
 pub(crate) use route_counts::RouteCounts;
 pub(crate) use share::Share;
 pub(crate) use warnings::{no_uri, route_warnings};

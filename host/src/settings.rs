@@ -308,11 +308,6 @@ impl SettingsChange {
         (config, opened, files, applied)
     }
 
-    /// Returns whether a setting changes that generations have a copy of.
-    pub(crate) fn is_of_generations(&self) -> bool {
-        ["allow", "rules", "unrouted", "plugins"].iter().any(|it| self.has(it))
-    }
-
     /// Returns whether a setting changes that is the one, or is below it.
     pub(crate) fn has(&self, setting: &str) -> bool {
         let is_it = |name: &String| {

@@ -8,10 +8,10 @@ use jackfield_text::Untrusted;
 use jackfield_wamp::uri::MatchPolicy;
 use serde_json::{Map, Value, json};
 
-use crate::generation::{AccessLists, RealmUri, no_uri};
+use crate::generation::{AccessLists, RealmUri, no_uri, rule_json};
 
 use super::inspect::{Inspection, SiteArgs};
-use super::routes::{allow_lists, allowed, plugin};
+use super::routes::{allowed, plugin};
 use super::say;
 use crate::count::count;
 
@@ -159,10 +159,8 @@ impl<'a> Unrouted<'a> {
     }
 
     fn object(&self) -> Value {
-        let rule = self.rule.map(|Rule { realm, uri, policy, .. }| {
-            json!({ "uri": uri, "match": policy.name(), "realm": realm })
-        });
-        let (allow, allow_from) = allow_lists(self.lists, "rule");
+        let rule = self.rule.map(rule_json);
+        let (allow, allow_from) = self.lists.json("rule");
         json!({ "rule": rule, "allow": allow, "allow_from": allow_from })
     }
 }
@@ -216,7 +214,7 @@ fn object(
     let Route { name, channel, handler, origin, .. } = route;
     let attributes: Map<String, Value> =
         attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-    let (allow, allow_from) = allow_lists(lists, RestrictionOrigin::Route.key());
+    let (allow, allow_from) = lists.json(RestrictionOrigin::Route.key());
     json!({
         "name": name,
         "channel": channel,

@@ -74,24 +74,6 @@ pub(super) fn allowed(lists: AccessLists<'_>) -> String {
     if shown.is_empty() { "-".to_owned() } else { shown.join("; ") }
 }
 
-/// The roles of each restricted action for programs, and the place of each list.
-/// `own_name` is the place of those of the route or of the rule.
-pub(super) fn allow_lists(
-    lists: AccessLists<'_>,
-    own_name: &str,
-) -> (Map<String, Value>, Map<String, Value>) {
-    let (mut allow, mut allow_from) = (Map::new(), Map::new());
-    for Restriction { action, roles, origin } in lists.restrictions() {
-        let origin = match origin {
-            RestrictionOrigin::Route => own_name,
-            RestrictionOrigin::Configuration => origin.key(),
-        };
-        allow.insert(action.key().to_owned(), json!(roles));
-        allow_from.insert(action.key().to_owned(), json!(origin));
-    }
-    (allow, allow_from)
-}
-
 /// The recent events that are kept, for programs.
 fn history(history: History) -> Value {
     let History { events, age, bytes, on_subscribe } = history;
@@ -127,7 +109,7 @@ impl Row<'_> {
         let Route { name, channel, handler, requirements, timer, lanes, origin, .. } = self.route;
         let history = self.route.history.map(history);
         let slow_subscriber = self.route.slow_subscriber.map(SlowSubscriber::key);
-        let (allow, allow_from) = allow_lists(self.lists, RestrictionOrigin::Route.key());
+        let (allow, allow_from) = self.lists.json(RestrictionOrigin::Route.key());
         let requirements: Map<String, Value> =
             requirements.iter().map(|(name, pattern)| (name.clone(), json!(pattern))).collect();
         json!({

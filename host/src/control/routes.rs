@@ -3,8 +3,7 @@
 
 use hyper::StatusCode;
 use jackfield_broker::PublicationCounts;
-use jackfield_config::Rule;
-use jackfield_routing::{Outcome, Restriction, RestrictionOrigin, Route};
+use jackfield_routing::{Outcome, RestrictionOrigin, Route};
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
@@ -12,7 +11,7 @@ use super::query::Query;
 use super::sessions::realms;
 use super::sized_list::SizedList;
 use super::{Context, MAX_FILTER_BYTES};
-use crate::generation::{AccessLists, BoundHandler, Generation, RealmUri, RouteAccess, no_uri};
+use crate::generation::{BoundHandler, Generation, RealmUri, RouteAccess, no_uri, rule_json};
 use crate::http::response::Answer;
 
 /// The maximum number of routes of a page.
@@ -130,7 +129,9 @@ fn route_json(
     let requirements: Map<String, Value> =
         requirements.iter().map(|(name, pattern)| (name.clone(), json!(pattern))).collect();
     let counts = generation.counts().own(position);
-    let mut body = json!({
+    let lists = generation.access().of_route(route);
+    let (allow, allow_from) = lists.json(RestrictionOrigin::Route.key());
+    json!({
         "position": position,
         "name": name,
         "channel": channel,
@@ -144,39 +145,14 @@ fn route_json(
         "line": origin.line,
         "publications": counts.map(PublicationCounts::publications),
         "deliveries": counts.map(PublicationCounts::deliveries),
-    });
-    let lists = generation.access().of_route(route);
-    let lists = allow_json(lists, RestrictionOrigin::Route.key());
-    if let (Value::Object(body), Value::Object(restrictions)) = (&mut body, lists) {
-        body.extend(restrictions);
-    }
-    body
+        "allow": allow,
+        "allow_from": allow_from,
+    })
 }
 
 /// The access to a topic without a route; `None` if it is refused.
 fn unrouted_json(access: &RouteAccess, topic: RealmUri<'_>) -> Option<Value> {
-    let mut body = allow_json(access.of_unrouted(topic)?, "rule");
-    let rule = access.rule(topic).map(|rule| {
-        let Rule { realm, uri, policy, .. } = rule;
-        json!({ "uri": uri, "match": policy.name(), "realm": realm })
-    });
-    if let Value::Object(body) = &mut body {
-        body.insert("rule".to_owned(), json!(rule));
-    }
-    Some(body)
-}
-
-/// The roles of each restricted action, and the place of the list: `own_name` for
-/// those of the route or of the rule.
-fn allow_json(lists: AccessLists<'_>, own_name: &str) -> Value {
-    let (mut allow, mut from) = (Map::new(), Map::new());
-    for Restriction { action, roles, origin } in lists.restrictions() {
-        allow.insert(action.key().to_owned(), json!(roles));
-        let origin = match origin {
-            RestrictionOrigin::Route => own_name,
-            RestrictionOrigin::Configuration => origin.key(),
-        };
-        from.insert(action.key().to_owned(), json!(origin));
-    }
-    json!({ "allow": allow, "allow_from": from })
+    let (allow, allow_from) = access.of_unrouted(topic)?.json("rule");
+    let rule = access.rule(topic).map(rule_json);
+    Some(json!({ "rule": rule, "allow": allow, "allow_from": allow_from }))
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use jackfield_broker::peers::RemoteEvent;
-use jackfield_broker::{DeliveryError, PendingFlushes, Publication};
+use jackfield_broker::{DeliveryError, PendingFlushes, Publication, Session, SubscribeError};
 use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::position::Since;
 use jackfield_wamp::uri::MatchPolicy;
@@ -15,12 +15,24 @@ use crate::generation::RouteMatch;
 impl Dispatch {
     /// Waits until the other nodes know of a subscription that begins, for a bounded time: an event that
     /// is published anywhere afterwards reaches it.
-    pub(super) async fn announce(
+    ///
+    /// # Errors
+    /// [`SubscribeError`] of a subscription beyond the limits, which is not announced.
+    pub(super) async fn announce_subscription(
         &self,
+        from: &Session,
         policy: MatchPolicy,
         uri: &str,
         batch: &mut PendingFlushes,
-    ) {
+    ) -> Result<(), SubscribeError> {
+        if self.cluster.is_some() {
+            self.realm.check_subscribe(from.id, uri, policy)?;
+            self.announce(policy, uri, batch).await;
+        }
+        Ok(())
+    }
+
+    async fn announce(&self, policy: MatchPolicy, uri: &str, batch: &mut PendingFlushes) {
         let Some(cluster) = &self.cluster else { return };
         if let Some(barrier) = cluster.announce(self.realm.name(), policy, uri) {
             flush_before_wait(batch, cluster.acknowledged(barrier)).await;

@@ -54,7 +54,7 @@ impl Dispatch {
             // A pattern names no topic: its subscriber is checked at each publication.
             // It has many topics, so no position.
             let request = history::replay_request(None, subscribe);
-            self.announce(*policy, topic, batch).await;
+            self.announce_subscription(from, *policy, topic, batch).await?;
             self.realm.subscribe(from.id, topic, *policy, request.as_ref(), batch, acknowledge)?;
             return Ok(());
         }
@@ -85,13 +85,14 @@ impl Dispatch {
             }
         }
 
-        self.announce(*policy, topic, batch).await;
+        let announced = self.announce_subscription(from, *policy, topic, batch).await;
         if self.generations.current().number() != generation.number() {
             // The roles that may see the history may be others now.
             wanted = history::replay_request(None, subscribe);
         }
-        let subscribed =
-            self.realm.subscribe(from.id, topic, *policy, wanted.as_ref(), batch, acknowledge);
+        let subscribed = announced.and_then(|()| {
+            self.realm.subscribe(from.id, topic, *policy, wanted.as_ref(), batch, acknowledge)
+        });
         if let Err(error) = subscribed {
             // Other sessions have used up the quota while the handler was asked.
             drop(passage);

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use jackfield_config::{Config, Rule, Unrouted};
-use jackfield_routing::{Action, Allow, Restriction, Route, restrictions};
+use jackfield_routing::{Action, Allow, Restriction, RestrictionOrigin, Route, restrictions};
+use serde_json::{Map, Value, json};
 
 use super::Generation;
 
@@ -97,6 +98,27 @@ impl<'a> AccessLists<'a> {
         const NONE: &Allow = &Allow::NONE;
         restrictions(self.own, self.default.unwrap_or(NONE)).collect()
     }
+
+    /// Returns the roles of each restricted action, and the place of each list, for programs. `own` is the
+    /// place of the lists of the route or of the rule.
+    pub(crate) fn json(self, own: &str) -> (Map<String, Value>, Map<String, Value>) {
+        let (mut allow, mut allow_from) = (Map::new(), Map::new());
+        for Restriction { action, roles, origin } in self.restrictions() {
+            let origin = match origin {
+                RestrictionOrigin::Route => own,
+                RestrictionOrigin::Configuration => origin.key(),
+            };
+            allow.insert(action.key().to_owned(), json!(roles));
+            allow_from.insert(action.key().to_owned(), json!(origin));
+        }
+        (allow, allow_from)
+    }
+}
+
+/// Returns a rule for programs, without its roles.
+pub(crate) fn rule_json(rule: &Rule) -> Value {
+    let Rule { realm, uri, policy, .. } = rule;
+    json!({ "uri": uri, "match": policy.name(), "realm": realm })
 }
 
 impl Generation {

@@ -60,12 +60,15 @@ impl LiveParts {
     pub(super) async fn follow(self, mut follower: SettingsFollower) {
         loop {
             let change = follower.next().await;
-            let of_generations = change.is_of_generations().then(|| change.config.clone());
+            // Compared as a whole: no setting that generations have a copy of can be forgotten.
+            let access = RouteAccess::of(&change.config);
+            let is_of_generations =
+                access != RouteAccess::of(follower.running()) || change.has("plugins");
+            let of_generations = is_of_generations.then(|| (access, change.config.plugins.clone()));
             let applied = self.apply(follower.running(), change);
-            if let Some(config) = of_generations {
+            if let Some((access, plugins)) = of_generations {
                 // Until subscriptions that are no longer allowed have ended.
-                let access = RouteAccess::of(&config);
-                self.state.reloader.follow_settings(access, &config.plugins).await;
+                self.state.reloader.follow_settings(access, &plugins).await;
             }
             follower.applied(applied);
         }

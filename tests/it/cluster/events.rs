@@ -7,7 +7,7 @@ use jackfield_tests::client::http::Http;
 use jackfield_tests::client::v1::{self, Reach};
 use jackfield_tests::client::v2::Client;
 
-use super::{Nats, TOKEN, join, node, publish, status, until_peers};
+use super::{Nats, Node, TOKEN, config, join, node, publish, status, until_peers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscribers_of_all_nodes_get_the_events_in_order() {
@@ -168,4 +168,26 @@ async fn a_node_that_stops_leaves_and_a_new_one_joins() {
     }
     let state = status(&one);
     assert_eq!((&state["incidents"]["doubt"], &state["lost"]), (&json!(0), &json!(0)), "{state}");
+}
+
+/// What the limits of a client refuse is not announced: it would fill the tables of all nodes.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_subscriptions_are_not_announced() {
+    let nats = Nats::start();
+    let limits = "limits: { subscriptions: 3 }\n";
+    let one = Node::start(&(config("web-1", &[nats.url()], "") + limits));
+    let other = node(&nats, "web-2");
+    let mut client = join(&one).await;
+    for (policy, beginning) in [("exact", "open/"), ("prefix", "open.")] {
+        for number in 0..50 {
+            let topic = format!("{beginning}{number}");
+            let _refused = client.try_subscribe(&topic, json!({ "match": policy })).await;
+        }
+    }
+    // Announcements come before an event that is published behind them.
+    let mut subscriber = join(&other).await;
+    subscriber.subscribe("open/end", json!({})).await;
+    publish(&mut client, "open/end", 0..1).await;
+    subscriber.event().await;
+    assert_eq!(status(&other)["peers"][0]["topics"], 3);
 }
