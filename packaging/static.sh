@@ -36,6 +36,12 @@ export "CC_$variable=$compiler"
 if [ "$(uname -m)" != "$architecture" ]; then
     linker=$(echo "$variable" | tr '[:lower:]' '[:upper:]')
     export "CARGO_TARGET_${linker}_LINKER=$compiler"
+    # The cross compiler has the headers of glibc. With them, SQLite's switch for large files calls open64
+    # and the like, which musl has not. File offsets have 64 bits without it.
+    export LIBSQLITE3_FLAGS=-DSQLITE_DISABLE_LFS
+    # jemalloc is built for the pages of this machine otherwise, and ends at its start where they are larger:
+    # kernels of this architecture have pages of 4, 16 or 64 KiB.
+    export JEMALLOC_SYS_WITH_LG_PAGE=16
 fi
 cd "$root"
 cargo build --release --locked --target "$target" --package jackfield --package jackfield-bench --features jackfield/otlp,jackfield/cluster
