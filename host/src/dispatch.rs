@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jackfield_broker::{Dealer, PendingFlushes, Publication, Realm, Session};
+use jackfield_broker::{Clock, Dealer, PendingFlushes, Publication, Realm, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, PublishVerdict};
 use jackfield_wamp::dialect::Dialect;
@@ -31,7 +31,7 @@ use crate::log::backoff::Backoff;
 use crate::metrics::{RequestKind, RequestMetrics};
 use crate::timers::Timers;
 use crate::trace::{MessageTrace, Traces};
-use crate::{frame, ids};
+use crate::{frame, ids, wall_clock};
 
 mod authorize;
 mod call;
@@ -42,6 +42,7 @@ mod effects;
 mod excess;
 mod history;
 mod hooks;
+mod meta;
 mod outgoing;
 mod plugin_call;
 mod probe_handler;
@@ -55,6 +56,7 @@ mod uris;
 
 use authorize::{check_allowed, overflow, pattern_audience, route};
 use hooks::{flush_before_wait, reply};
+use meta::Testaments;
 use outgoing::Outgoing;
 use probe_handler::ProbeHandler;
 use trace::MessageKind;
@@ -82,6 +84,8 @@ pub(crate) struct Dispatch {
     metrics: RequestMetrics,
     /// The handler of the probe, in its realm alone.
     probe: Option<Box<ProbeHandler>>,
+    /// Events of sessions for the time after their end.
+    testaments: Testaments,
     /// Permits for publications that take long to match: one less than there are workers.
     slow_matching: Semaphore,
     traces: Arc<Traces>,
@@ -114,7 +118,8 @@ impl Dispatch {
         traces: Arc<Traces>,
         cluster: Option<Arc<ClusterNode>>,
     ) -> Self {
-        let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits());
+        let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits())
+            .with_clock(Clock(wall_clock::since_epoch));
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let slow_matching = Semaphore::new(workers.saturating_sub(1).max(1));
         Self {
@@ -128,6 +133,7 @@ impl Dispatch {
             outgoing: Outgoing::default(),
             metrics: RequestMetrics::default(),
             probe: None,
+            testaments: Testaments::default(),
             slow_matching,
             traces,
             cluster,
@@ -172,6 +178,9 @@ impl Dispatch {
             }
             Request::Call(call) if call.procedure == history::PROCEDURE => {
                 Box::pin(self.handle_history(from, &call, batch)).await;
+            }
+            Request::Call(call) if meta::is_procedure(&call.procedure) => {
+                self.handle_meta(from, &call, batch);
             }
             Request::Call(call) => match &self.probe {
                 None => Box::pin(self.handle_call(from, &call, cancellation, batch)).await,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jackfield_broker::{EventHistory, HistoryNumbers, Realm, RealmLimits, Session};
+use jackfield_broker::{Clock, EventHistory, HistoryNumbers, Realm, RealmLimits, Session};
 use jackfield_config::{Config, HistoryLimits, Limits};
 use jackfield_sandbox::RealmId;
 
@@ -16,6 +16,7 @@ use crate::dispatch::{Dispatch, PROBE_REALM};
 use crate::frame::framing;
 use crate::generation::{CurrentGeneration, Generation};
 use crate::trace::Traces;
+use crate::wall_clock;
 
 /// The realms that the configuration names: at least one.
 pub(crate) struct Realms {
@@ -119,6 +120,7 @@ impl Realms {
 fn realm(name: &str, limits: Limits, history: &Arc<EventHistory>) -> Realm {
     let framing = framing(limits.event_bytes);
     Realm::new(name.to_owned(), framing, realm_limits(&limits), history)
+        .with_clock(Clock(wall_clock::since_epoch))
 }
 
 fn realm_limits(limits: &Limits) -> RealmLimits {

@@ -45,6 +45,7 @@ mod log_events;
 mod log_injection;
 mod memory_totals;
 mod message_rates;
+mod meta;
 mod metrics;
 mod migration_guide;
 mod nginx;

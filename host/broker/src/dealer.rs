@@ -30,6 +30,7 @@ mod deadlines;
 mod details;
 mod error;
 mod inspect;
+mod meta;
 mod parts;
 mod reroute;
 mod session_calls;

@@ -5,6 +5,7 @@
 //! which is notified when frames are waiting. Plugins, routes and sockets belong to the host.
 //!
 //! In reading order:
+//! - `changes`: changes of subscriptions and registrations, for meta events;
 //! - [`identity`]: identity of a session;
 //! - [`client_key`]: the client that a session belongs to;
 //! - [`outbox`]: the bounded queue between the broker and one connection;
@@ -30,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod client_key;
 mod close_reason;
 pub mod cluster;
@@ -50,6 +52,7 @@ pub mod total;
 mod uri_table;
 mod wake;
 
+pub use changes::{Change, Clock, Facts, IdLists};
 pub use client_key::ClientKey;
 pub use close_reason::{CloseCause, CloseReason};
 pub use cluster::Cluster;

@@ -8,9 +8,11 @@ mod cluster;
 mod history;
 mod inspect;
 mod limits;
+mod meta;
 mod revoke;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -42,6 +44,8 @@ pub struct Realm {
     history: RealmHistory,
     /// The other nodes, if there may be some.
     cluster: Option<Arc<Cluster>>,
+    /// Whether subscriptions have changed, while a session is subscribed to such changes.
+    has_meta_changes: Arc<AtomicBool>,
 }
 
 struct State {
@@ -112,7 +116,9 @@ impl Realm {
             subscribed: Usage::default(),
             dialects: [0; Dialect::COUNT],
         };
-        Self { name, state: RwLock::new(state), history: history.realm(), cluster: None }
+        let has_meta_changes = Arc::default();
+        let (state, history) = (RwLock::new(state), history.realm());
+        Self { name, state, history, cluster: None, has_meta_changes }
     }
 
     /// Returns the realm's name, a URI.

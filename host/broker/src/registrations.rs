@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use jackfield_wamp::id::{RegistrationId, SessionId};
 use jackfield_wamp::message::{InvocationPolicy, RegisterOptions};
 use jackfield_wamp::uri::MatchPolicy;
 
+use crate::changes::{Change, Clock, Facts, IdLists};
 use crate::client_key::ClientKey;
 use crate::quota::{Quota, QuotaError, Usage};
 use crate::session::Session;
@@ -25,6 +27,9 @@ pub(crate) struct Registrations {
     last_id: u64,
     /// Different wildcards, each charged to the client of one of its callees.
     wildcards: Usage,
+    clock: Clock,
+    /// Changes since the last look.
+    changes: Vec<Change>,
 }
 
 /// One registration and its callees.
@@ -35,6 +40,8 @@ struct Registration {
     pattern: bool,
     /// The client whose quota of wildcards it counts towards: always that of a callee.
     charged: ClientKey,
+    /// The time of the first callee, since the Unix epoch.
+    created: Duration,
     /// The callees in the order of registration.
     callees: Vec<Callee>,
     /// The place of the callee after the last one that was chosen round-robin.
@@ -108,7 +115,7 @@ impl Registration {
         is_left: impl Fn(&Callee) -> bool,
         chance: u64,
     ) -> Option<Result<ChosenCallee, ChooseError>> {
-        let Self { id, invoke, pattern, callees, turns, charged: _ } = self;
+        let Self { id, invoke, pattern, callees, turns, charged: _, created: _ } = self;
         let candidates = || callees.iter().enumerate().filter(|(_, callee)| is_candidate(callee));
         candidates().next()?;
         let free = || candidates().filter(|(_, callee)| is_left(callee) && callee.is_free());
@@ -192,8 +199,11 @@ impl Registrations {
             if invoke == InvocationPolicy::Single {
                 return Err(RegisterError::Taken);
             }
+            let joined = Change::Joined(session.id, registration.id.get());
             registration.callees.push(callee);
-            return Ok(registration.id);
+            let id = registration.id;
+            self.changes.push(joined);
+            return Ok(id);
         }
         if policy == MatchPolicy::Wildcard {
             self.wildcards.check(session.client, wildcards)?;
@@ -203,10 +213,67 @@ impl Registrations {
         let key = Key { policy, uri: uri.into() };
         self.by_id.insert(id, key.clone());
         let pattern = policy != MatchPolicy::Exact;
+        let created = self.clock.0();
+        let facts = Facts { id: id.get(), created, uri: Arc::clone(&key.uri), policy };
+        self.changes.push(Change::Created(session.id, facts));
+        self.changes.push(Change::Joined(session.id, id.get()));
         let (charged, callees, turns) = (session.client, vec![callee], Cell::default());
-        let registration = Registration { id, invoke, pattern, charged, callees, turns };
+        let registration = Registration { id, invoke, pattern, charged, created, callees, turns };
         self.table.insert(key, registration);
         Ok(id)
+    }
+
+    /// Sets the clock by which registrations are dated.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// Takes the changes since the last look.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Returns the ids of all registrations, up to `limit` for each policy.
+    pub(crate) fn ids(&self, limit: usize) -> IdLists {
+        let mut ids = IdLists::default();
+        for (id, key) in &self.by_id {
+            ids.add(&key.uri, key.policy, id.get(), limit);
+        }
+        ids
+    }
+
+    /// Returns the id of the registration of a procedure or pattern.
+    pub(crate) fn find(&self, uri: &str, policy: MatchPolicy) -> Option<RegistrationId> {
+        self.table.get(uri, policy).map(|it| it.id)
+    }
+
+    /// Returns the id of the most specific registration that matches a procedure.
+    pub(crate) fn matching(&self, procedure: &str) -> Option<RegistrationId> {
+        if let Some(exact) = self.table.exact(procedure) {
+            return Some(exact.id);
+        }
+        let (mut patterns, _steps) = self.table.patterns(procedure);
+        patterns.next().map(|it| it.id)
+    }
+
+    /// Returns a registration and its policy.
+    pub(crate) fn facts(&self, id: RegistrationId) -> Option<(Facts, InvocationPolicy)> {
+        let key = self.by_id.get(&id)?;
+        let Registration { created, invoke, .. } = self.table.get(&key.uri, key.policy)?;
+        let (uri, policy) = (Arc::clone(&key.uri), key.policy);
+        Some((Facts { id: id.get(), created: *created, uri, policy }, *invoke))
+    }
+
+    /// Returns up to `limit` callees of a registration, and the number of all.
+    pub(crate) fn callees(
+        &self,
+        id: RegistrationId,
+        limit: usize,
+    ) -> Option<(Vec<SessionId>, usize)> {
+        let key = self.by_id.get(&id)?;
+        let callees = &self.table.get(&key.uri, key.policy)?.callees;
+        let some = callees.iter().take(limit).map(|callee| callee.session.id).collect();
+        Some((some, callees.len()))
     }
 
     /// Returns the key of a registration id.
@@ -231,9 +298,13 @@ impl Registrations {
             let callees = registration.callees.iter().map(|callee| callee.session.client);
             self.wildcards.pass_on(&mut registration.charged, callees);
         }
+        if after < before {
+            self.changes.push(Change::Left(session, id.get()));
+        }
         if after == 0 {
             self.by_id.remove(&id);
             self.table.remove(&key);
+            self.changes.push(Change::Deleted(session, id.get()));
         }
         after < before
     }

@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
-use jackfield_wamp::uri::MatchPolicy;
+use jackfield_wamp::uri::{self, MatchPolicy};
 
+use crate::changes::{Change, Clock, Facts, IdLists};
 use crate::client_key::ClientKey;
 use crate::quota::{Quota, QuotaError, Usage};
 use crate::session::Session;
@@ -43,7 +46,17 @@ pub(crate) struct Subscriptions {
     wildcards: Usage,
     /// The subscriptions whose number of subscribers has changed, if another place counts them.
     changed: Option<HashSet<Key>>,
+    clock: Clock,
+    /// Changes since the last look, while a session is subscribed to them.
+    meta_changes: Vec<Change>,
+    /// The number of exact subscriptions to them.
+    observed: usize,
+    /// Whether there are changes, for a look without the realm's lock.
+    has_meta_changes: Arc<AtomicBool>,
 }
+
+/// Topics of the changes begin with it.
+const CHANGES: &str = "wamp.subscription.";
 
 /// One subscription and its subscribers.
 pub(crate) struct Subscription {
@@ -54,14 +67,21 @@ pub(crate) struct Subscription {
     first: ClientKey,
     /// The client whose quota of wildcards it counts towards: always that of a subscriber.
     charged: ClientKey,
+    /// The time of the first subscriber, since the Unix epoch.
+    created: Duration,
     subscribers: IndexMap<SessionId, Arc<Session>>,
 }
 
 impl Subscription {
-    fn new(id: SubscriptionId, policy: MatchPolicy, first: &Arc<Session>) -> Self {
+    fn new(
+        id: SubscriptionId,
+        policy: MatchPolicy,
+        first: &Arc<Session>,
+        created: Duration,
+    ) -> Self {
         let subscribers = IndexMap::from([(first.id, Arc::clone(first))]);
         let (first, pattern) = (first.client, policy != MatchPolicy::Exact);
-        Self { id, pattern, first, charged: first, subscribers }
+        Self { id, pattern, first, charged: first, created, subscribers }
     }
 
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = &Arc<Session>> {
@@ -72,9 +92,18 @@ impl Subscription {
         self.subscribers.len()
     }
 
+    pub(crate) const fn created(&self) -> Duration {
+        self.created
+    }
+
     pub(crate) fn get(&self, session: SessionId) -> Option<&Arc<Session>> {
         self.subscribers.get(&session)
     }
+}
+
+/// Returns whether a subscription is one to changes. Meta events are delivered by name alone.
+fn is_observer(key: &Key) -> bool {
+    key.policy == MatchPolicy::Exact && key.uri.starts_with(CHANGES)
 }
 
 impl Subscriptions {
@@ -95,6 +124,9 @@ impl Subscriptions {
             let id = subscription.id;
             if new {
                 self.note_change(|| Key { policy, uri: uri.into() });
+                if self.observes(uri) {
+                    self.note_for_meta(Change::Joined(session.id, id.get()));
+                }
             }
             return Ok(Subscribed { id, new });
         }
@@ -106,9 +138,16 @@ impl Subscriptions {
         let id = kept_id.filter(|id| !self.by_id.contains_key(id));
         let id = id.unwrap_or_else(|| self.next_id());
         let key = Key { policy, uri: uri.into() };
+        let created = self.clock.0();
+        if self.observes(uri) {
+            let facts = Facts { id: id.get(), created, uri: Arc::clone(&key.uri), policy };
+            self.note_for_meta(Change::Created(session.id, facts));
+            self.note_for_meta(Change::Joined(session.id, id.get()));
+        }
+        self.observed += usize::from(is_observer(&key));
         self.by_id.insert(id, key.clone());
         self.note_change(|| key.clone());
-        self.table.insert(key, Subscription::new(id, policy, session));
+        self.table.insert(key, Subscription::new(id, policy, session, created));
         Ok(Subscribed { id, new: true })
     }
 
@@ -137,10 +176,19 @@ impl Subscriptions {
             let clients = subscription.subscribers.values().map(|session| session.client);
             self.wildcards.pass_on(&mut subscription.charged, clients);
         }
-        if subscription.subscribers.is_empty() {
+        let id = subscription.id;
+        let is_last = subscription.subscribers.is_empty();
+        if is_last {
             self.topics.remove(subscription.first, 1);
-            self.by_id.remove(&subscription.id);
+            self.by_id.remove(&id);
             self.table.remove(key);
+            self.observed -= usize::from(is_observer(key));
+        }
+        if was_in && self.observes(&key.uri) {
+            self.note_for_meta(Change::Left(session, id.get()));
+            if is_last {
+                self.note_for_meta(Change::Deleted(session, id.get()));
+            }
         }
         if was_in {
             self.note_change(|| key.clone());
@@ -167,6 +215,43 @@ impl Subscriptions {
         if let Some(changed) = &mut self.changed {
             changed.insert(key());
         }
+    }
+
+    /// Sets the clock, and returns the flag that there are changes.
+    pub(crate) fn observe(&mut self, clock: Clock) -> Arc<AtomicBool> {
+        self.clock = clock;
+        Arc::clone(&self.has_meta_changes)
+    }
+
+    /// Takes the changes since the last look.
+    pub(crate) fn take_meta_changes(&mut self) -> Vec<Change> {
+        self.has_meta_changes.store(false, Ordering::Relaxed);
+        std::mem::take(&mut self.meta_changes)
+    }
+
+    /// Returns whether changes of a subscription are kept: not those of the meta API itself.
+    fn observes(&self, uri: &str) -> bool {
+        self.observed > 0 && !uri::is_reserved(uri)
+    }
+
+    fn note_for_meta(&mut self, change: Change) {
+        self.meta_changes.push(change);
+        self.has_meta_changes.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns a subscription by its id.
+    pub(crate) fn by_id(&self, id: SubscriptionId) -> Option<(&Key, &Subscription)> {
+        let key = self.by_id.get(&id)?;
+        Some((key, self.get(key)?))
+    }
+
+    /// Returns the ids of all subscriptions.
+    pub(crate) fn ids(&self, limit: usize) -> IdLists {
+        let mut ids = IdLists::default();
+        for (id, key) in &self.by_id {
+            ids.add(&key.uri, key.policy, id.get(), limit);
+        }
+        ids
     }
 
     /// Returns the number of subscriptions.

@@ -73,7 +73,8 @@ impl<'de> Visitor<'de> for RolesVisitor {
 }
 
 impl Rule {
-    /// Returns the first rule for this topic or procedure of a realm.
+    /// Returns the first rule for this topic or procedure of a realm. One of the router itself (`wamp.…`)
+    /// needs a rule that begins with `wamp`, so that a rule for all topics does not open it.
     pub fn find<'r>(rules: &'r [Self], realm: &str, uri: &str) -> Option<&'r Self> {
         // Split once, for all wildcards.
         let components = OnceCell::new();
@@ -89,7 +90,11 @@ impl Rule {
             }
             policy => policy.matches(&rule.uri, uri),
         };
-        let is_here = |rule: &&Self| rule.realm.as_ref().is_none_or(|it| it == realm);
+        let is_reserved = uri::is_reserved(uri);
+        let is_here = |rule: &&Self| {
+            rule.realm.as_ref().is_none_or(|it| it == realm)
+                && (!is_reserved || uri::is_reserved(&rule.uri))
+        };
         rules.iter().filter(is_here).find(matches)
     }
 
@@ -210,7 +215,8 @@ impl Rule {
             (MatchPolicy::Prefix, MatchPolicy::Prefix) => later.uri.starts_with(&self.uri),
             (one, other) => one == other && self.uri == later.uri,
         };
-        takes && (self.realm.is_none() || self.realm == later.realm)
+        let is_reserved = uri::is_reserved(&later.uri) && !uri::is_reserved(&self.uri);
+        takes && !is_reserved && (self.realm.is_none() || self.realm == later.realm)
     }
 }
 

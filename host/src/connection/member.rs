@@ -55,7 +55,7 @@ impl Member {
     }
 
     pub(super) fn join(&self, shutdown: &Shutdown) {
-        self.dispatch.realm().join(&self.session);
+        self.dispatch.join(&self.session);
         // A shutdown that began before the session joined has not closed it.
         if shutdown.is_requested() {
             let _first = self.session.close(shutdown::close_reason());

@@ -216,7 +216,7 @@ impl Client {
         let transport = Arc::clone(&self.mailbox) as Arc<_>;
         let session = Session::new(id, identity, dialect, features, outbox, transport);
         let session = Arc::new(session);
-        dispatch.realm().join(&session);
+        dispatch.join(&session);
         self.push(Some(welcome));
         self.member = Some(Member { session, dispatch });
         Ok(())

@@ -26,7 +26,7 @@ use jackfield_wamp::uri::{self, MatchPolicy};
 
 use super::authorize::{check_allowed, may, route};
 use super::trace::{self, MessageKind};
-use super::{Dispatch, NO_ROUTE, Refusal, effects, reply, uris};
+use super::{Dispatch, NO_ROUTE, Refusal, effects, meta, reply, uris};
 use crate::generation::{Generation, RouteMatch};
 use crate::metrics::RequestKind;
 
@@ -177,6 +177,9 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) -> Result<Payload, Refusal> {
         let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
+        if meta::is_procedure(&call.procedure) {
+            return self.answer_meta(from, call, batch);
+        }
         let generation = self.generations.current();
         let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
             Some(routed) if routed.has(Hook::Call) => Ok(routed),

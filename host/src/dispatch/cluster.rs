@@ -93,6 +93,6 @@ impl Dispatch {
             recording: recording.as_ref(),
             payload: &event.payload,
         };
-        self.realm.publish_remote(&publication, batch).map(drop)
+        self.realm.publish_here(&publication, batch).map(drop)
     }
 }

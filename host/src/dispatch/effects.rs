@@ -91,6 +91,7 @@ impl Dispatch {
         let subscription = self.realm.subscription(session.id, topic)?;
         let notice = revocation(&session, subscription);
         let topic = self.realm.unsubscribe(session.id, subscription, batch, notice).ok()??;
+        self.tell_subscriptions(batch);
         Some((session, topic))
     }
 }

@@ -174,6 +174,11 @@ impl Refusal {
         Self::new(error_uri::TIMEOUT, message)
     }
 
+    /// Refuses a further testament of a session.
+    pub(super) fn too_many_testaments(message: String) -> Self {
+        Self::at_limit(RefusalReason::SessionLimit, message)
+    }
+
     /// Refuses to let one more call of a session wait for a later result.
     pub(super) fn too_many_deferred(limit: usize) -> Self {
         let message = format!("{limit} calls of the session wait for later results");
@@ -249,6 +254,17 @@ impl Refusal {
             None => format!("your roles may not {key} here"),
         };
         Self::new(error_uri::NOT_AUTHORIZED, message)
+    }
+
+    /// Refuses a procedure or topic of the meta API.
+    pub(super) fn no_meta(uri: &str) -> Self {
+        let message = format!("no rule lets your roles use `{uri}` (`rules` of the settings)");
+        Self::new(error_uri::NOT_AUTHORIZED, message)
+    }
+
+    /// Refuses a procedure of the meta API about an object that does not exist.
+    pub(super) fn no_such(uri: &'static str, what: &str, id: u64) -> Self {
+        Self::new(uri, format!("there is no {what} {id}"))
     }
 
     pub(super) fn bad_event(error: &PayloadError) -> Self {

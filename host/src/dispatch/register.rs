@@ -29,6 +29,7 @@ impl Dispatch {
     ) {
         let trace = self.trace(from, MessageKind::Register, &register.procedure, None);
         let registered = self.register(from, register, batch);
+        self.tell_registrations(batch);
         trace::ended(trace.as_deref(), &registered);
         if let Err(refusal) = registered {
             self.refused(RequestKind::Register, &refusal, from, &register.procedure);
@@ -43,7 +44,9 @@ impl Dispatch {
         unregister: &Unregister,
         batch: &mut PendingFlushes,
     ) {
-        if let Err(error) = self.dealer.unregister(from, unregister, batch) {
+        let unregistered = self.dealer.unregister(from, unregister, batch);
+        self.tell_registrations(batch);
+        if let Err(error) = unregistered {
             let refusal = Refusal::from(error);
             self.refused(RequestKind::Unregister, &refusal, from, "");
             let to = ErrorTo::Unregister { request: unregister.request };

@@ -8,6 +8,7 @@ use jackfield_broker::{PendingFlushes, Session};
 use jackfield_sandbox::{Hook, HookOutcome};
 use jackfield_wamp::message::Unsubscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
+use jackfield_wamp::uri;
 
 use super::authorize::audience;
 use super::{Dispatch, Refusal, effects, flush_before_wait, history, reply, trace};
@@ -29,6 +30,7 @@ impl Dispatch {
         let trace = self.trace_unsubscribe(from, unsubscribe);
         let ended = self.unsubscribe(from, unsubscribe, batch).await;
         trace::ended(trace.as_deref(), &ended);
+        self.tell_subscriptions(batch);
         let Err(refusal) = ended else { return };
         self.refused(RequestKind::Unsubscribe, &refusal, from, "");
         if let Unsubscribe::ById { request, .. } = *unsubscribe {
@@ -60,12 +62,20 @@ impl Dispatch {
         Ok(())
     }
 
+    /// Makes a session a member.
+    pub(crate) fn join(&self, session: &Arc<Session>) {
+        self.realm.join(session);
+        self.tell_joined(session, &mut PendingFlushes::default());
+    }
+
     /// Ends a session's membership, and informs the handlers of its topics.
     pub(crate) async fn leave(&self, session: &Arc<Session>) {
         let mut batch = PendingFlushes::default();
         self.dealer.leave(session.id, &mut batch);
         self.outgoing.deferred.leave(session.id);
         let topics = self.realm.leave(session.id);
+        self.tell_left(session, &mut batch);
+        self.publish_testaments(session, &mut batch).await;
         let generation = self.generations.current();
         let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
         self.notify_unsubscribed(&generation, left, &mut batch).await;
@@ -75,7 +85,11 @@ impl Dispatch {
     pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         self.realm.end_histories(|topic| history::ends(&old, new, topic));
         self.revoke(old, new);
-        self.revoke_registrations(new, &mut PendingFlushes::default());
+        let mut batch = PendingFlushes::default();
+        self.revoke_registrations(new, &mut batch);
+        self.tell_registrations(&mut batch);
+        self.tell_subscriptions(&mut batch);
+        drop(batch);
         self.follow_all();
     }
 
@@ -85,7 +99,8 @@ impl Dispatch {
     fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         let mut batch = PendingFlushes::default();
         let keep = |topic: &str| {
-            let routed = new.find(topic).map(RouteMatch::for_events);
+            let routed = new.find(topic).filter(|_| !uri::is_reserved(topic));
+            let routed = routed.map(RouteMatch::for_events);
             audience(new, self.at(topic), routed.as_ref())
         };
         let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jackfield_config::{Config, Rule, Unrouted};
 use jackfield_routing::{Action, Allow, Restriction, RestrictionOrigin, Route, restrictions};
+use jackfield_wamp::uri::is_reserved;
 use serde_json::{Map, Value, json};
 
 use super::Generation;
@@ -47,11 +48,12 @@ impl RouteAccess {
     }
 
     /// Returns the roles for a topic without a route, by its rule or by `unrouted`; `None` if neither
-    /// admits it.
+    /// admits it. Topics and procedures of the router itself need a rule.
     pub(crate) fn of_unrouted(&self, topic: RealmUri<'_>) -> Option<AccessLists<'_>> {
         let default_unrouted = || {
             self.default_unrouted
                 .as_ref()
+                .filter(|_| !is_reserved(topic.uri))
                 .map(|own| AccessLists { own, default: Some(&self.allow) })
         };
         self.rule(topic).map(AccessLists::of_rule).or_else(default_unrouted)

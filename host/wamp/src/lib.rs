@@ -14,6 +14,7 @@
 //! - [`value`]: decoded dictionaries (options and details);
 //! - [`position`]: positions in the history of a topic;
 //! - [`message`]: every message of version 2;
+//! - [`meta`]: URIs of the meta API;
 //! - `input`, `reply`: requests of a client, and answers of the router, in either version;
 //! - `v1`: the messages of version 1;
 //! - [`protocol`]: the state machine of one connection, for both versions: frames in,
@@ -27,6 +28,7 @@ pub mod event;
 pub mod id;
 mod input;
 pub mod message;
+pub mod meta;
 mod passthru;
 pub mod payload;
 pub mod position;

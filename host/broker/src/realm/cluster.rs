@@ -18,12 +18,12 @@ impl Realm {
         self
     }
 
-    /// Queues an event of another node to the receivers here. It is not passed on: nodes send events
-    /// to all others themselves.
+    /// Queues an event to the receivers of this node alone: one of another node, which sends it to all
+    /// others itself, or one about this node.
     ///
     /// # Errors
     /// [`DeliveryError`] of any receiver; nothing is queued then.
-    pub fn publish_remote(
+    pub fn publish_here(
         &self,
         publication: &Publication<'_>,
         batch: &mut PendingFlushes,

@@ -52,7 +52,7 @@ fn check_open(dialogue: &str) {
 const OPEN: &str = r#"
     > [1,"realm1",{"roles":{"subscriber":{}}}]
     = hello realm1
-    < [2,4711,{"roles":{"broker":{"features":{"pattern_based_subscription":true,"payload_passthru_mode":true,"publisher_exclusion":true,"publisher_identification":true,"subscriber_blackwhite_listing":true,"subscription_revocation":true,"x_event_recovery":true}},"dealer":{"features":{"call_canceling":true,"call_reroute":true,"call_timeout":true,"caller_identification":true,"pattern_based_registration":true,"payload_passthru_mode":true,"progressive_call_invocations":true,"progressive_call_results":true,"registration_revocation":true,"shared_registration":true}}},"agent":"Jackfield/0.1.0","realm":"realm1","authid":"joe","authrole":"member","authmethod":"anonymous"}]
+    < [2,4711,{"roles":{"broker":{"features":{"pattern_based_subscription":true,"payload_passthru_mode":true,"publisher_exclusion":true,"publisher_identification":true,"session_meta_api":true,"subscriber_blackwhite_listing":true,"subscription_meta_api":true,"subscription_revocation":true,"x_event_recovery":true}},"dealer":{"features":{"call_canceling":true,"call_reroute":true,"call_timeout":true,"caller_identification":true,"pattern_based_registration":true,"payload_passthru_mode":true,"progressive_call_invocations":true,"progressive_call_results":true,"registration_meta_api":true,"registration_revocation":true,"session_meta_api":true,"shared_registration":true,"testament_meta_api":true}}},"agent":"Jackfield/0.1.0","realm":"realm1","authid":"joe","authrole":"member","authmethod":"anonymous"}]
 "#;
 
 const WELCOME: Welcome<'static> = Welcome {

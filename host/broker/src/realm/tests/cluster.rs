@@ -72,7 +72,7 @@ fn a_publication_goes_once_to_each_node_with_subscribers() {
         payload: &events[0].payload,
         ..publication("a.b", &payload)
     };
-    other.realm.publish_remote(&remote, &mut batch).unwrap();
+    other.realm.publish_here(&remote, &mut batch).unwrap();
     batch.flush();
     assert_eq!((exact.read().len(), prefix.read().len()), (2, 2), "SUBSCRIBED and the event");
     assert!(carry(&other, &one).is_empty(), "it does not go back");

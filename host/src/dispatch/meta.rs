@@ -1,0 +1,116 @@
+//! Meta API: procedures about the realm's sessions, subscriptions and registrations, and events of
+//! their changes. Each needs a rule whose URI begins with `wamp` (setting `rules`).
+//!
+//! Events are published to subscribers by name alone, so that a pattern of all topics does not get
+//! them. They are made only where a session is subscribed. Nothing of the meta API itself is shown.
+
+mod arguments;
+mod events;
+mod registrations;
+mod sessions;
+mod subscriptions;
+mod testaments;
+
+use std::sync::Arc;
+
+use jackfield_broker::{Facts, IdLists, PendingFlushes, Session};
+use jackfield_routing::Action;
+use jackfield_wamp::id::SessionId;
+use jackfield_wamp::message::Call;
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::protocol::{ErrorTo, Reply};
+use serde_json::{Value, json};
+
+use super::authorize::may;
+use super::{Dispatch, Refusal, reply};
+use crate::metrics::RequestKind;
+use crate::timestamp;
+use arguments::Arguments;
+pub(super) use testaments::Testaments;
+
+/// Most ids of a list.
+const MAX_LISTED: usize = 10_000;
+
+/// Returns whether the procedure belongs to the meta API.
+pub(super) fn is_procedure(procedure: &str) -> bool {
+    jackfield_wamp::uri::is_reserved(procedure)
+        && jackfield_wamp::meta::PROCEDURES.contains(&procedure)
+}
+
+/// The result of a procedure: one value, and the number of all entries of a list that is cut off.
+struct Answer {
+    value: Value,
+    total: Option<usize>,
+}
+
+impl Dispatch {
+    /// Handles a CALL of a procedure of the meta API.
+    pub(super) fn handle_meta(&self, from: &Arc<Session>, call: &Call, batch: &mut PendingFlushes) {
+        let call_id = &call.request;
+        match self.answer_meta(from, call, batch) {
+            Ok(payload) => {
+                let result = Reply::Result { call: call_id, progress: false, payload: &payload };
+                reply(from, &result, batch);
+            }
+            Err(refusal) => {
+                self.refused(RequestKind::Call, &refusal, from, &call.procedure);
+                reply(from, &refusal.reply(ErrorTo::Call { call: call_id }), batch);
+            }
+        }
+    }
+
+    /// Answers a procedure of the meta API.
+    pub(super) fn answer_meta(
+        &self,
+        from: &Session,
+        call: &Call,
+        batch: &mut PendingFlushes,
+    ) -> Result<Payload, Refusal> {
+        let Call { procedure, .. } = call;
+        let generation = self.generations.current();
+        if !may(&generation, self.at(procedure), None, Action::Call, from) {
+            return Err(Refusal::no_meta(procedure));
+        }
+        let (args, kwargs) = self.hook_arguments(&call.payload)?;
+        let arguments = Arguments::parse(&args, &kwargs)?;
+        let (_, group) = procedure.split_once('.').unwrap_or_default();
+        let answer = match group.split_once('.').unwrap_or_default() {
+            ("session", name) => self.session_meta(from, &generation, name, &arguments, batch),
+            ("subscription", name) => self.subscription_meta(name, &arguments),
+            ("registration", name) => self.registration_meta(name, &arguments),
+            _ => Err(Refusal::no_procedure(procedure)),
+        };
+        let Answer { value, total } = answer?;
+        let kwargs = total.map_or_else(String::new, |total| json!({ "total": total }).to_string());
+        Payload::from_json(&json!([value]).to_string(), &kwargs)
+            .map_err(|error| Refusal::bad_event(&error))
+    }
+}
+
+impl From<Value> for Answer {
+    fn from(value: Value) -> Self {
+        Self { value, total: None }
+    }
+}
+
+/// Returns ids by policy.
+fn id_lists(ids: IdLists) -> Answer {
+    let IdLists { lists: [exact, prefix, wildcard], total } = ids;
+    let is_cut = exact.len() + prefix.len() + wildcard.len() < total;
+    let value = json!({ "exact": exact, "prefix": prefix, "wildcard": wildcard });
+    Answer { value, total: is_cut.then_some(total) }
+}
+
+/// Returns session ids, and the number of all if some are left out.
+fn session_list(sessions: Vec<SessionId>, total: usize) -> Answer {
+    let is_cut = sessions.len() < total;
+    let ids: Vec<u64> = sessions.into_iter().map(SessionId::get).collect();
+    Answer { value: json!(ids), total: is_cut.then_some(total) }
+}
+
+/// Returns a subscription or registration.
+fn facts_json(facts: &Facts) -> Value {
+    let Facts { id, created, uri, policy } = facts;
+    let created = timestamp::time(std::time::UNIX_EPOCH + *created);
+    json!({ "id": id, "created": created, "uri": &**uri, "match": policy.name() })
+}

@@ -1,0 +1,109 @@
+//! Arguments of the procedures of the meta API. An error names the argument and its value.
+
+use jackfield_wamp::uri::{self, MatchPolicy};
+use serde_json::{Map, Value};
+
+use crate::dispatch::{Refusal, uris};
+
+/// Longest value that an error repeats, in characters.
+const MAX_SHOWN: usize = 64;
+
+/// The arguments of a call.
+pub(super) struct Arguments {
+    args: Vec<Value>,
+    kwargs: Map<String, Value>,
+}
+
+impl Arguments {
+    pub(super) fn parse(args: &str, kwargs: &str) -> Result<Self, Refusal> {
+        let wrong = |error: serde_json::Error| Refusal::invalid_argument(error.to_string());
+        let args = serde_json::from_str(args).map_err(wrong)?;
+        Ok(Self { args, kwargs: serde_json::from_str(kwargs).map_err(wrong)? })
+    }
+
+    /// Returns the first argument, an id.
+    pub(super) fn id(&self, name: &str) -> Result<u64, Refusal> {
+        let value = self.args.first();
+        let id = value.and_then(Value::as_u64).or_else(|| {
+            let number = value.and_then(Value::as_f64)?;
+            // JavaScript's binary encoders write large integers as floats.
+            serde_json::from_str(&format!("{number:.0}")).ok().filter(|_| number.fract() == 0.0)
+        });
+        id.ok_or_else(|| wrong(&format!("the first argument, {name},"), "an id", value))
+    }
+
+    /// Returns the first argument, a text.
+    pub(super) fn text(&self, name: &str) -> Result<&str, Refusal> {
+        let value = self.args.first();
+        let text = value.and_then(Value::as_str);
+        text.ok_or_else(|| wrong(&format!("the first argument, {name},"), "a string", value))
+    }
+
+    /// Returns the first argument, a list of roles; `None` without one.
+    pub(super) fn roles(&self) -> Result<Option<Vec<&str>>, Refusal> {
+        let value = self.args.first();
+        let roles = match value {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Array(list)) => list.iter().map(Value::as_str).collect(),
+            Some(_) => None,
+        };
+        let roles: Option<Vec<&str>> = roles;
+        let what = "the first argument, the roles,";
+        roles.map(Some).ok_or_else(|| wrong(what, "a list of strings", value))
+    }
+
+    /// Returns the policy of the second argument, `{match}`.
+    pub(super) fn policy(&self) -> Result<MatchPolicy, Refusal> {
+        let value = match self.args.get(1) {
+            None | Some(Value::Null) => return Ok(MatchPolicy::Exact),
+            Some(Value::Object(options)) => options.get("match"),
+            value => return Err(wrong("the second argument", "a dictionary", value)),
+        };
+        match value {
+            None | Some(Value::Null) => Ok(MatchPolicy::Exact),
+            value => {
+                let policy = value.and_then(Value::as_str).and_then(MatchPolicy::from_name);
+                let policies = "\"exact\", \"prefix\" or \"wildcard\"";
+                policy.ok_or_else(|| wrong("`match` of the second argument", policies, value))
+            }
+        }
+    }
+
+    /// Returns the positional arguments behind the first.
+    pub(super) fn rest(&self) -> &[Value] {
+        self.args.get(1..).unwrap_or_default()
+    }
+
+    /// Returns a keyword argument; null is none.
+    pub(super) fn keyword(&self, name: &str) -> Option<&Value> {
+        self.kwargs.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Returns the keyword arguments `reason` and `message` of a close.
+    pub(super) fn close(&self) -> Result<(Option<&str>, &str), Refusal> {
+        let text = |name: &str| match self.kwargs.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            value => Err(wrong(&format!("the keyword argument `{name}`"), "a string", value)),
+        };
+        let reason = text("reason")?;
+        if let Some(reason) = reason.filter(|it| !uri::is_uri(it)) {
+            let message = format!("the reason `{}` is not a valid URI", uris::shown(reason));
+            return Err(Refusal::invalid_uri(message));
+        }
+        Ok((reason, text("message")?.unwrap_or_default()))
+    }
+}
+
+/// Returns the refusal of an argument.
+pub(super) fn wrong(what: &str, expected: &str, found: Option<&Value>) -> Refusal {
+    let found = found.map_or_else(
+        || "nothing".to_owned(),
+        |value| {
+            let text = value.to_string();
+            let shown: String = text.chars().take(MAX_SHOWN).collect();
+            if shown.len() < text.len() { format!("{shown}\u{2026}") } else { shown }
+        },
+    );
+    Refusal::invalid_argument(format!("{what} must be {expected}, found {found}"))
+}

@@ -1,0 +1,103 @@
+//! Meta events: sessions that join and leave, and changes of subscriptions and registrations.
+
+use jackfield_broker::{Change, PatternAudience, PendingFlushes, Publication, Session};
+use jackfield_wamp::meta::{ON_JOIN, ON_LEAVE};
+use jackfield_wamp::payload::Payload;
+use serde_json::{Value, json};
+
+use super::facts_json;
+use super::sessions::details;
+use crate::dispatch::Dispatch;
+use crate::ids;
+
+/// Names of the topics of changes, behind `wamp.subscription.` or `wamp.registration.`.
+struct Names {
+    create: &'static str,
+    join: &'static str,
+    leave: &'static str,
+    delete: &'static str,
+}
+
+const SUBSCRIPTIONS: Names = Names {
+    create: "wamp.subscription.on_create",
+    join: "wamp.subscription.on_subscribe",
+    leave: "wamp.subscription.on_unsubscribe",
+    delete: "wamp.subscription.on_delete",
+};
+
+const REGISTRATIONS: Names = Names {
+    create: "wamp.registration.on_create",
+    join: "wamp.registration.on_register",
+    leave: "wamp.registration.on_unregister",
+    delete: "wamp.registration.on_delete",
+};
+
+impl Dispatch {
+    /// Publishes that a session has joined.
+    pub(in crate::dispatch) fn tell_joined(&self, session: &Session, batch: &mut PendingFlushes) {
+        self.tell(ON_JOIN, || json!([details(session)]), batch);
+    }
+
+    /// Publishes that a session has left, after the changes that this has made.
+    pub(in crate::dispatch) fn tell_left(&self, session: &Session, batch: &mut PendingFlushes) {
+        self.tell_subscriptions(batch);
+        self.tell_registrations(batch);
+        let identity = &session.identity;
+        let left = || json!([session.id.get(), identity.authid, identity.authrole()]);
+        self.tell(ON_LEAVE, left, batch);
+    }
+
+    /// Publishes the changes of subscriptions since the last time.
+    pub(in crate::dispatch) fn tell_subscriptions(&self, batch: &mut PendingFlushes) {
+        for change in self.realm.take_meta_changes() {
+            self.tell_change(&SUBSCRIPTIONS, &change, batch);
+        }
+    }
+
+    /// Publishes the changes of registrations since the last time.
+    pub(in crate::dispatch) fn tell_registrations(&self, batch: &mut PendingFlushes) {
+        for change in self.dealer.take_changes() {
+            self.tell_change(&REGISTRATIONS, &change, batch);
+        }
+    }
+
+    fn tell_change(&self, names: &Names, change: &Change, batch: &mut PendingFlushes) {
+        let (topic, session) = match change {
+            Change::Created(session, _) => (names.create, session),
+            Change::Joined(session, _) => (names.join, session),
+            Change::Left(session, _) => (names.leave, session),
+            Change::Deleted(session, _) => (names.delete, session),
+        };
+        let args = || match change {
+            Change::Created(_, facts) => json!([session.get(), facts_json(facts)]),
+            Change::Joined(_, id) | Change::Left(_, id) | Change::Deleted(_, id) => {
+                json!([session.get(), id])
+            }
+        };
+        self.tell(topic, args, batch);
+    }
+
+    /// Publishes an event of the router, if a session of this node is subscribed to it. Ids of subscriptions
+    /// and registrations belong to a node, so other nodes do not get it.
+    fn tell(&self, topic: &str, args: impl FnOnce() -> Value, batch: &mut PendingFlushes) {
+        if self.realm.local_count(topic) == 0 {
+            return;
+        }
+        // JSON that was just made is valid.
+        let Ok(payload) = Payload::from_json(&args().to_string(), "") else { return };
+        let publication = Publication {
+            topic,
+            id: ids::publication(),
+            disclosed: None,
+            except: None,
+            filter: None,
+            narrowed: None,
+            patterns: PatternAudience::Nobody,
+            overflow: None,
+            recording: None,
+            payload: &payload,
+        };
+        // An event of the router is shorter than any limit, and every codec carries it.
+        let _delivered = self.realm.publish_here(&publication, batch);
+    }
+}

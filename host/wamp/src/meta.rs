@@ -1,0 +1,51 @@
+//! URIs of the meta API: procedures and topics of the router itself. WAMP v2 specification, sections
+//! "Session Meta API", "Registration Meta API" and "Subscription Meta API".
+
+/// Procedures that the router answers.
+pub const PROCEDURES: [&str; 21] = [
+    "wamp.session.count",
+    "wamp.session.list",
+    "wamp.session.get",
+    "wamp.session.kill",
+    "wamp.session.kill_by_authid",
+    "wamp.session.kill_by_authrole",
+    "wamp.session.kill_all",
+    "wamp.session.add_testament",
+    "wamp.session.flush_testaments",
+    "wamp.subscription.list",
+    "wamp.subscription.lookup",
+    "wamp.subscription.match",
+    "wamp.subscription.get",
+    "wamp.subscription.list_subscribers",
+    "wamp.subscription.count_subscribers",
+    "wamp.registration.list",
+    "wamp.registration.lookup",
+    "wamp.registration.match",
+    "wamp.registration.get",
+    "wamp.registration.list_callees",
+    "wamp.registration.count_callees",
+];
+
+/// Topics to which the router publishes.
+pub const TOPICS: [&str; 10] = [
+    ON_JOIN,
+    ON_LEAVE,
+    "wamp.subscription.on_create",
+    "wamp.subscription.on_subscribe",
+    "wamp.subscription.on_unsubscribe",
+    "wamp.subscription.on_delete",
+    "wamp.registration.on_create",
+    "wamp.registration.on_register",
+    "wamp.registration.on_unregister",
+    "wamp.registration.on_delete",
+];
+
+/// A session has joined the realm.
+pub const ON_JOIN: &str = "wamp.session.on_join";
+/// A session has left the realm.
+pub const ON_LEAVE: &str = "wamp.session.on_leave";
+
+/// Returns every procedure and topic.
+pub fn uris() -> impl Iterator<Item = &'static str> {
+    PROCEDURES.into_iter().chain(TOPICS)
+}
