@@ -126,16 +126,6 @@ impl Realm {
         &self.name
     }
 
-    /// Returns the size of the longest event in bytes, in a receiver's encoding.
-    pub fn max_event_bytes(&self) -> usize {
-        self.read().framing.max_bytes
-    }
-
-    /// Returns the realm's limits.
-    pub fn limits(&self) -> RealmLimits {
-        self.read().limits
-    }
-
     /// Replaces the limits, and the size of the longest event. Subscriptions beyond them stay.
     pub fn set_limits(&self, limits: RealmLimits, max_event_bytes: usize) {
         let mut state = self.write();

@@ -230,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn names_of_the_router_need_a_rule_that_begins_with_wamp() {
+        let all = rule(MatchPolicy::Prefix, "", None);
+        let own = rule(MatchPolicy::Prefix, "wamp.session.", None);
+        let rules = [all.clone(), own.clone()];
+        assert_eq!(Rule::find(&rules, "shop", "wamp.session.list"), Some(&own));
+        assert_eq!(Rule::find(&rules, "shop", "wamp.subscription.list"), None);
+        assert_eq!(Rule::find(&rules, "shop", "wampum"), Some(&all));
+        assert!(!all.hides(&own));
+    }
+
+    #[test]
     fn a_rule_can_be_of_one_realm() {
         let all = rule(MatchPolicy::Prefix, "com.", None);
         let shop = rule(MatchPolicy::Prefix, "com.", Some("shop"));

@@ -223,6 +223,12 @@ impl Permission {
             }
             allow.finish(notes);
         }
+        let opens_meta = allowed.contains(&Action::Call) || allowed.contains(&Action::Subscribe);
+        if opens_meta && policy == MatchPolicy::Prefix && "wam".starts_with(&uri) {
+            let message = "the meta API stays closed, since its rules begin with `wamp`: add one for \
+                           `wamp.` if the role needs it";
+            permission.note(message, notes);
+        }
         if let Some(mut disclose) = permission.take("disclose")
             && (disclose.flag("caller", notes) | disclose.flag("publisher", notes))
         {

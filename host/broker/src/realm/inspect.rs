@@ -9,7 +9,7 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
-use super::{Member, Realm};
+use super::{Member, Realm, RealmLimits};
 use crate::publication::{PatternAudience, Publication};
 use crate::session::Session;
 use crate::subscriptions::Subscription;
@@ -47,6 +47,16 @@ pub struct SubscriptionView {
 }
 
 impl Realm {
+    /// Returns the size of the longest event in bytes, in a receiver's encoding.
+    pub fn max_event_bytes(&self) -> usize {
+        self.read().framing.max_bytes
+    }
+
+    /// Returns the realm's limits.
+    pub fn limits(&self) -> RealmLimits {
+        self.read().limits
+    }
+
     /// Returns the number of members.
     pub fn session_count(&self) -> usize {
         self.read().members.len()
