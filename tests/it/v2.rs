@@ -199,11 +199,12 @@ async fn rejects_invalid_uris() {
 #[tokio::test]
 async fn refuses_topics_of_the_router() {
     let site = Site::open();
-    let server = Server::configured(site.path(), "unrouted: broadcast");
+    let rule = "rules: [{ uri: wamp., match: prefix, allow: { subscribe: everyone } }]\n";
+    let server = Server::configured(site.path(), &format!("unrouted: broadcast\n{rule}"));
     for codec in Codec::ALL {
         let mut client = join(&server, codec).await;
         let mut forger = join(&server, codec).await;
-        client.subscribe("wamp.session.on_join", json!({})).await;
+        client.subscribe("wamp.x", json!({})).await;
         client.subscribe("wamp", json!({"match": "prefix"})).await;
         for topic in ["wamp.session.on_join", "wamp.x", "wamp"] {
             let answer = forger.publish_acknowledged(topic, json!({}), json!([1]), json!(null));
