@@ -40,6 +40,9 @@ pub(crate) struct ClusterNode {
     heard_itself: AtomicU64,
     /// The milliseconds from the start to the last connection to NATS; 0 before the first.
     connected_at: AtomicU64,
+    /// The milliseconds from the start to the last tick, and to the last one after a pause of this process.
+    ticked_at: AtomicU64,
+    resumed_at: AtomicU64,
 }
 
 /// The state of the pipe.
@@ -62,6 +65,9 @@ pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// The time in which this node and each peer must have been heard, so that no event of another node is
 /// missing unnoticed. HELLOs come each second.
 const HEARD_WITHIN: Duration = Duration::from_millis(2_500);
+
+/// The time between two ticks after which this process stood still.
+const PAUSED_AFTER: Duration = Duration::from_secs(3);
 
 impl ClusterNode {
     /// Creates this node, if the settings have a cluster. It has no peers until its tasks run.
@@ -87,6 +93,8 @@ impl ClusterNode {
             is_connected: AtomicBool::new(false),
             heard_itself: AtomicU64::new(0),
             connected_at: AtomicU64::new(0),
+            ticked_at: AtomicU64::new(0),
+            resumed_at: AtomicU64::new(0),
         })))
     }
 
@@ -115,6 +123,25 @@ impl ClusterNode {
             (true, false) => PipeState::Silent,
             (false, _) => PipeState::Disconnected,
         }
+    }
+
+    /// Notes a tick, to know when this process stood still.
+    pub(crate) fn tick(&self) {
+        let now = self.now_millis();
+        let last = self.ticked_at.swap(now, Ordering::Relaxed);
+        if u128::from(now.saturating_sub(last)) >= PAUSED_AFTER.as_millis() {
+            self.resumed_at.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether NATS is connected and passes no message. After a connection and after a pause of
+    /// this process, messages have the same time again.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let since = [&self.heard_itself, &self.connected_at, &self.resumed_at];
+        let since = since.map(|millis| millis.load(Ordering::Relaxed)).into_iter().max();
+        let since = Duration::from_millis(since.unwrap_or_default());
+        self.is_connected.load(Ordering::Relaxed)
+            && self.now().saturating_sub(since) >= SILENT_AFTER
     }
 
     /// Returns whether clients may publish now.

@@ -284,6 +284,11 @@ impl TopicHistory {
         Self(Mutex::new(RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory))))
     }
 
+    /// Returns whether a position in it can be behind an event.
+    pub(crate) fn has_had_events(&self) -> bool {
+        self.lock().had_events()
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, RecentEvents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,13 +9,14 @@
 //! published anywhere after SUBSCRIBED therefore reaches the subscriber, or is reported as doubt.
 //!
 //! In reading order: `envelope`, `link`: numbered records; `interest`: tables; `event`: publications
-//! between nodes; `peer`: one peer; this page: all of them. Time is a duration since any fixed instant.
+//! between nodes; `notice`; `peer`: one peer; this page: all of them. Time is a duration since any fixed instant.
 
 mod bytes;
 mod envelope;
 mod event;
 mod interest;
 mod link;
+mod notice;
 mod peer;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +29,7 @@ use crate::publication::{PatternAudience, Publication};
 pub use envelope::MAX_ENVELOPE_BYTES;
 pub use event::RemoteEvent;
 pub use interest::InterestKey;
+pub use notice::Notice;
 pub use peer::PeerView;
 
 use envelope::Kind;
@@ -41,70 +43,6 @@ pub struct NodeId(pub u64);
 impl std::fmt::Display for NodeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
-    }
-}
-
-/// What operators and histories are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A peer and this node know each other's interest.
-    Joined {
-        /// The peer.
-        node: NodeId,
-        /// Its name.
-        name: String,
-        /// Whether the peer may have published events before that this node did not get.
-        is_doubtful: bool,
-    },
-    /// The peer has said that it leaves. All its events were received.
-    Left {
-        /// The peer.
-        node: NodeId,
-        /// Its name.
-        name: String,
-    },
-    /// The peer was silent for too long. Events that it published last may be missing.
-    Dead {
-        /// The peer.
-        node: NodeId,
-        /// Its name.
-        name: String,
-    },
-    /// Records of the peer did not arrive.
-    Lost {
-        /// The peer.
-        node: NodeId,
-        /// Its name.
-        name: String,
-        /// Their number; `None` if it is unknown, because the peer has given this node up.
-        records: Option<u64>,
-    },
-    /// The peer did not acknowledge a subscription in time: its events may be missing until it does.
-    Late {
-        /// The peer.
-        node: NodeId,
-        /// Its name.
-        name: String,
-    },
-    /// The peer has acknowledged all subscriptions again.
-    CaughtUp {
-        /// The peer.
-        node: NodeId,
-        /// Its name.
-        name: String,
-    },
-}
-
-impl Notice {
-    /// Returns whether events of the peer may be missing that a history should have.
-    pub const fn is_doubt(&self) -> bool {
-        match self {
-            Self::Joined { is_doubtful, .. } => *is_doubtful,
-            Self::Left { .. } => false,
-            Self::Dead { .. } | Self::Lost { .. } | Self::Late { .. } | Self::CaughtUp { .. } => {
-                true
-            }
-        }
     }
 }
 
@@ -126,8 +64,14 @@ pub struct Peers {
     about: About,
     last_link: u64,
     by_id: BTreeMap<NodeId, Peer>,
-    /// The last nodes that have left: what they sent before may arrive later.
-    left: VecDeque<NodeId>,
+    /// The last nodes that have left, with the time: what they sent before may arrive later.
+    left: VecDeque<(NodeId, Duration)>,
+    /// The names of the last nodes that were given up.
+    names: VecDeque<(NodeId, String)>,
+    /// Whether a node was ignored since the last tick, because there are too many.
+    has_refused: bool,
+    /// Whether that was reported.
+    is_refusal_known: bool,
     local: LocalInterest,
     remote: RemoteInterest,
 }
@@ -135,8 +79,17 @@ pub struct Peers {
 /// The silence after which a subscription does not wait for a peer.
 const SUSPECTED_AFTER: Duration = Duration::from_secs(3);
 
-/// The silence after which a peer is given up.
+/// The silence after which a peer is given up; also the time without progress of its records.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+/// The ticks without an acknowledgement after which a peer is given up.
+const STALLED_AFTER_TICKS: u32 = 5;
+
+/// The time for which the messages of a node that has left are ignored.
+const LEFT_FOR: Duration = Duration::from_secs(10);
+
+/// The maximum size of all incomplete records together.
+const MAX_PARTIAL_BYTES: usize = 128 << 20;
 
 /// The maximum number of peers. HELLOs of further ones are ignored.
 const MAX_PEERS: usize = 64;
@@ -150,6 +103,9 @@ impl Peers {
             last_link: 0,
             by_id: BTreeMap::new(),
             left: VecDeque::new(),
+            names: VecDeque::new(),
+            has_refused: false,
+            is_refusal_known: false,
             local: LocalInterest::default(),
             remote: RemoteInterest::default(),
         }
@@ -165,9 +121,12 @@ impl Peers {
         envelope::encode_hello(self.about.node)
     }
 
-    /// Notes that clients are served from now on.
+    /// Notes that clients are served from now on. Peers that have not joined may miss their publications.
     pub fn open(&mut self) {
         self.about.is_fresh = false;
+        for peer in self.by_id.values_mut().filter(|peer| !peer.is_joined) {
+            peer.send().is_fresh = false;
+        }
     }
 
     /// Returns whether the interest of all known peers is complete, and they know that of this node.
@@ -187,7 +146,7 @@ impl Peers {
             return true;
         }
         if let Some(peer) = self.meet(node, now) {
-            peer.heard = now;
+            peer.seen = now;
         }
         false
     }
@@ -199,31 +158,44 @@ impl Peers {
         if header.from == self.about.node || self.meet(header.from, now).is_none() {
             return received;
         }
+        let partial: usize = self.by_id.values().map(|peer| peer.receive.partial_bytes()).sum();
         let Self { by_id: peers, local, remote, .. } = self;
         let Some(peer) = peers.get_mut(&header.from) else { return received };
-        peer.heard = now;
-        peer.receive(&header, records, remote, &mut received);
-        if peer.is_leaving {
+        let room = MAX_PARTIAL_BYTES.saturating_sub(partial);
+        peer.receive(&header, records, room, now, remote, &mut received);
+        if received.notices.iter().any(|it| matches!(it, Notice::Left { .. })) {
             self.remove(header.from);
-            self.left.truncate(MAX_PEERS);
-            self.left.push_front(header.from);
-        } else if peer.send().needs_snapshot(&header) {
+            self.left.truncate(MAX_PEERS - 1);
+            self.left.push_front((header.from, now));
+        } else if peer.send().takes_request(&header, now) {
             peer.push_snapshot(&self.about, local);
         }
         received
     }
 
-    /// Gives up silent peers, and tells all that topics have had no subscriber for a while: their
-    /// keys are returned, too. Each peer gets an envelope, which shows it that nothing was lost.
+    /// Gives up silent and stalled peers, and tells all that topics have had no subscriber for a while:
+    /// their keys are returned, too. Each peer gets an envelope, which shows it that nothing was lost.
     pub fn tick(&mut self, now: Duration) -> (Vec<Notice>, Vec<InterestKey>) {
-        let silent = |peer: &Peer| now.saturating_sub(peer.heard) >= DEAD_AFTER;
-        let dead = self.by_id.iter().filter(|(_, peer)| silent(peer)).map(|(node, _)| *node);
         let mut notices = Vec::new();
-        for node in dead.collect::<Vec<_>>() {
-            if let Some(name) = self.remove(node) {
-                notices.push(Notice::Dead { node, name });
-            }
+        let given_up = self.by_id.iter_mut().filter_map(|(node, peer)| {
+            peer.watch(now).then_some((*node, peer.has_spoken(), peer.is_silent(now)))
+        });
+        for (node, has_spoken, is_silent) in given_up.collect::<Vec<_>>() {
+            // A HELLO alone is no peer that could have published.
+            let Some(name) = self.remove(node).filter(|_| has_spoken) else { continue };
+            self.names.truncate(MAX_PEERS - 1);
+            self.names.push_front((node, name.clone()));
+            notices.push(if is_silent {
+                Notice::Dead { node, name }
+            } else {
+                Notice::Stalled { node, name }
+            });
         }
+        let has_refused = std::mem::take(&mut self.has_refused);
+        if has_refused && !self.is_refusal_known {
+            notices.push(Notice::TooMany { limit: MAX_PEERS });
+        }
+        self.is_refusal_known = has_refused;
         let expired = self.local.expire(now);
         for key in &expired {
             self.tell(key, 0);
@@ -246,7 +218,7 @@ impl Peers {
         self.tell(key, 1);
         let mut unacknowledged = Vec::new();
         for (node, peer) in &mut self.by_id {
-            let is_silent = now.saturating_sub(peer.heard) >= SUSPECTED_AFTER;
+            let is_silent = peer.has_spoken() && now.saturating_sub(peer.heard) >= SUSPECTED_AFTER;
             let send = peer.send();
             let (link, end) = (send.number, send.next);
             unacknowledged.push((*node, link, end));
@@ -301,7 +273,7 @@ impl Peers {
         }
         let records = envelope::records(Kind::Event, &event::encode(realm, publication));
         for peer in nodes.iter().filter_map(|node| self.by_id.get(node)) {
-            peer.lock().push_event(&records);
+            peer.lock().push_bounded(&records);
         }
         (true, steps)
     }
@@ -315,8 +287,7 @@ impl Peers {
     pub fn take_messages(&self) -> Vec<(NodeId, Vec<u8>)> {
         let waiting = self.by_id.iter().filter_map(|(node, peer)| {
             let mut send = peer.lock();
-            send.waits()
-                .then(|| (*node, send.take(self.about.node, &peer.receive, self.about.is_fresh)))
+            send.waits().then(|| (*node, send.take(self.about.node, &peer.receive)))
         });
         waiting.collect()
     }
@@ -338,12 +309,20 @@ impl Peers {
     /// has left.
     fn meet(&mut self, node: NodeId, now: Duration) -> Option<&mut Peer> {
         if !self.by_id.contains_key(&node) {
-            if self.by_id.len() >= MAX_PEERS || self.left.contains(&node) {
+            self.left.retain(|(_, at)| now.saturating_sub(*at) < LEFT_FOR);
+            if self.left.iter().any(|(left, _)| *left == node) {
+                return None;
+            }
+            if self.by_id.len() >= MAX_PEERS {
+                self.has_refused = true;
                 return None;
             }
             self.last_link += 1;
-            let mut peer = Peer::new(self.last_link, now);
-            peer.push_snapshot(&self.about, &self.local);
+            let known = self.names.iter().position(|(known, _)| *known == node);
+            let (_, name) = known.and_then(|at| self.names.remove(at)).unzip();
+            let name = name.unwrap_or_default();
+            let peer = Peer::new(self.last_link, name, self.about.is_fresh, now);
+            // It asks for a snapshot with its first envelope.
             self.by_id.insert(node, peer);
         }
         self.by_id.get_mut(&node)
@@ -352,7 +331,7 @@ impl Peers {
     /// Removes a peer and its interest. Returns its name.
     fn remove(&mut self, node: NodeId) -> Option<String> {
         let peer = self.by_id.remove(&node)?;
-        for key in &peer.keys {
+        for key in peer.keys.iter() {
             self.remote.remove(node, key);
         }
         Some(peer.name)
@@ -362,7 +341,7 @@ impl Peers {
     fn tell(&mut self, key: &InterestKey, count: u32) {
         let records = envelope::records(Kind::Interest, &interest::encode(key, count));
         for peer in self.by_id.values_mut() {
-            peer.send().push(&records);
+            peer.send().push_bounded(&records);
         }
     }
 }
@@ -375,14 +354,17 @@ fn is_waiting(peers: &BTreeMap<NodeId, Peer>, (node, link, end): (NodeId, u64, u
     })
 }
 
-/// Returns whether a subscription waits for a peer: not for one that is silent or late.
+/// Returns whether a subscription waits for a peer: not for one that is silent or late, nor for one that
+/// has said only HELLO. If that one serves clients, its joining is a doubt.
 fn is_awaited(
     peers: &BTreeMap<NodeId, Peer>,
     (node, ..): (NodeId, u64, u64),
     now: Duration,
 ) -> bool {
     peers.get(&node).is_some_and(|peer| {
-        peer.late_until.is_none() && now.saturating_sub(peer.heard) < SUSPECTED_AFTER
+        peer.has_spoken()
+            && peer.late_until.is_none()
+            && now.saturating_sub(peer.heard) < SUSPECTED_AFTER
     })
 }
 

@@ -143,7 +143,6 @@ impl<V> UriTable<V> {
         (found, visited)
     }
 
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         let Self { exact, prefix, prefix_lengths, wildcard, wildcards } = self;
         let nothing = exact.is_empty() && prefix.is_empty() && prefix_lengths.is_empty();

@@ -166,9 +166,13 @@ impl Page {
                 _ => "joining",
             };
             let gaps = count(gaps, "gap");
+            let missing = match &peer["incomplete"] {
+                Value::Bool(true) => ", topics missing here",
+                _ => "",
+            };
             self.line(
                 "peer",
-                format!("{node} ({id}, version {version}): {state}, lag {lag}, {gaps}"),
+                format!("{node} ({id}, version {version}): {state}, lag {lag}, {gaps}{missing}"),
             );
         }
     }

@@ -13,8 +13,9 @@ pub(crate) struct ClusterNumbers {
     pub(crate) events_refused: u64,
     /// Messages of other nodes that did not arrive.
     pub(crate) records_lost: u64,
-    /// Doubts that have ended histories, late acknowledgements, dead peers, and silences of the pipe.
-    pub(crate) incidents: [(&'static str, u64); 4],
+    /// Doubts that have ended histories, late acknowledgements, peers that were given up, incomplete
+    /// tables, and silences of the pipe.
+    pub(crate) incidents: [(&'static str, u64); 5],
 }
 
 /// The counters.
@@ -26,6 +27,7 @@ pub(crate) struct ClusterCounts {
     doubts: AtomicU64,
     late: AtomicU64,
     dead: AtomicU64,
+    incomplete: AtomicU64,
     silences: AtomicU64,
 }
 
@@ -50,10 +52,15 @@ impl ClusterCounts {
         let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Relaxed);
         add(&self.doubts, u64::from(notice.is_doubt()));
         match notice {
-            Notice::Lost { records, .. } => add(&self.records_lost, records.unwrap_or_default()),
+            Notice::Lost { records, .. } => add(&self.records_lost, *records),
             Notice::Late { .. } => add(&self.late, 1),
-            Notice::Dead { .. } => add(&self.dead, 1),
-            Notice::Joined { .. } | Notice::Left { .. } | Notice::CaughtUp { .. } => 0,
+            Notice::Dead { .. } | Notice::Stalled { .. } => add(&self.dead, 1),
+            Notice::Incomplete { .. } => add(&self.incomplete, 1),
+            Notice::Joined { .. }
+            | Notice::Left { .. }
+            | Notice::Interrupted { .. }
+            | Notice::CaughtUp { .. }
+            | Notice::TooMany { .. } => 0,
         };
     }
 
@@ -68,6 +75,7 @@ impl ClusterCounts {
                 ("doubt", load(&self.doubts)),
                 ("late", load(&self.late)),
                 ("dead", load(&self.dead)),
+                ("incomplete", load(&self.incomplete)),
                 ("silent", load(&self.silences)),
             ],
         }

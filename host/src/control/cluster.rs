@@ -33,6 +33,7 @@ fn peer(peer: &PeerView) -> Value {
         "heard": peer.is_heard,
         "synced": peer.is_synced,
         "topics": peer.keys,
+        "incomplete": peer.is_incomplete,
         "lag": peer.lag,
         "waiting_bytes": peer.waiting_bytes,
         "dropped": peer.dropped,

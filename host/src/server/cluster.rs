@@ -171,8 +171,9 @@ impl ClusterTasks {
             tokio::select! {
                 () = self.node.queued() => {}
                 _ = ticks.tick() => {
+                    self.node.tick();
                     self.tick();
-                    if self.node.pipe() == PipeState::Silent && last_reconnect.elapsed() >= SILENT_AFTER {
+                    if self.is_usable() && self.node.is_stuck() && last_reconnect.elapsed() >= SILENT_AFTER {
                         last_reconnect = Instant::now();
                         self.node.counts().silent();
                         warn!(name: "cluster.silent", "NATS is connected, and no message passes; connecting again");
@@ -289,17 +290,27 @@ fn log(notice: &Notice) {
         Notice::Dead { node, name } => {
             warn!(name: "cluster.dead", peer = name, id = id(node), "a node is silent and given up; its last events may be missing");
         }
-        Notice::Lost { node, name, records: Some(records) } => {
+        Notice::Stalled { node, name } => {
+            warn!(name: "cluster.stalled", peer = name, id = id(node), "messages of a node come, but not those that are due; it is given up and met again, and its events until then may be missing");
+        }
+        Notice::Lost { node, name, records } => {
             warn!(name: "cluster.lost", peer = name, id = id(node), records, "messages of a node are lost");
         }
-        Notice::Lost { node, name, records: None } => {
-            warn!(name: "cluster.interrupted", peer = name, id = id(node), "a node had given this one up; its events until now may be missing");
+        Notice::Interrupted { is_repeated: true, .. } => {}
+        Notice::Interrupted { node, name, .. } => {
+            warn!(name: "cluster.interrupted", peer = name, id = id(node), "a node and this one had given each other up; its events until now may be missing");
         }
         Notice::Late { node, name } => {
             warn!(name: "cluster.late", peer = name, id = id(node), "a node does not acknowledge subscriptions in time; its events may be missing until it does");
         }
         Notice::CaughtUp { node, name } => {
             info!(name: "cluster.caught_up", peer = name, id = id(node), "a node has acknowledged all subscriptions again");
+        }
+        Notice::Incomplete { node, name } => {
+            error!(name: "cluster.incomplete", peer = name, id = id(node), "a node has more topics than this one can keep, or unreadable ones; its clients miss events of this node");
+        }
+        Notice::TooMany { limit } => {
+            error!(name: "cluster.too_many_nodes", limit, "more nodes than a cluster can have; further ones are ignored");
         }
     }
 }

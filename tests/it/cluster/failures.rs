@@ -53,6 +53,11 @@ async fn a_node_that_stood_still_says_that_events_are_missing() {
     assert!(holes > 0, "{last:?}");
     let incidents = &status(&one)["incidents"];
     assert!(incidents["doubt"].as_u64() > Some(0), "{incidents}");
+    let log = one.log();
+    let reported: Vec<_> =
+        log.lines().filter(|it| it.contains("had given each other up")).collect();
+    assert!(matches!(reported[..], [line] if line.contains("web-2")), "{reported:?}");
+    assert!(!log.contains("no message passes"), "{log}");
 }
 
 /// Publishes a last number, and returns all that the subscriber has received until it.

@@ -35,7 +35,7 @@ pub const MAX_ENVELOPE_BYTES: usize =
 
 /// The sender has no complete interest of the receiver.
 const WANTS_SNAPSHOT: u8 = 1;
-/// The sender has not served clients yet.
+/// The sender has served no clients before it had the receiver's interest.
 const FRESH: u8 = 2;
 
 /// The head of an envelope.
@@ -67,10 +67,11 @@ pub(super) enum Kind {
     Part = 5,
     LastPart = 6,
     Bye = 7,
+    FirstPart = 8,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::SnapshotBegin,
         Self::Interest,
         Self::SnapshotEnd,
@@ -78,6 +79,7 @@ impl Kind {
         Self::Part,
         Self::LastPart,
         Self::Bye,
+        Self::FirstPart,
     ];
 
     /// Returns the kind with this number; `None` if it is unknown.
@@ -94,7 +96,11 @@ pub(super) fn records(kind: Kind, content: &[u8]) -> Vec<Bytes> {
     let parts = content.chunks(MAX_PART_BYTES);
     let last = parts.len() - 1;
     let part = |(index, part)| {
-        let outer = if index == last { Kind::LastPart } else { Kind::Part };
+        let outer = match index {
+            0 => Kind::FirstPart,
+            _ if index == last => Kind::LastPart,
+            _ => Kind::Part,
+        };
         record(outer, &[kind as u8], part)
     };
     parts.enumerate().map(part).collect()
@@ -108,6 +114,12 @@ fn record(kind: Kind, before: &[u8], content: &[u8]) -> Bytes {
     bytes.extend_from_slice(before);
     bytes.extend_from_slice(content);
     bytes.into()
+}
+
+/// Writes a record as it is, for tests of parts.
+#[cfg(test)]
+pub(super) fn raw_record(kind: Kind, content: &[u8]) -> Bytes {
+    record(kind, &[], content)
 }
 
 /// Writes an envelope.
@@ -194,7 +206,7 @@ mod tests {
         let (read, found) = decode(&bytes).unwrap();
         assert_eq!(read, header());
         let kinds: Vec<_> = found.iter().map(|(kind, _)| Kind::of(*kind).unwrap()).collect();
-        assert_eq!(kinds, [Kind::Bye, Kind::Part, Kind::Part, Kind::LastPart]);
+        assert_eq!(kinds, [Kind::Bye, Kind::FirstPart, Kind::Part, Kind::LastPart]);
         let whole: Vec<u8> = found[1..].iter().flat_map(|(_, part)| part[1..].to_vec()).collect();
         assert_eq!(whole, long);
         assert_eq!(Kind::of(0), None);

@@ -15,8 +15,16 @@ use crate::uri_table::{Key, MAX_WILDCARD_COMPONENTS, UriTable};
 /// changes nothing.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
 
-/// The maximum number of keys of one node. Further ones are ignored, and the table stays incomplete.
+/// The maximum number of keys of one node, and of bytes in them. Further ones are ignored, and the table
+/// stays incomplete.
 const MAX_KEYS: usize = 1 << 20;
+const MAX_KEY_BYTES: usize = 128 << 20;
+
+/// The maximum length of a URI, as that of clients, and of the name of a realm.
+const MAX_URI_BYTES: usize = 1024;
+
+/// The maximum number of own keys without subscribers that stay announced.
+pub(super) const MAX_IDLE: usize = 1 << 16;
 
 /// A topic or pattern of a realm.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,10 +83,18 @@ impl InterestKey {
             2 => MatchPolicy::Wildcard,
             _ => return None,
         };
-        let key = Self::new(&input.text()?, policy, &input.text()?);
+        let (realm, uri) = (input.text()?, input.text()?);
+        if realm.len() > MAX_URI_BYTES || uri.len() > MAX_URI_BYTES {
+            return None;
+        }
         // The table of wildcards is as deep as they have components.
-        let components = key.key.uri.split('.').count();
-        (policy != MatchPolicy::Wildcard || components <= MAX_WILDCARD_COMPONENTS).then_some(key)
+        let components = uri.split('.').count();
+        (policy != MatchPolicy::Wildcard || components <= MAX_WILDCARD_COMPONENTS)
+            .then(|| Self::new(&realm, policy, &uri))
+    }
+
+    fn bytes(&self) -> usize {
+        self.realm.len() + self.key.uri.len()
     }
 }
 
@@ -196,15 +212,19 @@ impl LocalInterest {
         self.idle.insert((until, self.last_idle), key);
     }
 
-    /// Removes and returns the keys without subscribers whose time is over.
+    /// Removes and returns the keys without subscribers whose time is over, and the first ones if there
+    /// are too many.
     pub(super) fn expire(&mut self, now: Duration) -> Vec<InterestKey> {
         let mut expired = Vec::new();
-        while let Some(first) = self.idle.first_entry().filter(|first| first.key().0 <= now) {
+        loop {
+            let is_full = self.idle.len() > MAX_IDLE;
+            let first = self.idle.first_entry().filter(|first| is_full || first.key().0 <= now);
+            let Some(first) = first else { break };
             let key = first.remove();
             let Some(announced) = self.keys.get_mut(&key) else { continue };
             match announced.idle_until {
                 None => announced.is_queued = false,
-                Some(until) if until <= now => {
+                Some(until) if is_full || until <= now => {
                     self.keys.remove(&key);
                     expired.push(key);
                 }
@@ -217,6 +237,76 @@ impl LocalInterest {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&InterestKey, u32)> {
         self.keys.iter().map(|(key, announced)| (key, announced.count))
+    }
+}
+
+/// The keys of one peer.
+#[derive(Default)]
+pub(super) struct Keys {
+    all: HashSet<InterestKey>,
+    bytes: usize,
+    /// Whether some are missing, because they have no room or cannot be read.
+    pub(super) is_incomplete: bool,
+}
+
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &InterestKey> {
+        self.all.iter()
+    }
+
+    fn has_room(&self, key: &InterestKey) -> bool {
+        self.all.contains(key)
+            || (self.all.len() < MAX_KEYS && self.bytes + key.bytes() <= MAX_KEY_BYTES)
+    }
+
+    fn insert(&mut self, key: InterestKey) {
+        let bytes = key.bytes();
+        if self.all.insert(key) {
+            self.bytes += bytes;
+        }
+    }
+
+    fn remove(&mut self, key: &InterestKey) -> bool {
+        let is_removed = self.all.remove(key);
+        if is_removed {
+            self.bytes -= key.bytes();
+        }
+        is_removed
+    }
+}
+
+/// A snapshot of a peer's interest so far.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    keys: HashMap<InterestKey, u32>,
+    bytes: usize,
+    /// A key cannot be read, or there are too many.
+    is_spoiled: bool,
+}
+
+impl Snapshot {
+    /// Adds a key; `None` is one that cannot be read.
+    pub(super) fn push(&mut self, key: Option<(InterestKey, u32)>) {
+        let key = key.filter(|_| !self.is_spoiled);
+        let Some((key, count)) = key.filter(|(key, _)| self.has_room(key)) else {
+            *self = Self { is_spoiled: true, ..Self::default() };
+            return;
+        };
+        self.bytes += key.bytes();
+        self.keys.insert(key, count);
+    }
+
+    fn has_room(&self, key: &InterestKey) -> bool {
+        self.keys.len() < MAX_KEYS && self.bytes + key.bytes() <= MAX_KEY_BYTES
+    }
+
+    /// Returns whether the snapshot is whole.
+    pub(super) fn has_digest(&self, digest: Option<Digest>) -> bool {
+        !self.is_spoiled && digest == Some(Digest::of(self.keys.keys()))
     }
 }
 
@@ -235,7 +325,7 @@ impl RemoteInterest {
     pub(super) fn set(
         &mut self,
         node: NodeId,
-        keys: &mut HashSet<InterestKey>,
+        keys: &mut Keys,
         key: InterestKey,
         count: u32,
     ) -> bool {
@@ -245,7 +335,7 @@ impl RemoteInterest {
             }
             return true;
         }
-        if keys.len() >= MAX_KEYS && !keys.contains(&key) {
+        if !keys.has_room(&key) {
             return false;
         }
         let table = self.realms.entry(Arc::clone(&key.realm)).or_default();
@@ -260,6 +350,20 @@ impl RemoteInterest {
         true
     }
 
+    /// Replaces the keys of a node by a snapshot. Returns whether there was room.
+    pub(super) fn replace(&mut self, node: NodeId, keys: &mut Keys, snapshot: Snapshot) -> bool {
+        let is_gone = |key: &&InterestKey| !snapshot.keys.contains_key(*key);
+        for key in keys.iter().filter(is_gone).cloned().collect::<Vec<_>>() {
+            keys.remove(&key);
+            self.remove(node, &key);
+        }
+        let mut has_room = true;
+        for (key, count) in snapshot.keys {
+            has_room &= self.set(node, keys, key, count);
+        }
+        has_room
+    }
+
     /// Removes a key of a node.
     pub(super) fn remove(&mut self, node: NodeId, InterestKey { realm, key }: &InterestKey) {
         let Some(table) = self.realms.get_mut(realm) else { return };
@@ -267,6 +371,9 @@ impl RemoteInterest {
         holders.retain(|(holder, _)| *holder != node);
         if holders.is_empty() {
             table.remove(key);
+        }
+        if table.is_empty() {
+            self.realms.remove(realm);
         }
     }
 

@@ -4,67 +4,88 @@
 //! did not arrive. Nothing is sent twice: a table that may be incomplete is sent again as a snapshot.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::NodeId;
 use super::envelope::{self, Header, Kind, MAX_ENVELOPE_BYTES, MAX_RECORDS_BYTES, MAX_WHOLE_BYTES};
 
-/// The maximum size of the events that wait for a peer. If one more does not fit, all are dropped, and the
-/// peer counts them as lost.
+/// The maximum size of the events and changes of interest that wait for a peer. If one more does not fit, all
+/// are dropped, and the peer counts them as lost.
 const MAX_OUTBOX_BYTES: usize = 16 << 20;
+
+/// The time between two snapshots that a peer asks for. It doubles while the peer goes on to ask.
+const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_SNAPSHOT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The greatest gap that can be real. A greater one is not of this link.
+const MAX_GAP: u64 = 1 << 32;
 
 /// The sending end of a link, with its bounded outbox.
 #[derive(Debug)]
 pub(super) struct SendLink {
     pub(super) number: u64,
-    queue: VecDeque<Bytes>,
-    /// The size of the queued events. Records of interest are bounded by the table.
-    event_bytes: usize,
+    /// The records, and whether each one counts for the bound. Snapshots do not: the table bounds them.
+    queue: VecDeque<(Bytes, bool)>,
+    /// The size of the records that count.
+    bounded_bytes: usize,
     /// The number of records so far, queued ones included.
     pub(super) next: u64,
     /// The number of records that were dropped from the outbox.
     pub(super) dropped: u64,
     /// Whether an envelope is to be sent even without a record.
     pub(super) is_due: bool,
+    /// Whether no client was served before the peer's interest was known here.
+    pub(super) is_fresh: bool,
     /// The end of the last snapshot.
     pub(super) snapshot_end: u64,
+    /// The time from which the next request for a snapshot is heard, and the interval after it.
+    next_snapshot: Duration,
+    snapshot_interval: Duration,
     /// As the peer has said.
     pub(super) received: u64,
     pub(super) complete: u64,
 }
 
 impl SendLink {
-    pub(super) const fn new(number: u64) -> Self {
+    pub(super) const fn new(number: u64, is_fresh: bool) -> Self {
         Self {
             number,
             queue: VecDeque::new(),
-            event_bytes: 0,
+            bounded_bytes: 0,
             next: 0,
             dropped: 0,
             is_due: true,
+            is_fresh,
             snapshot_end: 0,
+            next_snapshot: Duration::ZERO,
+            snapshot_interval: MIN_SNAPSHOT_INTERVAL,
             received: 0,
             complete: 0,
         }
     }
 
-    /// Queues the records of an event.
-    pub(super) fn push_event(&mut self, records: &[Bytes]) {
+    /// Queues the records of an event, or of a change of interest.
+    pub(super) fn push_bounded(&mut self, records: &[Bytes]) {
         let bytes: usize = records.iter().map(Bytes::len).sum();
-        if self.event_bytes > 0 && self.event_bytes + bytes > MAX_OUTBOX_BYTES {
+        if self.bounded_bytes > 0 && self.bounded_bytes + bytes > MAX_OUTBOX_BYTES {
             self.dropped += self.queue.len() as u64;
             self.queue.clear();
-            self.event_bytes = 0;
+            self.bounded_bytes = 0;
         }
-        self.event_bytes += bytes;
-        self.push(records);
+        self.bounded_bytes += bytes;
+        self.queue_all(records, true);
     }
 
-    /// Queues the records of a change of interest, or of a snapshot.
+    /// Queues the records of a snapshot, or the end.
     pub(super) fn push(&mut self, records: &[Bytes]) {
+        self.queue_all(records, false);
+    }
+
+    fn queue_all(&mut self, records: &[Bytes], is_bounded: bool) {
         self.next += records.len() as u64;
-        self.queue.extend(records.iter().cloned());
+        self.queue.extend(records.iter().map(|record| (record.clone(), is_bounded)));
     }
 
     /// Returns whether an envelope is to be sent.
@@ -78,20 +99,21 @@ impl SendLink {
     }
 
     pub(super) const fn waiting_bytes(&self) -> usize {
-        self.event_bytes
+        self.bounded_bytes
     }
 
     /// Takes the next envelope, with what is known of the peer's own link.
-    pub(super) fn take(&mut self, from: NodeId, peer: &ReceiveLink, is_fresh: bool) -> Vec<u8> {
+    pub(super) fn take(&mut self, from: NodeId, peer: &ReceiveLink) -> Vec<u8> {
         let first = self.next - self.queue.len() as u64;
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < MAX_RECORDS_BYTES && records.len() < usize::from(u16::MAX) {
-            let Some(record) = self.queue.pop_front() else { break };
+            let Some((record, is_bounded)) = self.queue.pop_front() else { break };
             bytes += record.len();
+            if is_bounded {
+                self.bounded_bytes -= record.len();
+            }
             records.push(record);
         }
-        let left = self.event_bytes.saturating_sub(bytes);
-        self.event_bytes = if self.queue.is_empty() { 0 } else { left };
         self.is_due = false;
         let header = Header {
             from,
@@ -101,7 +123,7 @@ impl SendLink {
             received: peer.next,
             complete: peer.complete,
             wants_snapshot: !peer.is_synced,
-            is_fresh,
+            is_fresh: self.is_fresh,
         };
         let envelope = envelope::encode(&header, &records);
         debug_assert!(envelope.len() <= MAX_ENVELOPE_BYTES, "{} bytes", envelope.len());
@@ -116,11 +138,25 @@ impl SendLink {
         }
     }
 
-    /// Returns whether the peer needs a snapshot, and none is on its way.
-    pub(super) fn needs_snapshot(&self, header: &Header) -> bool {
-        header.wants_snapshot
-            && header.peer_link == self.number
-            && header.received >= self.snapshot_end
+    /// Returns whether the peer asks for a snapshot, it has received the last one, and the interval is over.
+    /// The next one begins then.
+    pub(super) fn takes_request(&mut self, header: &Header, now: Duration) -> bool {
+        if header.peer_link != self.number {
+            return false;
+        }
+        if !header.wants_snapshot {
+            self.snapshot_interval = MIN_SNAPSHOT_INTERVAL;
+            return false;
+        }
+        if header.received.min(self.next) < self.snapshot_end || now < self.next_snapshot {
+            return false;
+        }
+        // The first one is no repetition.
+        if self.snapshot_end > 0 {
+            self.next_snapshot = now + self.snapshot_interval;
+            self.snapshot_interval = MAX_SNAPSHOT_INTERVAL.min(self.snapshot_interval * 2);
+        }
+        true
     }
 }
 
@@ -142,7 +178,7 @@ pub(super) struct ReceiveLink {
 /// What an envelope means for a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// The link or the records are old.
+    /// The link or the records are old, or no records of this link.
     Old,
     /// The records are new but the first ones, behind a gap of lost ones.
     New { old: usize, lost: u64 },
@@ -163,10 +199,10 @@ impl ReceiveLink {
     /// Counts the records of an envelope.
     pub(super) fn arrive(&mut self, header: &Header, count: usize) -> Arrival {
         let end = header.first.saturating_add(count as u64);
-        if header.link < self.number || end < self.next {
+        let lost = header.first.saturating_sub(self.next);
+        if header.link < self.number || end < self.next || lost > MAX_GAP {
             return Arrival::Old;
         }
-        let lost = header.first.saturating_sub(self.next);
         let old = usize::try_from(self.next.saturating_sub(header.first)).unwrap_or(count);
         self.next = end;
         if lost > 0 {
@@ -176,23 +212,50 @@ impl ReceiveLink {
         Arrival::New { old, lost }
     }
 
-    /// Returns the whole record that a record is, or completes.
-    pub(super) fn assemble(&mut self, kind: u8, content: Bytes) -> Option<(Kind, Bytes)> {
-        let kind = Kind::of(kind)?;
-        if !matches!(kind, Kind::Part | Kind::LastPart) {
-            return Some((kind, content));
+    /// The size of an incomplete record.
+    pub(super) fn partial_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |(_, bytes)| bytes.len())
+    }
+
+    /// Returns the whole record that a record is, or completes. Parts take `room` at most.
+    ///
+    /// # Errors
+    /// [`Dropped`] if an incomplete record does not fit. Its last parts are ignored.
+    pub(super) fn assemble(
+        &mut self,
+        kind: u8,
+        content: Bytes,
+        room: &mut usize,
+    ) -> Result<Option<(Kind, Bytes)>, Dropped> {
+        let Some(kind) = Kind::of(kind) else { return Ok(None) };
+        if !matches!(kind, Kind::FirstPart | Kind::Part | Kind::LastPart) {
+            return Ok(Some((kind, content)));
         }
-        let (whole, part) = content.split_first()?;
-        let partial = self.partial.get_or_insert_with(|| (*whole, Vec::new()));
-        if partial.0 != *whole || partial.1.len() + part.len() > MAX_WHOLE_BYTES {
+        let Some((whole, part)) = content.split_first() else { return Ok(None) };
+        if kind == Kind::FirstPart {
+            *room += self.partial_bytes();
+            self.partial = Some((*whole, Vec::new()));
+        }
+        // The first part is lost: what follows is no beginning of anything.
+        let Some((_, bytes)) = self.partial.as_mut().filter(|it| it.0 == *whole) else {
+            return Ok(None);
+        };
+        if part.len() > *room || bytes.len() + part.len() > MAX_WHOLE_BYTES {
+            *room += bytes.len();
             self.partial = None;
-            return None;
+            return Err(Dropped);
         }
-        partial.1.extend_from_slice(part);
-        if kind == Kind::Part {
-            return None;
+        *room -= part.len();
+        bytes.extend_from_slice(part);
+        if kind != Kind::LastPart {
+            return Ok(None);
         }
-        let (whole, content) = self.partial.take()?;
-        Some((Kind::of(whole)?, content.into()))
+        let Some((whole, content)) = self.partial.take() else { return Ok(None) };
+        *room += content.len();
+        Ok(Kind::of(whole).map(|whole| (whole, content.into())))
     }
 }
+
+/// A record was dropped, because its parts do not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dropped;

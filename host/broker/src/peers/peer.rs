@@ -1,6 +1,5 @@
 //! One peer: its links, its interest, and whether it is heard.
 
-use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,9 +8,12 @@ use bytes::Bytes;
 use super::bytes::{Input, put_bytes};
 use super::envelope::{self, Header, Kind};
 use super::event::RemoteEvent;
-use super::interest::{self, Digest, InterestKey, LocalInterest, RemoteInterest};
+use super::interest::{self, Digest, Keys, LocalInterest, RemoteInterest, Snapshot};
 use super::link::{Arrival, ReceiveLink, SendLink};
-use super::{NodeId, Notice, Received, SUSPECTED_AFTER};
+use super::{DEAD_AFTER, NodeId, Notice, Received, STALLED_AFTER_TICKS, SUSPECTED_AFTER};
+
+/// The length of names and versions that are kept.
+const MAX_NAME_CHARS: usize = 255;
 
 /// This node, as its peers know it.
 #[derive(Debug)]
@@ -26,21 +28,27 @@ pub(super) struct About {
 pub(super) struct Peer {
     pub(super) name: String,
     version: String,
-    /// The time of its last message.
+    /// The time of its last message, also of one that is old, or a HELLO.
+    pub(super) seen: Duration,
+    /// The time of its last records, or of an envelope that shows that none is missing.
     pub(super) heard: Duration,
+    /// The ticks since it has acknowledged a record, and how far that was.
+    unacknowledged_ticks: u32,
+    acknowledged: u64,
     /// Publishers push here while others do; no other lock is taken under it.
     send: Mutex<SendLink>,
     pub(super) receive: ReceiveLink,
-    pub(super) keys: HashSet<InterestKey>,
-    /// The keys of a snapshot so far.
-    snapshot: Option<Vec<(InterestKey, u32)>>,
+    pub(super) keys: Keys,
+    /// A snapshot so far.
+    snapshot: Option<Snapshot>,
     /// Whether both nodes have had the interest of each other.
     pub(super) is_joined: bool,
     /// Whether the peer may have published before this node's interest reached it.
     is_doubtful: bool,
+    /// Whether [`Notice::Interrupted`] was reported, and the peer has not joined since.
+    is_interrupted: bool,
     /// The record that a late peer has to acknowledge.
     pub(super) late_until: Option<u64>,
-    pub(super) is_leaving: bool,
     gaps: u64,
     lost: u64,
 }
@@ -60,6 +68,8 @@ pub struct PeerView {
     pub is_synced: bool,
     /// The topics and patterns of its sessions.
     pub keys: usize,
+    /// Whether some of them are not known here: too many, or unreadable.
+    pub is_incomplete: bool,
     /// Records for it that it has not received yet.
     pub lag: u64,
     /// The size of the events that wait for it in bytes.
@@ -73,19 +83,22 @@ pub struct PeerView {
 }
 
 impl Peer {
-    pub(super) fn new(link: u64, now: Duration) -> Self {
+    pub(super) fn new(link: u64, name: String, is_fresh: bool, now: Duration) -> Self {
         Self {
-            name: String::new(),
+            name,
             version: String::new(),
+            seen: now,
             heard: now,
-            send: Mutex::new(SendLink::new(link)),
+            unacknowledged_ticks: 0,
+            acknowledged: 0,
+            send: Mutex::new(SendLink::new(link, is_fresh)),
             receive: ReceiveLink::default(),
-            keys: HashSet::new(),
+            keys: Keys::default(),
             snapshot: None,
             is_joined: false,
             is_doubtful: false,
+            is_interrupted: false,
             late_until: None,
-            is_leaving: false,
             gaps: 0,
             lost: 0,
         }
@@ -99,6 +112,30 @@ impl Peer {
     /// Locks the sending end.
     pub(super) fn lock(&self) -> MutexGuard<'_, SendLink> {
         self.send.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether more than a HELLO has come: it may have published.
+    pub(super) const fn has_spoken(&self) -> bool {
+        self.receive.number > 0
+    }
+
+    /// Returns whether no message has come for a while.
+    pub(super) const fn is_silent(&self, now: Duration) -> bool {
+        now.saturating_sub(self.seen).as_nanos() >= DEAD_AFTER.as_nanos()
+    }
+
+    /// Passes a tick. Returns whether the peer is to be given up: it is silent, or its records do not advance, or
+    /// it does not acknowledge any.
+    pub(super) fn watch(&mut self, now: Duration) -> bool {
+        let send = self.send();
+        let (received, lag) = (send.received, send.lag());
+        if lag == 0 || received > self.acknowledged {
+            (self.acknowledged, self.unacknowledged_ticks) = (received, 0);
+        } else {
+            self.unacknowledged_ticks += 1;
+        }
+        self.unacknowledged_ticks > STALLED_AFTER_TICKS
+            || now.saturating_sub(self.heard) >= DEAD_AFTER
     }
 
     /// Queues the whole interest of this node. Its records are neighbours: nothing is between them.
@@ -116,36 +153,47 @@ impl Peer {
         send.snapshot_end = send.next;
     }
 
-    /// Takes an envelope.
+    /// Takes an envelope. Incomplete records take `room` at most.
     pub(super) fn receive(
         &mut self,
         header: &Header,
         records: Vec<(u8, Bytes)>,
+        mut room: usize,
+        now: Duration,
         remote: &mut RemoteInterest,
         received: &mut Received,
     ) {
         let node = header.from;
+        self.seen = now;
         self.note(header, received);
         let was_synced = self.receive.is_synced;
         if let Some(is_doubtful) = self.receive.begin(header) {
             (self.is_joined, self.snapshot) = (false, None);
-            self.is_doubtful |= is_doubtful || !header.is_fresh;
+            self.is_doubtful |= is_doubtful;
             self.send().is_due = true;
             if is_doubtful {
-                self.doubt(node, None, received);
+                let is_repeated = std::mem::replace(&mut self.is_interrupted, true);
+                let name = self.name.clone();
+                received.notices.push(Notice::Interrupted { node, name, is_repeated });
             }
         }
         let count = records.len();
         let Arrival::New { old, lost } = self.receive.arrive(header, count) else { return };
+        self.heard = now;
+        // Until it has joined: it may begin to serve clients before.
+        self.is_doubtful |= !header.is_fresh && !self.is_joined;
         if lost > 0 {
             self.snapshot = None;
-            self.gaps += 1;
-            self.lost += lost;
-            self.doubt(node, Some(lost), received);
+            self.lose(node, lost, received);
         }
         for (kind, content) in records.into_iter().skip(old) {
-            if let Some((kind, content)) = self.receive.assemble(kind, content) {
-                self.take(kind, content, node, remote, received);
+            let is_whole = match self.receive.assemble(kind, content, &mut room) {
+                Ok(Some((kind, content))) => self.take(kind, content, node, remote, received),
+                Ok(None) => true,
+                Err(_) => false,
+            };
+            if !is_whole {
+                self.lose(node, 1, received);
             }
         }
         if self.receive.is_synced {
@@ -158,7 +206,7 @@ impl Peer {
         self.join(header, received);
     }
 
-    /// Takes a record.
+    /// Takes a record. Returns `false` of an event that cannot be read.
     fn take(
         &mut self,
         kind: Kind,
@@ -166,61 +214,67 @@ impl Peer {
         node: NodeId,
         remote: &mut RemoteInterest,
         received: &mut Received,
-    ) {
+    ) -> bool {
         match kind {
-            Kind::Event => received.events.extend(RemoteEvent::decode(content)),
+            Kind::Event => {
+                let Some(event) = RemoteEvent::decode(content) else { return false };
+                received.events.push(event);
+            }
             Kind::SnapshotBegin => {
                 let mut input = Input::new(content);
                 if let (Some(name), Some(version)) = (input.text(), input.text()) {
-                    (self.name, self.version) = (name, version);
+                    let cut = |text: String| text.chars().take(MAX_NAME_CHARS).collect();
+                    (self.name, self.version) = (cut(name), cut(version));
                 }
-                self.snapshot = Some(Vec::new());
+                self.snapshot = Some(Snapshot::default());
             }
             Kind::Interest => {
-                let Some((key, count)) = interest::decode(content) else { return };
+                let key = interest::decode(content);
                 if let Some(snapshot) = &mut self.snapshot {
-                    snapshot.push((key, count));
-                } else {
-                    let has_room = remote.set(node, &mut self.keys, key, count);
-                    self.receive.is_synced &= has_room;
-                    self.send().is_due = true;
+                    snapshot.push(key);
+                    return true;
+                }
+                let is_known =
+                    key.is_some_and(|(key, count)| remote.set(node, &mut self.keys, key, count));
+                self.receive.is_synced &= is_known;
+                self.send().is_due = true;
+                if !is_known {
+                    self.miss(node, received);
                 }
             }
             Kind::SnapshotEnd => {
-                let Some(snapshot) = self.snapshot.take() else { return };
-                let digest = Digest::of(snapshot.iter().map(|(key, _)| key));
-                if Digest::decode(content) == Some(digest) {
-                    self.replace(node, snapshot, remote);
-                }
+                let Some(snapshot) = self.snapshot.take() else { return true };
+                let is_known = snapshot.has_digest(Digest::decode(content))
+                    && remote.replace(node, &mut self.keys, snapshot);
+                self.receive.is_synced = is_known;
                 self.send().is_due = true;
+                if is_known {
+                    self.keys.is_incomplete = false;
+                } else {
+                    self.miss(node, received);
+                }
             }
             Kind::Bye => {
-                self.is_leaving = true;
                 received.notices.push(Notice::Left { node, name: self.name.clone() });
             }
             // They were assembled.
-            Kind::Part | Kind::LastPart => {}
+            Kind::FirstPart | Kind::Part | Kind::LastPart => {}
+        }
+        true
+    }
+
+    /// Reports once that keys of the peer are missing here.
+    fn miss(&mut self, node: NodeId, received: &mut Received) {
+        if !std::mem::replace(&mut self.keys.is_incomplete, true) {
+            received.notices.push(Notice::Incomplete { node, name: self.name.clone() });
         }
     }
 
-    /// Replaces the interest of the peer by that of a snapshot.
-    fn replace(
-        &mut self,
-        node: NodeId,
-        snapshot: Vec<(InterestKey, u32)>,
-        remote: &mut RemoteInterest,
-    ) {
-        let kept: HashSet<_> = snapshot.iter().map(|(key, _)| key).collect();
-        let gone: Vec<_> = self.keys.iter().filter(|key| !kept.contains(key)).cloned().collect();
-        for key in gone {
-            self.keys.remove(&key);
-            remote.remove(node, &key);
-        }
-        let mut has_room = true;
-        for (key, count) in snapshot {
-            has_room &= remote.set(node, &mut self.keys, key, count);
-        }
-        self.receive.is_synced = has_room;
+    /// Counts records that did not arrive.
+    fn lose(&mut self, node: NodeId, records: u64, received: &mut Received) {
+        self.gaps += 1;
+        self.lost = self.lost.saturating_add(records);
+        received.notices.push(Notice::Lost { node, name: self.name.clone(), records });
     }
 
     /// Notes what the peer has of this node.
@@ -241,14 +295,10 @@ impl Peer {
         if self.is_joined || !is_known || !self.receive.is_synced {
             return;
         }
-        self.is_joined = true;
+        (self.is_joined, self.is_interrupted) = (true, false);
         let node = header.from;
         let is_doubtful = std::mem::take(&mut self.is_doubtful);
         received.notices.push(Notice::Joined { node, name: self.name.clone(), is_doubtful });
-    }
-
-    fn doubt(&self, node: NodeId, records: Option<u64>, received: &mut Received) {
-        received.notices.push(Notice::Lost { node, name: self.name.clone(), records });
     }
 
     pub(super) fn view(&self, node: NodeId, now: Duration) -> PeerView {
@@ -260,6 +310,7 @@ impl Peer {
             is_heard: now.saturating_sub(self.heard) < SUSPECTED_AFTER,
             is_synced: self.is_joined && self.receive.is_synced,
             keys: self.keys.len(),
+            is_incomplete: self.keys.is_incomplete,
             lag: send.lag(),
             waiting_bytes: send.waiting_bytes(),
             dropped: send.dropped,

@@ -46,6 +46,14 @@ fn exchange(one: &mut Peers, other: &mut Peers, now: Duration) -> Vec<Notice> {
     }
 }
 
+/// Passes a second on one node, whose messages reach the other.
+fn pass_second(one: &mut Peers, other: &mut Peers, now: Duration) -> Vec<Notice> {
+    let (mut notices, _) = one.tick(now);
+    other.hear_hello(&one.hello().into(), now);
+    notices.extend(exchange(one, other, now));
+    notices
+}
+
 fn pair() -> (Peers, Peers) {
     let mut one = Peers::new(NodeId(1), "web-1", "1.0");
     let mut other = Peers::new(NodeId(2), "web-2", "1.0");
@@ -74,8 +82,9 @@ fn the_first_subscriber_waits_for_the_peers() {
     // Its subscription ends. It stays for a while, and comes back without a wait.
     one.set_count(&place, 0, Duration::ZERO, now);
     assert_eq!(one.announce(&place, Duration::from_secs(4)), None);
-    one.hear_hello(&other.hello().into(), Duration::from_secs(5));
+    pass_second(&mut other, &mut one, Duration::from_secs(4));
     assert_eq!(one.tick(Duration::from_secs(5)).1, []);
+    pass_second(&mut other, &mut one, Duration::from_secs(8));
     assert_eq!(one.tick(Duration::from_secs(9)).1, [place]);
     exchange(&mut one, &mut other, Duration::from_secs(9));
     assert_eq!(other.count(REALM, "a.b"), 0);
@@ -133,9 +142,7 @@ fn an_outbox_that_overflows_is_counted_by_the_receiver() {
             let received = other.receive(&bytes.into(), now);
             events += received.events.len() as u64;
             for notice in received.notices {
-                let Notice::Lost { records: Some(records), .. } = notice else {
-                    panic!("{notice:?}")
-                };
+                let Notice::Lost { records, .. } = notice else { panic!("{notice:?}") };
                 lost += records;
             }
         }
@@ -145,4 +152,230 @@ fn an_outbox_that_overflows_is_counted_by_the_receiver() {
     assert_eq!(lost, view.dropped);
     exchange(&mut one, &mut other, now);
     assert!(one.views(now)[0].is_synced && other.views(now)[0].is_synced);
+}
+
+/// An envelope in the name of node 2 that it has not sent.
+fn forged(link: u64, first: u64, records: &[Bytes]) -> Bytes {
+    let header = envelope::Header {
+        from: NodeId(2),
+        link,
+        first,
+        peer_link: 1,
+        received: u64::MAX,
+        complete: 0,
+        wants_snapshot: true,
+        is_fresh: true,
+    };
+    envelope::encode(&header, records).into()
+}
+
+/// Passes seconds until both nodes have joined again. Returns their number, and the notices.
+fn heal(one: &mut Peers, other: &mut Peers) -> (u32, Vec<Notice>) {
+    let mut notices = Vec::new();
+    for second in 1..60 {
+        let now = Duration::from_secs(1) * second;
+        notices.extend(pass_second(one, other, now));
+        notices.extend(pass_second(other, one, now));
+        let are_joined = |peers: &Peers| peers.views(now).iter().any(|it| it.is_synced);
+        let has_caught_up = |peers: &Peers| peers.views(now).iter().all(|it| it.lag == 0);
+        if [&*one, &*other].into_iter().all(|it| are_joined(it) && has_caught_up(it)) {
+            return (second, notices);
+        }
+    }
+    panic!("not healed: {notices:?}")
+}
+
+#[test]
+fn nodes_meet_again_after_a_forged_envelope() {
+    let begin = envelope::records(Kind::SnapshotBegin, b"");
+    let bye = envelope::records(Kind::Bye, b"");
+    for (link, first, records, has_effect) in [
+        (u64::MAX, 0, &begin, true),
+        (u64::MAX, u64::MAX, &begin, true),
+        (u64::MAX, u64::MAX, &bye, true),
+        (1, 1 << 20, &begin, true),
+        (1, 2, &bye, true),
+        // No real gap is so large.
+        (1, 1 << 63, &begin, false),
+    ] {
+        let (mut one, mut other) = pair();
+        one.open();
+        other.open();
+        let notices = one.receive(&forged(link, first, records), Duration::ZERO).notices;
+        assert_eq!(!notices.is_empty(), has_effect, "{link} {first}");
+        let (seconds, later) = heal(&mut one, &mut other);
+        assert!(seconds <= 12, "{link} {first}: {seconds} s");
+        let is_doubted = notices.iter().chain(&later).any(Notice::is_doubt);
+        assert_eq!(is_doubted, has_effect, "{link} {first}: {notices:?} {later:?}");
+        let place = key((MatchPolicy::Exact, "a.b"));
+        let now = Duration::from_secs(seconds.into());
+        let barrier = one.announce(&place, now).expect("a peer");
+        exchange(&mut one, &mut other, now);
+        assert!(one.is_acknowledged(&barrier));
+        let payload = Payload::from_json("[1]", "").unwrap();
+        assert!(other.publish(REALM, &publication("a.b", &payload)).0);
+        let messages = other.take_messages();
+        let received = one.receive(&messages[0].1.clone().into(), now);
+        assert_eq!((received.events.len(), received.notices), (1, vec![]));
+    }
+}
+
+#[test]
+fn a_peer_without_acknowledgements_is_met_again() {
+    let (mut one, mut other) = pair();
+    let _barrier = one.announce(&key((MatchPolicy::Exact, "a.b")), Duration::ZERO);
+    // What it sends is lost, and it hears the other.
+    let mut notices = Vec::new();
+    for second in 1..8 {
+        let now = Duration::from_secs(second);
+        notices.extend(one.tick(now).0);
+        drop((one.take_messages(), other.tick(now)));
+        for (_, bytes) in other.take_messages() {
+            one.receive(&bytes.into(), now);
+        }
+    }
+    assert!(
+        matches!(&notices[..], [stalled @ Notice::Stalled { name, .. }] if name == "web-2" && stalled.is_doubt()),
+        "{notices:?}"
+    );
+}
+
+#[test]
+fn hellos_alone_are_no_peers() {
+    let (mut one, mut other) = pair();
+    one.open();
+    for ghost in 0..1_000 {
+        one.hear_hello(&envelope::encode_hello(NodeId(100 + ghost)).into(), Duration::ZERO);
+    }
+    assert_eq!(one.views(Duration::ZERO).len(), MAX_PEERS);
+    let (notices, _) = one.tick(Duration::from_secs(1));
+    assert_eq!(notices, [Notice::TooMany { limit: MAX_PEERS }], "once");
+    one.hear_hello(&envelope::encode_hello(NodeId(5_000)).into(), Duration::from_secs(1));
+    assert_eq!(one.tick(Duration::from_secs(1)).0, []);
+    // They delay no subscription, and their end is no doubt.
+    let now = Duration::from_secs(2);
+    let barrier = one.announce(&key((MatchPolicy::Exact, "a.b")), now).expect("a peer");
+    assert_eq!(barrier.0.len(), 1);
+    pass_second(&mut other, &mut one, now);
+    assert_eq!(one.tick(Duration::from_secs(5)).0, []);
+    assert_eq!(one.views(Duration::from_secs(5)).len(), 1);
+}
+
+#[test]
+fn a_node_that_serves_before_it_has_joined_is_a_doubt() {
+    for (is_early, is_doubtful) in [(false, false), (true, true)] {
+        let [mut one, mut other] = [1, 2].map(|id| Peers::new(NodeId(id), "web", "1.0"));
+        one.hear_hello(&other.hello().into(), Duration::ZERO);
+        // Its first envelope says that it is fresh; then it gives up waiting.
+        for (_, bytes) in one.take_messages() {
+            other.receive(&bytes.into(), Duration::ZERO);
+        }
+        for (_, bytes) in other.take_messages() {
+            one.receive(&bytes.into(), Duration::ZERO);
+        }
+        if is_early {
+            other.open();
+        }
+        let notices = exchange(&mut one, &mut other, Duration::ZERO);
+        let doubts = notices.iter().filter(|it| it.is_doubt()).count();
+        assert_eq!(doubts, usize::from(is_doubtful), "{notices:?}");
+        other.open();
+    }
+}
+
+#[test]
+fn a_peer_that_asks_again_and_again_gets_few_snapshots() {
+    let (mut one, _other) = pair();
+    for number in 0..1_000 {
+        one.set_count(
+            &key((MatchPolicy::Exact, &format!("a.{number}"))),
+            1,
+            Duration::ZERO,
+            Duration::ZERO,
+        );
+    }
+    let mut bytes = 0;
+    for tenth in 0..300 {
+        let now = Duration::from_millis(100) * tenth;
+        // A record that cannot be read: what follows is not complete.
+        one.receive(&forged(1, 2, &[]), now);
+        bytes += one.take_messages().iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    }
+    // At 0, 1, 3, 7 and 15 s, and the changes themselves.
+    assert!(bytes < 7 * 30_000, "{bytes} bytes");
+}
+
+#[test]
+fn unreadable_and_too_many_keys_are_reported_once() {
+    let (mut one, _other) = pair();
+    let long = key((MatchPolicy::Exact, &"x".repeat(2_000)));
+    let records = envelope::records(Kind::Interest, &interest::encode(&long, 1));
+    let notices = one.receive(&forged(1, 2, &records), Duration::ZERO).notices;
+    assert!(matches!(&notices[..], [Notice::Incomplete { .. }]), "{notices:?}");
+    assert!(one.views(Duration::ZERO)[0].is_incomplete);
+    // A snapshot without an end does not grow for ever.
+    let mut first = 3;
+    for round in 0..40 {
+        let mut records = Vec::new();
+        if round == 0 {
+            records = envelope::records(Kind::SnapshotBegin, b"");
+        }
+        for number in 0..30_000 {
+            let key = key((MatchPolicy::Exact, &format!("{round}.{number}")));
+            records.extend(envelope::records(Kind::Interest, &interest::encode(&key, 1)));
+        }
+        let received = one.receive(&forged(1, first, &records), Duration::ZERO);
+        assert_eq!(received.notices, []);
+        first += records.len() as u64;
+    }
+    assert_eq!(one.views(Duration::ZERO)[0].keys, 0);
+}
+
+#[test]
+fn parts_behind_a_lost_first_one_are_no_event() {
+    let (mut one, mut other) = pair();
+    let _barrier = other.announce(&key((MatchPolicy::Exact, "a.b")), Duration::ZERO);
+    exchange(&mut one, &mut other, Duration::ZERO);
+    let payload = Payload::from_json(&format!("[\"{}\"]", "x".repeat(200_000)), "").unwrap();
+    one.publish(REALM, &publication("a.b", &payload));
+    let messages = std::iter::from_fn(|| one.take_messages().pop()).collect::<Vec<_>>();
+    assert!(messages.len() > 1);
+    let mut events = 0;
+    let mut lost = 0;
+    for (_, bytes) in messages.into_iter().skip(1) {
+        let received = other.receive(&bytes.into(), Duration::ZERO);
+        events += received.events.len();
+        lost += received.notices.iter().filter(|it| it.is_doubt()).count();
+    }
+    assert_eq!((events, lost), (0, 1));
+}
+
+#[test]
+fn parts_of_all_peers_share_their_room() {
+    let (mut one, _other) = pair();
+    let part = vec![1; 48 << 10];
+    let mut content = vec![Kind::Event as u8];
+    content.extend(&part);
+    let parts = |kind| vec![envelope::raw_record(kind, &content)];
+    let mut notices = Vec::new();
+    for first in 2..2_000_u64 {
+        let kind = if first == 2 { Kind::FirstPart } else { Kind::Part };
+        notices.extend(one.receive(&forged(1, first, &parts(kind)), Duration::ZERO).notices);
+    }
+    assert!(matches!(&notices[..], [Notice::Lost { records: 1, .. }]), "{notices:?}");
+}
+
+#[test]
+fn idle_keys_are_bounded() {
+    let (mut one, _other) = pair();
+    let keep = Duration::from_mins(10);
+    let count = interest::MAX_IDLE + 10;
+    for number in 0..count {
+        let place = key((MatchPolicy::Exact, &format!("a.{number}")));
+        let _barrier = one.announce(&place, Duration::ZERO);
+        one.set_count(&place, 0, keep, Duration::from_millis(number as u64 / 100));
+    }
+    let (_, expired) = one.tick(Duration::from_secs(1));
+    assert_eq!(expired.len(), 10);
+    assert_eq!(expired[0], key((MatchPolicy::Exact, "a.0")), "oldest first");
 }

@@ -56,10 +56,11 @@ impl Realm {
     }
 
     /// Returns the number of subscribers of a topic or pattern on this node, and whether it is a topic
-    /// with a history.
+    /// whose history has had events.
     pub fn interest(&self, key: &InterestKey) -> (usize, bool) {
         let count = self.read().subscriptions.get(key.key()).map_or(0, Subscription::len);
-        (count, key.topic().is_some_and(|topic| self.history.get(topic).is_some()))
+        let history = key.topic().and_then(|topic| self.history.get(topic));
+        (count, history.is_some_and(|history| history.has_had_events()))
     }
 
     /// Returns the number of sessions with an exact subscription to the topic on this node.
