@@ -182,7 +182,13 @@ async fn every_panel_of_the_dashboard_has_data() {
     let mut loaded = Loaded::start().await;
     let prometheus = Prometheus::scraping(loaded.server.addr).await;
     let until = Instant::now() + PATIENCE;
-    let mut missing = expressions();
+    // A server without a cluster has no samples of most of its metrics.
+    let (of_cluster, mut missing): (Vec<_>, Vec<_>) =
+        expressions().into_iter().partition(|it| it.contains("jackfield_cluster_"));
+    assert!(of_cluster.len() > 5, "{of_cluster:?}");
+    for expression in &of_cluster {
+        prometheus.query(expression).await;
+    }
     // The generation changes once between two scrapes, for the annotation.
     while prometheus.query("jackfield_generation").await.is_empty() {
         assert!(Instant::now() < until, "Prometheus has scraped nothing");
