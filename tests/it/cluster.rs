@@ -9,6 +9,7 @@ use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
+mod access;
 mod events;
 mod failures;
 mod history;

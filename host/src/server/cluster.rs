@@ -274,7 +274,9 @@ fn report(event: PipeEvent) {
         PipeEvent::SlowConsumer => {
             warn!(name: "cluster.slow", "messages of other nodes were dropped, because too many waited here");
         }
-        PipeEvent::Failed(reason) => warn!(name: "cluster.error", reason, "an error of NATS"),
+        PipeEvent::Failed(reason) => {
+            warn!(name: "cluster.error", reason, "NATS cannot be used; see the URLs, cluster.nats.credentials and cluster.nats.tls");
+        }
     }
 }
 

@@ -21,6 +21,11 @@ impl Nats {
         Self::with(free_port(), Vec::new())
     }
 
+    /// Starts a server with these arguments.
+    pub(super) fn with_arguments(arguments: &[&str]) -> Self {
+        Self::with(free_port(), arguments.iter().map(|it| (*it).to_owned()).collect())
+    }
+
     /// Starts three servers that are one cluster of NATS.
     pub(super) fn three() -> [Self; 3] {
         let ports = [(); 3].map(|()| free_port());
@@ -64,6 +69,11 @@ impl Nats {
 
     pub(super) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The URL for TLS: certificates of the tests are for `localhost`.
+    pub(super) fn tls_url(&self) -> String {
+        format!("tls://localhost:{}", self.port)
     }
 }
 
