@@ -44,6 +44,7 @@ mod history;
 mod hooks;
 mod meta;
 mod outgoing;
+mod past_events;
 mod plugin_call;
 mod probe_handler;
 mod refusal;
@@ -179,6 +180,9 @@ impl Dispatch {
             Request::Call(call) if call.procedure == history::PROCEDURE => {
                 Box::pin(self.handle_history(from, &call, batch)).await;
             }
+            Request::Call(call) if call.procedure == past_events::PROCEDURE => {
+                self.handle_past_events(from, &call, batch);
+            }
             Request::Call(call) if meta::is_procedure(&call.procedure) => {
                 self.handle_meta(from, &call, batch);
             }
@@ -278,6 +282,7 @@ impl Dispatch {
             patterns: pattern_audience(&generation, self.at(topic), routed.as_ref()),
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
+            retain: options.retain.then(wall_clock::since_epoch),
             payload,
         };
         let counts = routed.as_ref().map_or(generation.counts().unrouted(), |it| it.counts);

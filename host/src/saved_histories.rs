@@ -22,7 +22,7 @@ mod encode;
 /// The name of the file in the data folder.
 const FILE: &str = "histories";
 /// The first line of the file.
-const VERSION: &[u8] = b"jackfield histories 1\n";
+const VERSION: &[u8] = b"jackfield histories 2\n";
 const DIGEST_BYTES: usize = 32;
 
 /// The maximum size of the file.
@@ -154,12 +154,14 @@ mod tests {
         let plain = SavedContent { payload, publisher: None, filters: Vec::new() };
         let event = |content| SavedEvent { at, id, content };
         let events = vec![event(Some(full)), event(None), event(Some(plain))];
+        let retained = events.first().cloned();
         let topic = |topic: &str, events: Vec<SavedEvent>| SavedTopic {
             topic: topic.to_owned(),
             epoch: u64::MAX,
             top: 41,
             last: at,
             events,
+            retained: retained.clone(),
         };
         vec![
             ("realm1".to_owned(), vec![topic("a/b", events), topic("c", Vec::new())]),
@@ -183,7 +185,7 @@ mod tests {
             changed[at] ^= 1;
             open(&changed).unwrap_err();
         }
-        let newer = [b"jackfield histories 2\n", &whole[VERSION.len()..]].concat();
+        let newer = [b"jackfield histories 3\n", &whole[VERSION.len()..]].concat();
         assert_eq!(open(&newer).unwrap_err(), "it is not a file of this version");
     }
 }

@@ -13,6 +13,7 @@ use jackfield_tests::site::Site;
 
 mod cuts;
 mod positions;
+mod retained;
 
 /// A token of the HTTP API.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -25,6 +26,7 @@ const NO_RATES: &str = "limits: { connection_rate: { enabled: false }, address_c
 const ROUTES: &str = "\
 plain: { channel: 'plain/{name}', handler: { callback: 'broadcast' } }
 kept: { channel: 'kept/{name}', handler: { callback: 'broadcast' }, history: { events: 5 } }
+dotted: { channel: 'kept.{name}', handler: { callback: 'broadcast' }, history: { events: 5 } }
 last:
     channel: 'last/{name}'
     handler: { callback: 'broadcast' }

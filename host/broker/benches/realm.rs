@@ -142,6 +142,7 @@ fn publication(payload: &Payload) -> Publication<'_> {
         patterns: PatternAudience::Everybody,
         overflow: None,
         recording: None,
+        retain: None,
         payload,
     }
 }

@@ -16,9 +16,12 @@ mod counts;
 mod page;
 mod recent;
 mod replay;
+mod retained;
 mod saved;
+mod search;
+mod wish;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +38,8 @@ pub(crate) use recent::RecentEvents;
 pub(crate) use replay::Recipient;
 pub use replay::{ReplayLimits, ReplayRequest};
 pub use saved::{SavedContent, SavedEvent, SavedTopic};
+pub use search::{EventQuery, FoundEvents, UnknownPublication};
+pub use wish::{MayReceive, RetainedWish};
 
 /// The recent events of all topics of all realms, within one limit of memory.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub struct EventHistory {
 #[derive(Debug, Default)]
 struct Topics {
     by_name: HashMap<Arc<str>, Arc<TopicHistory>>,
+    /// The topics with a retained event, for patterns.
+    retained: BTreeSet<Arc<str>>,
     /// The largest offset of the topics that were forgotten. New ones go on behind it: no subscriber
     /// sees an offset twice.
     forgotten: u64,
@@ -85,6 +92,8 @@ const MIN_SWEEP: usize = 64;
 enum Loss {
     /// A position that never had an event: a subscription makes one, so their number has no other bound.
     Nothing,
+    /// A retained event of a topic without a history: any publisher can make one.
+    Retained,
     Events,
     /// A position without events.
     Position,
@@ -92,10 +101,11 @@ enum Loss {
 
 impl Loss {
     fn of(recent: &RecentEvents) -> Self {
-        match (recent.had_events(), recent.is_empty()) {
-            (false, _) => Self::Nothing,
-            (true, false) => Self::Events,
-            (true, true) => Self::Position,
+        match (recent.had_events(), recent.is_empty(), recent.retained().is_some()) {
+            (false, _, false) => Self::Nothing,
+            (false, _, true) => Self::Retained,
+            (true, true, false) => Self::Position,
+            (true, ..) => Self::Events,
         }
     }
 }
@@ -170,8 +180,14 @@ impl EventHistory {
             let Some(topics) = realms.get_mut(realm) else { continue };
             self.counts.evicted();
             match (loss, topics.by_name.get(&topic)) {
-                (Loss::Events, Some(history)) => history.lock().clear(),
-                (Loss::Nothing | Loss::Position, _) => topics.forget(&topic),
+                (Loss::Events, Some(history)) => {
+                    let mut recent = history.lock();
+                    recent.clear();
+                    recent.set_retained(None);
+                    drop(recent);
+                    topics.retained.remove(&topic);
+                }
+                (Loss::Nothing | Loss::Retained | Loss::Position, _) => topics.forget(&topic),
                 (Loss::Events, None) => {}
             }
         }
@@ -258,7 +274,7 @@ impl Topics {
         let is_idle = |history: &TopicHistory| {
             let mut recent = history.lock();
             recent.expire(now);
-            recent.is_empty() && recent.last() + POSITION_KEPT < now
+            recent.is_empty() && recent.retained().is_none() && recent.last() + POSITION_KEPT < now
         };
         let idle = self.by_name.iter().filter(|(topic, it)| !is_subscribed(topic) && is_idle(it));
         let idle: Vec<_> = idle.map(|(topic, _)| Arc::clone(topic)).collect();
@@ -274,6 +290,7 @@ impl Topics {
         if Arc::strong_count(history) == 1 {
             self.forgotten = self.forgotten.max(history.lock().top());
             self.by_name.remove(topic);
+            self.retained.remove(topic);
         }
     }
 }

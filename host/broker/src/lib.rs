@@ -58,8 +58,9 @@ pub use close_reason::{CloseCause, CloseReason};
 pub use cluster::Cluster;
 pub use dealer::{CallError, CallsView, Continued, Dealer, Encode, UnregisterError};
 pub use history::{
-    EventHistory, HistoryNumbers, HistoryPage, PastEvent, ReplayLimits, ReplayRequest,
-    SavedContent, SavedEvent, SavedTopic,
+    EventHistory, EventQuery, FoundEvents, HistoryNumbers, HistoryPage, MayReceive, PastEvent,
+    ReplayLimits, ReplayRequest, RetainedWish, SavedContent, SavedEvent, SavedTopic,
+    UnknownPublication,
 };
 pub use identity::Identity;
 pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};

@@ -1,6 +1,7 @@
 //! A publication: its audience, and its frames, encoded at most once per dialect and subscription.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
@@ -47,6 +48,8 @@ pub struct Publication<'a> {
     pub overflow: Option<Overflow>,
     /// The rule of the topic's history, if it has one.
     pub recording: Option<&'a Recording>,
+    /// The time since the Unix epoch, if the publisher wants later subscribers to get the event.
+    pub retain: Option<Duration>,
     /// The arguments of the event.
     pub payload: &'a Payload,
 }
@@ -107,7 +110,7 @@ pub enum PatternAudience<'a> {
 
 impl PatternAudience<'_> {
     /// Returns whether the session is in the audience.
-    pub(crate) fn admits(self, session: &Session) -> bool {
+    pub fn admits(self, session: &Session) -> bool {
         match self {
             Self::Nobody => false,
             Self::Everybody => true,
@@ -182,6 +185,7 @@ impl<'a> Frames<'a> {
             replaced: 0,
             offset,
             stream: None,
+            retained: false,
             payload: publication.payload,
         };
         let overflow = publication.overflow;

@@ -257,28 +257,6 @@ impl Realm {
         Ok(report)
     }
 
-    /// Queues the event to the receivers on this node.
-    fn deliver(
-        &self,
-        publication: &Publication<'_>,
-        batch: &mut PendingFlushes,
-    ) -> Result<DeliveryReport, DeliveryError> {
-        let state = self.read();
-        let Some(recording) = publication.recording else {
-            return state.deliver(publication, 0, &mut None, batch);
-        };
-        let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let Publication { topic, id, .. } = *publication;
-        let history = self.history.get_or_create(topic, id, recording.now, is_subscribed);
-        let mut recent = history.lock();
-        let mut sent = None;
-        let report = state.deliver(publication, recent.next_offset(), &mut sent, batch)?;
-        recent.append(publication, recording, sent);
-        drop((recent, state));
-        self.history.relieve();
-        Ok(report)
-    }
-
     /// Queues the event to one session, if it has an exact subscription to the topic.
     ///
     /// # Errors
@@ -297,6 +275,18 @@ impl Realm {
         let mut frames = Frames::new(publication, 0, subscription, state.framing);
         frames.check(session.dialect)?;
         Ok(frames.deliver(session, batch))
+    }
+
+    /// Returns the topic or pattern of a session's subscription.
+    pub fn subscribed_to(
+        &self,
+        session: SessionId,
+        subscription: SubscriptionId,
+    ) -> Option<(Arc<str>, MatchPolicy)> {
+        let state = self.read();
+        let member = state.members.get(&session)?;
+        let key = state.subscriptions.key(*member.subscribed.get(&subscription)?)?;
+        Some((Arc::clone(&key.uri), key.policy))
     }
 
     /// Returns whether a session has any subscription.

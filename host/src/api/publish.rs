@@ -43,6 +43,8 @@ struct Item<'a> {
     #[serde(default)]
     disclose_me: bool,
     #[serde(default)]
+    retain: bool,
+    #[serde(default)]
     exclude: Option<PhpList<u64>>,
     #[serde(default)]
     exclude_authid: Option<PhpList<String>>,
@@ -143,6 +145,7 @@ impl Item<'_> {
         };
         let options = PublishOptions {
             disclose_me: self.disclose_me,
+            retain: self.retain,
             filter: (filter != ReceiverFilter::default()).then(|| Box::new(filter)),
             ..PublishOptions::default()
         };

@@ -11,6 +11,7 @@ use jackfield_wamp::uri::MatchPolicy;
 use super::authorize::{overflow, pattern_audience};
 use super::{Dispatch, Refusal, flush_before_wait, history};
 use crate::generation::RouteMatch;
+use crate::wall_clock;
 
 impl Dispatch {
     /// Waits until the other nodes know of a subscription that begins, for a bounded time: an event that
@@ -91,6 +92,7 @@ impl Dispatch {
             patterns: pattern_audience(&generation, self.at(&event.topic), routed.as_ref()),
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
+            retain: event.retain.then(wall_clock::since_epoch),
             payload: &event.payload,
         };
         self.realm.publish_here(&publication, batch).map(drop)

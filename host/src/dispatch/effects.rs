@@ -116,6 +116,7 @@ fn emit(
             patterns: pattern_audience(generation, at, routed.as_ref()),
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
+            retain: None,
             payload: &payload,
         });
         Ok(delivered?)

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jackfield_broker::{
-    HistoryPage, HistoryRule, PastEvent, PendingFlushes, Recording, ReplayRequest, SavedTopic,
-    Session,
+    HistoryPage, HistoryRule, PastEvent, PendingFlushes, Recording, ReplayRequest, RetainedWish,
+    SavedTopic, Session,
 };
 use jackfield_routing::{Action, History};
 use jackfield_sandbox::Hook;
@@ -67,12 +67,12 @@ pub(crate) struct HistoryJson {
 }
 
 #[derive(Debug, Serialize)]
-struct EventJson {
-    offset: u64,
-    publication: u64,
-    time: String,
-    args: Box<RawValue>,
-    kwargs: Box<RawValue>,
+pub(super) struct EventJson {
+    pub(super) offset: u64,
+    pub(super) publication: u64,
+    pub(super) time: String,
+    pub(super) args: Box<RawValue>,
+    pub(super) kwargs: Box<RawValue>,
 }
 
 impl Dispatch {
@@ -83,7 +83,19 @@ impl Dispatch {
         call: &Call,
         batch: &mut PendingFlushes,
     ) {
-        match self.answer_history(from, call).await {
+        let answer = self.answer_history(from, call).await;
+        self.answer_reader(from, call, answer, batch);
+    }
+
+    /// Answers a CALL of a procedure that reads a history.
+    pub(super) fn answer_reader(
+        &self,
+        from: &Arc<Session>,
+        call: &Call,
+        answer: Result<Payload, Refusal>,
+        batch: &mut PendingFlushes,
+    ) {
+        match answer {
             Ok(payload) => {
                 let result =
                     Reply::Result { call: &call.request, progress: false, payload: &payload };
@@ -208,8 +220,8 @@ impl PositionJson {
 
 impl EventJson {
     /// Returns `None` for an event that JSON cannot express.
-    fn of(event: &PastEvent) -> Option<Self> {
-        let PastEvent { offset, publication, at, payload } = event;
+    pub(super) fn of(event: &PastEvent) -> Option<Self> {
+        let PastEvent { offset, publication, at, publisher: _, payload } = event;
         payload.check_portable().ok()?;
         // They are JSON already.
         let raw = |text: Cow<'_, str>| RawValue::from_string(text.into_owned()).unwrap_or_default();
@@ -234,13 +246,15 @@ pub(super) fn replay_request<'a>(
     subscribe: &'a Subscribe,
 ) -> Option<ReplayRequest<'a>> {
     let rule = rule(routed);
-    if rule.is_none() && subscribe.since.is_none() {
+    let retained =
+        if subscribe.get_retained { RetainedWish::OfTopic } else { RetainedWish::Nothing };
+    if rule.is_none() && subscribe.since.is_none() && !subscribe.get_retained {
         return None;
     }
     let now = rule.map_or(Duration::ZERO, |_| wall_clock::since_epoch());
     let since = subscribe.since.as_ref();
     let overflow = overflow(routed);
-    Some(ReplayRequest { rule, since, overflow, id: ids::publication(), now })
+    Some(ReplayRequest { rule, since, retained, overflow, id: ids::publication(), now })
 }
 
 /// Returns whether the history of a topic ends with a reload: unless both generations keep its events,
@@ -250,7 +264,7 @@ pub(super) fn ends(old: &Generation, new: &Generation, topic: &str) -> bool {
     !has(new) || (old.number() > 0 && !has(old))
 }
 
-fn rule(routed: Option<&RouteMatch<'_, '_>>) -> Option<HistoryRule> {
+pub(super) fn rule(routed: Option<&RouteMatch<'_, '_>>) -> Option<HistoryRule> {
     let History { events, age, bytes, on_subscribe } = routed?.route.history?;
     Some(HistoryRule { events, age, bytes, on_subscribe })
 }

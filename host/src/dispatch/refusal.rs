@@ -13,6 +13,7 @@ use jackfield_routing::{Action, Route};
 use jackfield_sandbox::{CallSite, CircuitScope, Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
+use jackfield_wamp::id::SubscriptionId;
 use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
@@ -227,6 +228,18 @@ impl Refusal {
         let message =
             format!("the topic `{}` has no history; its route needs `history`", uris::shown(topic));
         Self::new(NO_HISTORY, message)
+    }
+
+    /// The topic of a subscription has no history, or it is a pattern.
+    pub(super) fn history_unavailable(uri: &str) -> Self {
+        let message = format!("`{uri}` has no history: it is a pattern, or its route keeps none");
+        Self::new(error_uri::HISTORY_UNAVAILABLE, message)
+    }
+
+    /// The session is no subscriber.
+    pub(super) fn no_subscription(subscription: SubscriptionId) -> Self {
+        let message = format!("this session has no subscription {}", subscription.get());
+        Self::new(error_uri::NO_SUCH_SUBSCRIPTION, message)
     }
 
     /// The handler decides who may subscribe, and it is asked about subscriptions alone.

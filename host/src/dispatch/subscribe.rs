@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use jackfield_broker::{PendingFlushes, Session};
+use jackfield_broker::{PendingFlushes, RetainedWish, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, Passage, SubscribeVerdict};
 use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
-use super::authorize::{check_allowed, may, route};
+use super::authorize::{check_allowed, may, pattern_audience, route};
 use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, flush_before_wait, history, reply, uris};
 use crate::frame;
@@ -54,8 +54,13 @@ impl Dispatch {
         if *policy != MatchPolicy::Exact {
             // A pattern names no topic: its subscriber is checked at each publication.
             // It has many topics, so no position.
-            let request = history::replay_request(None, subscribe);
             self.announce_subscription(from, *policy, topic, batch).await?;
+            let generation = self.generations.current();
+            let may_receive = |topic: &str| receives_by_pattern(&generation, self.at(topic), from);
+            let mut request = history::replay_request(None, subscribe);
+            if let Some(request) = request.as_mut().filter(|_| subscribe.get_retained) {
+                request.retained = RetainedWish::OfPattern(*policy, &may_receive);
+            }
             self.realm.subscribe(from.id, topic, *policy, request.as_ref(), batch, acknowledge)?;
             return Ok(());
         }
@@ -140,6 +145,12 @@ impl Dispatch {
         let hook = routed.handler.lane(routed.topic).on_subscribe(&request);
         flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
     }
+}
+
+/// Returns whether the session receives the events of a topic by a pattern.
+fn receives_by_pattern(generation: &Generation, topic: RealmUri<'_>, session: &Session) -> bool {
+    let routed = route(generation, topic).map(|it| it.map(RouteMatch::for_events));
+    routed.is_ok_and(|it| pattern_audience(generation, topic, it.as_ref()).admits(session))
 }
 
 /// Returns whether a generation allows a subscription, as far as its handler does not decide.

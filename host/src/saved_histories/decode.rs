@@ -29,6 +29,7 @@ impl<'a> Input<'a> {
             top: self.number()?,
             last: self.time()?,
             events: self.list(Self::event)?,
+            retained: self.option(Self::event)?,
         })
     }
 

@@ -18,12 +18,13 @@ pub(super) fn realms(all: &SavedRealms, out: &mut Vec<u8>) {
 }
 
 fn topic(saved: &SavedTopic, out: &mut Vec<u8>) {
-    let SavedTopic { topic, epoch, top, last, events } = saved;
+    let SavedTopic { topic, epoch, top, last, events, retained } = saved;
     bytes(topic.as_bytes(), out);
     number(*epoch, out);
     number(*top, out);
     time(*last, out);
     list(events, out, event);
+    list(retained, out, event);
 }
 
 fn event(saved: &SavedEvent, out: &mut Vec<u8>) {

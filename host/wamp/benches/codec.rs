@@ -163,6 +163,7 @@ fn event(payload: &Payload) -> Event<'_> {
         replaced: 0,
         offset: 0,
         stream: None,
+        retained: false,
         payload,
     }
 }

@@ -59,6 +59,8 @@ pub const MAX_CONCURRENCY_REACHED: &str = "wamp.error.max_concurrency_reached";
 pub const FEATURE_NOT_SUPPORTED: &str = "wamp.error.feature_not_supported";
 /// No session has that id.
 pub const NO_SUCH_SESSION: &str = "wamp.error.no_such_session";
+/// The topic has no history; not in the specification: an error of Crossbar.
+pub const HISTORY_UNAVAILABLE: &str = "wamp.error.history_unavailable";
 /// In common use for a failure inside a procedure; not in the specification.
 pub const RUNTIME_ERROR: &str = "wamp.error.runtime_error";
 

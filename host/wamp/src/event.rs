@@ -36,6 +36,8 @@ pub struct Event<'a> {
     /// The answer to `_since`, in an event without arguments; the detail `_stream`. Version 1 does not
     /// show it.
     pub stream: Option<Stream>,
+    /// Whether it is an event of the past that its publisher has retained. Version 1 does not show it.
+    pub retained: bool,
     /// The arguments.
     pub payload: &'a Payload,
 }
@@ -85,6 +87,7 @@ impl Event<'_> {
             has_replaced,
             has_offset,
             self.stream.is_some(),
+            self.retained,
         ]
         .into_iter()
         .map(usize::from)
@@ -119,6 +122,10 @@ impl Event<'_> {
             writer.key("_stream");
             stream.write(writer);
         }
+        if self.retained {
+            writer.key("retained");
+            writer.bool(true);
+        }
         for (key, value) in passthru.into_iter().flat_map(Passthru::entries) {
             writer.key(key);
             writer.text(value);
@@ -145,6 +152,7 @@ mod tests {
             replaced: 0,
             offset: 0,
             stream: None,
+            retained: false,
             payload,
         }
     }
@@ -198,6 +206,11 @@ mod tests {
             &Event { offset: 41, ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,
             r#"[36,7,9007199254740992,{"_offset":41}]"#,
+        );
+        check(
+            &Event { pattern: true, retained: true, ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"topic":"acme/chat/1","retained":true}]"#,
         );
     }
 

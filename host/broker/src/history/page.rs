@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jackfield_wamp::id::PublicationId;
+use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::Position;
 
@@ -30,6 +30,8 @@ pub struct PastEvent {
     pub publication: PublicationId,
     /// The time of the publication, since the Unix epoch.
     pub at: Duration,
+    /// Session, authid and role of the publisher, if it is disclosed.
+    pub publisher: Option<(SessionId, String, String)>,
     /// The arguments.
     pub payload: Payload,
 }
@@ -96,8 +98,15 @@ impl RecentEvents {
 
 impl StoredEvent {
     /// Returns the event, if the session may see it.
-    fn seen_by(&self, session: &Session) -> Option<PastEvent> {
-        let payload = self.payload().filter(|_| self.admits(session))?.clone();
-        Some(PastEvent { offset: self.offset, publication: self.id, at: self.at, payload })
+    pub(super) fn seen_by(&self, session: &Session) -> Option<PastEvent> {
+        let content = self.content.as_ref().filter(|_| self.admits(session))?;
+        let publisher = content.publisher.as_ref();
+        Some(PastEvent {
+            offset: self.offset,
+            publication: self.id,
+            at: self.at,
+            publisher: publisher.map(|it| (it.session, it.authid.clone(), it.authrole.clone())),
+            payload: content.payload.clone(),
+        })
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct RecentEvents {
     subscription: Option<SubscriptionId>,
     /// The newest events, up to `top`, without a hole.
     events: VecDeque<StoredEvent>,
+    /// The event that its publisher has retained; it may be older than the events.
+    retained: Option<StoredEvent>,
     /// The memory of the events in bytes.
     bytes: usize,
     /// The part of it that is no frame: a reader, whose frames are made, does not change what is kept.
@@ -96,6 +98,7 @@ impl RecentEvents {
             age: Duration::MAX,
             subscription: None,
             events: VecDeque::new(),
+            retained: None,
             bytes: 0,
             content_bytes: 0,
             memory,
@@ -122,6 +125,23 @@ impl RecentEvents {
 
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
+    }
+
+    /// Returns the event that its publisher has retained.
+    pub(super) const fn retained(&self) -> Option<&StoredEvent> {
+        self.retained.as_ref()
+    }
+
+    /// Replaces the retained event.
+    pub(super) fn set_retained(&mut self, event: Option<StoredEvent>) {
+        let before = std::mem::replace(&mut self.retained, event);
+        let bytes = |event: &Option<StoredEvent>| event.as_ref().map_or(0, |it| it.bytes);
+        self.memory.replace(bytes(&before), bytes(&self.retained));
+    }
+
+    /// Notes the time of an event.
+    pub(super) const fn touch(&mut self, now: Duration) {
+        self.last = now;
     }
 
     /// Returns the id of the topic's exact subscription, if it had one.
@@ -235,7 +255,7 @@ impl RecentEvents {
         self.recount();
     }
 
-    pub(super) fn stored(&self) -> impl Iterator<Item = &StoredEvent> {
+    pub(super) fn stored(&self) -> impl DoubleEndedIterator<Item = &StoredEvent> {
         self.events.iter()
     }
 
@@ -269,6 +289,7 @@ impl RecentEvents {
 
 impl Drop for RecentEvents {
     fn drop(&mut self) {
+        self.set_retained(None);
         self.memory.replace(self.bytes + TOPIC_OVERHEAD_BYTES + self.topic.len(), 0);
     }
 }
@@ -276,7 +297,10 @@ impl Drop for RecentEvents {
 impl Content {
     /// Returns `None` for an event whose receivers were chosen by session ids, and for a packed payload:
     /// readers of a history do not see how it is packed.
-    fn of(publication: &Publication<'_>, frames: [Option<Bytes>; Dialect::COUNT]) -> Option<Self> {
+    pub(super) fn of(
+        publication: &Publication<'_>,
+        frames: [Option<Bytes>; Dialect::COUNT],
+    ) -> Option<Self> {
         let names_sessions = |it: &ReceiverFilter| !it.exclude.is_empty() || it.eligible.is_some();
         let filters = [publication.filter, publication.narrowed];
         let is_packed = publication.payload.passthru().is_some();
@@ -299,6 +323,31 @@ impl Content {
             frames,
         })
     }
+
+    /// Returns the event for the subscribers of one subscription.
+    pub(super) fn event<'a>(
+        &'a self,
+        topic: &'a str,
+        subscription: SubscriptionId,
+        id: PublicationId,
+    ) -> Event<'a> {
+        Event {
+            topic,
+            subscription,
+            publication: id,
+            pattern: false,
+            publisher: self.publisher.as_ref().map(|it| Publisher {
+                session: it.session,
+                authid: Some(&it.authid),
+                authrole: Some(&it.authrole),
+            }),
+            replaced: 0,
+            offset: 0,
+            stream: None,
+            retained: false,
+            payload: &self.payload,
+        }
+    }
 }
 
 impl StoredEvent {
@@ -317,11 +366,6 @@ impl StoredEvent {
     /// Returns whether the event is withheld from everybody.
     pub(super) const fn is_withheld(&self) -> bool {
         self.content.is_none()
-    }
-
-    /// Returns the arguments; `None` if the event is withheld.
-    pub(super) fn payload(&self) -> Option<&Payload> {
-        self.content.as_ref().map(|content| &content.payload)
     }
 
     /// Returns whether the session may receive the event now.
@@ -343,33 +387,19 @@ impl StoredEvent {
         grown: &mut usize,
     ) -> Option<Bytes> {
         let Self { offset, id, content, bytes, .. } = self;
-        let Content { payload, publisher, frames, .. } = content.as_mut()?;
-        let ready = frames.get_mut(dialect.index())?;
-        if let Some(frame) = ready {
+        let content = content.as_mut()?;
+        if let Some(frame) = content.frames.get(dialect.index())? {
             return Some(frame.clone());
         }
-        payload.check_translatable(dialect.codec()).ok()?;
-        let event = Event {
-            topic,
-            subscription,
-            publication: *id,
-            pattern: false,
-            publisher: publisher.as_ref().map(|it| Publisher {
-                session: it.session,
-                authid: Some(&it.authid),
-                authrole: Some(&it.authrole),
-            }),
-            replaced: 0,
-            offset: *offset,
-            stream: None,
-            payload,
-        };
+        content.payload.check_translatable(dialect.codec()).ok()?;
+        let event = Event { offset: *offset, ..content.event(topic, subscription, *id) };
         let frame = publication::frame(&event, framing, dialect);
         if frame.len() > framing.max_bytes {
             return None;
         }
         *bytes += frame.len();
         *grown += frame.len();
+        let ready = content.frames.get_mut(dialect.index())?;
         Some(ready.insert(frame).clone())
     }
 

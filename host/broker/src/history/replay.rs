@@ -12,6 +12,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::{Position, Since, Stream};
 
 use super::recent::StoredEvent;
+use super::wish::RetainedWish;
 use super::{HistoryRule, RecentEvents};
 use crate::outbox::Overflow;
 use crate::publication::{self, Framing};
@@ -50,6 +51,8 @@ pub struct ReplayRequest<'a> {
     pub rule: Option<HistoryRule>,
     /// The position of the subscriber, if it asks for what it has missed.
     pub since: Option<&'a Since>,
+    /// The retained events that the subscriber asks for.
+    pub retained: RetainedWish<'a>,
     /// The policy of the route for subscribers that do not keep up.
     pub overflow: Option<Overflow>,
     /// A random id: that of the answer to `since`, and the epoch of a history that begins here.
@@ -110,10 +113,15 @@ impl Recipient<'_> {
         let is_answered = request.is_answered(self.session);
         let position = request.since.and_then(Since::position);
         let position = position.filter(|it| is_answered && it.epoch == recent.position().epoch);
+        let mut retained = match request.retained {
+            RetainedWish::OfTopic => self.retained(recent),
+            RetainedWish::Nothing | RetainedWish::OfPattern(..) => None,
+        };
         if !self.is_new {
             // It has received events that its position may be behind.
             let is_recovered = position == Some(recent.position());
             let none = Selection { frames: Vec::new(), offset: recent.top(), is_recovered };
+            self.tell_retained(&mut retained, &none, request, batch);
             self.answer(recent, request, &none, batch);
             return (0, None);
         }
@@ -123,25 +131,67 @@ impl Recipient<'_> {
             .filter(|it| !is_latest || *it == recent.position())
             .and_then(|it| self.missed(recent, it.offset, limits, &mut grown));
         recent.grow(grown);
-        if let Some(missed) = missed
-            && let Some(pushed) = self
-                .session
-                .outbox()
-                .reply_with_events(self.stream(recent, request, &missed), &missed.frames)
-        {
-            batch.note(self.session, pushed);
-            return (missed.frames.len(), Some(true));
+        if let Some(missed) = missed {
+            self.tell_retained(&mut retained, &missed, request, batch);
+            let answer = self.stream(recent, request, &missed);
+            let pushed = self.session.outbox().reply_with_events(answer, &missed.frames);
+            if let Some(pushed) = pushed {
+                batch.note(self.session, pushed);
+                return (missed.frames.len(), Some(true));
+            }
         }
         let count = if is_latest { 1 } else { rule.on_subscribe };
         let newest = self.newest(recent, count, limits);
+        self.tell_retained(&mut retained, &newest, request, batch);
         self.answer(recent, request, &newest, batch);
-        let (outbox, count) = (self.session.outbox(), newest.frames.len());
-        for frame in newest.frames {
-            let overflow = request.overflow.unwrap_or_else(|| outbox.overflow());
-            batch.note(self.session, outbox.push_event(frame, overflow));
-        }
+        let count = newest.frames.len();
+        self.push(newest.frames, request, batch);
         let had_position = is_answered && request.since.is_some_and(|it| it.epoch.is_some());
         (count, (had_position && !is_latest).then_some(false))
+    }
+
+    /// Queues the retained event of a topic without history.
+    pub(crate) fn replay_retained(
+        &self,
+        recent: &RecentEvents,
+        request: &ReplayRequest<'_>,
+        batch: &mut PendingFlushes,
+    ) {
+        self.push(self.retained(recent).map(|(_, frame)| frame), request, batch);
+    }
+
+    /// Returns the retained event, and its offset.
+    fn retained(&self, recent: &RecentEvents) -> Option<(u64, Bytes)> {
+        let event = recent.retained()?;
+        Some((event.offset, event.retained_frame(self, &recent.topic(), false)?))
+    }
+
+    /// Queues the retained event before the replayed ones, unless it is one of them.
+    fn tell_retained(
+        &self,
+        retained: &mut Option<(u64, Bytes)>,
+        replayed: &Selection,
+        request: &ReplayRequest<'_>,
+        batch: &mut PendingFlushes,
+    ) {
+        let is_among = |offset: u64| offset > replayed.offset && !replayed.frames.is_empty();
+        if let Some((_, frame)) = retained.take_if(|(offset, _)| !is_among(*offset)) {
+            self.push([frame], request, batch);
+        }
+    }
+
+    /// Queues older events.
+    pub(crate) fn push(
+        &self,
+        frames: impl IntoIterator<Item = Bytes>,
+        request: &ReplayRequest<'_>,
+        batch: &mut PendingFlushes,
+    ) {
+        let outbox = self.session.outbox();
+        let overflow = request.overflow.unwrap_or_else(|| outbox.overflow());
+        for frame in frames {
+            batch.note(self.session, outbox.push_event(frame, overflow));
+        }
     }
 
     fn answer(
@@ -238,6 +288,7 @@ impl Recipient<'_> {
             replaced: 0,
             offset: 0,
             stream: Some(stream),
+            retained: false,
             payload: &Payload::empty(dialect.codec()),
         };
         publication::frame(&event, self.framing, dialect)

@@ -1,5 +1,6 @@
 //! Histories as values, for the file that the next start takes.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct SavedTopic {
     pub last: Duration,
     /// The newest events, up to `top`, without a hole.
     pub events: Vec<SavedEvent>,
+    /// The event that its publisher has retained.
+    pub retained: Option<SavedEvent>,
 }
 
 /// An event of a history.
@@ -52,13 +55,22 @@ pub struct SavedContent {
 
 impl RealmHistory {
     /// Returns the histories of all topics, also of those without an event yet: their clients have a
-    /// position.
+    /// position. Of a topic without a history, the retained event is returned.
     pub(crate) fn save(&self, has_history: impl Fn(&str) -> bool) -> Vec<SavedTopic> {
         let realms = self.all.realms();
         let Some(topics) = realms.get(self.realm) else { return Vec::new() };
-        let kept = topics.by_name.iter().filter(|(topic, _)| has_history(topic));
-        let all = kept.map(|(_, history)| history.lock());
-        all.map(|recent| recent.save()).collect()
+        let mut all = Vec::new();
+        for (topic, history) in &topics.by_name {
+            let has_history = has_history(topic);
+            let mut saved = history.lock().save();
+            if !has_history {
+                saved.events.clear();
+            }
+            if has_history || saved.retained.is_some() {
+                all.push(saved);
+            }
+        }
+        all
     }
 
     /// Takes saved histories over, of topics that are wanted and have none yet.
@@ -68,10 +80,11 @@ impl RealmHistory {
         for one in saved {
             let name: Arc<str> = one.topic.as_str().into();
             let memory = &self.all.memory;
-            topics
-                .by_name
-                .entry(name)
-                .or_insert_with(|| Arc::new(TopicHistory::restored(one, memory)));
+            let Entry::Vacant(place) = topics.by_name.entry(Arc::clone(&name)) else { continue };
+            if one.retained.is_some() {
+                topics.retained.insert(name);
+            }
+            place.insert(Arc::new(TopicHistory::restored(one, memory)));
         }
         drop(realms);
         self.relieve();
@@ -80,12 +93,15 @@ impl RealmHistory {
 
 impl TopicHistory {
     fn restored(saved: SavedTopic, memory: &Arc<Total>) -> Self {
-        let SavedTopic { topic, epoch, top, last, events } = saved;
+        let SavedTopic { topic, epoch, top, last, events, retained } = saved;
+        let has_only_retained = events.is_empty() && retained.is_some();
         // One before the events: the epoch has had some.
-        let begin = top.saturating_sub(events.len().max(1) as u64);
+        let had = if has_only_retained { 0 } else { events.len().max(1) as u64 };
+        let begin = top.saturating_sub(had);
         let mut recent =
             RecentEvents::new(&topic, Epoch::new(epoch), begin, last, Arc::clone(memory));
         recent.restore(events, top);
+        recent.set_retained(retained.map(|it| StoredEvent::restored(0, it)));
         Self(recent.into())
     }
 }
@@ -98,6 +114,7 @@ impl RecentEvents {
             top: self.top(),
             last: self.last(),
             events: self.stored().map(StoredEvent::save).collect(),
+            retained: self.retained().map(StoredEvent::save),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct RemoteEvent {
     pub filter: Option<ReceiverFilter>,
     /// The handler's restriction of the receivers.
     pub narrowed: Option<ReceiverFilter>,
+    /// Whether later subscribers are to get the event.
+    pub retain: bool,
     /// The arguments.
     pub payload: Payload,
 }
@@ -43,7 +45,7 @@ impl RemoteEvent {
 
     pub(super) fn decode(content: Bytes) -> Option<Self> {
         let mut input = Input::new(content);
-        Some(Self {
+        let mut event = Self {
             realm: input.text()?,
             topic: input.text()?,
             id: PublicationId::new(input.u64()?)?,
@@ -53,14 +55,19 @@ impl RemoteEvent {
             except: option(&mut input, session)?,
             filter: option(&mut input, filter)?,
             narrowed: option(&mut input, filter)?,
-            payload: payload(input)?,
-        })
+            retain: false,
+            payload: Payload::empty(Codec::Json),
+        };
+        let publish = publish(input)?;
+        (event.retain, event.payload) = (publish.options.retain, publish.payload);
+        Some(event)
     }
 }
 
 /// Writes the event of a publication.
 pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
-    let Publication { topic, id, disclosed, except, filter, narrowed, payload, .. } = publication;
+    let Publication { topic, id, disclosed, except, filter, narrowed, .. } = publication;
+    let Publication { retain, payload, .. } = publication;
     let mut out = Vec::with_capacity(realm.len() + topic.len() + payload.len() + HEAD_BYTES);
     put_bytes(realm.as_bytes(), &mut out);
     put_bytes(topic.as_bytes(), &mut out);
@@ -81,7 +88,8 @@ pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
         Codec::MessagePack => 1,
         Codec::Cbor => 2,
     });
-    let (request, options) = (RequestId::default(), PublishOptions::default());
+    let options = PublishOptions { retain: retain.is_some(), ..PublishOptions::default() };
+    let request = RequestId::default();
     let payload = Payload::clone(payload);
     let publish = Publish { request, options, topic: String::new(), payload };
     Message::Publish(publish).encode(codec, &mut out);
@@ -135,17 +143,19 @@ fn option<T>(input: &mut Input, item: impl FnMut(&mut Input) -> Option<T>) -> Op
     (items.len() <= 1).then(|| items.pop())
 }
 
-/// Reads the arguments, and checks them as those of a client.
-fn payload(mut input: Input) -> Option<Payload> {
+/// Reads the message with the arguments, and checks it as that of a client.
+fn publish(mut input: Input) -> Option<Publish> {
     let codec = *CODECS.get(usize::from(input.u8()?))?;
     match Message::decode(codec, &input.rest()).ok()? {
-        Message::Publish(publish) => Some(publish.payload),
+        Message::Publish(publish) => Some(publish),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -176,6 +186,7 @@ mod tests {
             patterns: PatternAudience::Everybody,
             overflow: None,
             recording: None,
+            retain: Some(Duration::ZERO),
             payload,
         }
     }
@@ -190,7 +201,9 @@ mod tests {
         let publisher = read.disclosed().unwrap();
         assert_eq!((publisher.session.get(), publisher.authid), (7, Some("joe")));
         assert_eq!((&read.filter, &read.narrowed), (&Some(filter.clone()), &None));
-        assert_eq!(read.payload, payload);
+        assert_eq!((read.retain, read.payload), (true, payload.clone()));
+        let plain = encode("shop", &Publication { retain: None, ..publication });
+        assert!(!RemoteEvent::decode(plain.into()).unwrap().retain);
     }
 
     proptest! {

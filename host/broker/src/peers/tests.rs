@@ -25,6 +25,7 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
         patterns: PatternAudience::Everybody,
         overflow: None,
         recording: None,
+        retain: None,
         payload,
     }
 }

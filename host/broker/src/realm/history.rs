@@ -7,7 +7,11 @@ use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
 use jackfield_wamp::position::Position;
 
 use super::{Realm, State};
-use crate::history::{HistoryPage, Recipient, ReplayLimits, ReplayRequest, SavedTopic};
+use crate::history::{
+    EventQuery, FoundEvents, HistoryPage, Recipient, ReplayLimits, ReplayRequest, RetainedWish,
+    SavedTopic, UnknownPublication,
+};
+use crate::publication::{DeliveryError, DeliveryReport, Publication};
 use crate::recording::HistoryRule;
 use crate::session::{PendingFlushes, Session};
 
@@ -60,6 +64,29 @@ impl Realm {
         page
     }
 
+    /// Returns the events of a topic's history that a session asks for, as far as it may see them. `id` is
+    /// the epoch of a history that begins here.
+    ///
+    /// # Errors
+    /// [`UnknownPublication`]
+    pub fn find_events(
+        &self,
+        topic: &str,
+        (rule, now): (HistoryRule, Duration),
+        id: PublicationId,
+        query: &EventQuery,
+        session: &Session,
+    ) -> Result<FoundEvents, UnknownPublication> {
+        let state = self.read();
+        let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
+        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let limits = self.history.replay_limits();
+        let found = history.lock().find(&rule, now, query, limits, session);
+        drop((history, state));
+        self.history.relieve();
+        found
+    }
+
     /// Returns the histories of topics, for the next process. A topic that has none any more is left out:
     /// its later events are not in it.
     pub fn save_histories(&self, has_history: impl Fn(&str) -> bool) -> Vec<SavedTopic> {
@@ -77,7 +104,38 @@ impl Realm {
         self.history.end(ends);
     }
 
-    /// Queues what a subscriber gets from the history of its topic. Every later event is behind it. New
+    /// Queues the event to the receivers on this node. It is kept meanwhile, if it is to be kept: offsets
+    /// and outboxes have one order.
+    pub(super) fn deliver(
+        &self,
+        publication: &Publication<'_>,
+        batch: &mut PendingFlushes,
+    ) -> Result<DeliveryReport, DeliveryError> {
+        let state = self.read();
+        let Publication { topic, id, recording, retain, .. } = *publication;
+        let Some(now) = recording.map(|it| it.now).or(retain) else {
+            return state.deliver(publication, 0, &mut None, batch);
+        };
+        let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
+        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let mut recent = history.lock();
+        let mut sent = None;
+        let offset = recording.map_or(0, |_| recent.next_offset());
+        let report = state.deliver(publication, offset, &mut sent, batch)?;
+        if let Some(recording) = recording {
+            recent.append(publication, recording, sent);
+        }
+        let is_retained = retain.is_some() && recent.retain(publication, now);
+        drop(recent);
+        if is_retained {
+            self.history.note_retained(topic);
+        }
+        drop((history, state));
+        self.history.relieve();
+        Ok(report)
+    }
+
+    /// Queues what a subscriber gets from the history of its topic, and the retained events. Every later event is behind it. New
     /// frames and positions take memory, which the caller frees without the lock of the realm.
     pub(super) fn replay(
         &self,
@@ -88,6 +146,19 @@ impl Realm {
         batch: &mut PendingFlushes,
     ) {
         let Some(rule) = request.rule else {
+            match request.retained {
+                RetainedWish::Nothing => {}
+                RetainedWish::OfTopic => {
+                    if let Some(history) = self.history.get(topic) {
+                        recipient.replay_retained(&history.lock(), request, batch);
+                    }
+                }
+                RetainedWish::OfPattern(policy, may_receive) => {
+                    let wanted = (topic, policy);
+                    let frames = self.history.retained_frames(wanted, may_receive, recipient);
+                    recipient.push(frames, request, batch);
+                }
+            }
             recipient.answer_without_history(request, batch);
             return;
         };

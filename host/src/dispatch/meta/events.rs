@@ -95,6 +95,7 @@ impl Dispatch {
             patterns: PatternAudience::Nobody,
             overflow: None,
             recording: None,
+            retain: None,
             payload: &payload,
         };
         // An event of the router is shorter than any limit, and every codec carries it.

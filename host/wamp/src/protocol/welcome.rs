@@ -13,6 +13,8 @@ const ROLES: &[(&str, &[&str])] = &[
     (
         "broker",
         &[
+            "event_history",
+            "event_retention",
             "pattern_based_subscription",
             "payload_passthru_mode",
             "publisher_exclusion",

@@ -6,10 +6,11 @@ use jackfield_wamp::position::Since;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::history::{EventHistory, ReplayLimits, ReplayRequest};
+use crate::history::{EventHistory, ReplayLimits, ReplayRequest, RetainedWish};
 use crate::recording::{HistoryRule, Recording};
 
 mod model;
+mod retained;
 
 const RULE: HistoryRule =
     HistoryRule { events: 5, age: Duration::from_mins(1), bytes: 1 << 20, on_subscribe: 0 };
@@ -77,7 +78,8 @@ impl World {
         let mut batch = PendingFlushes::default();
         let rule = (policy == MatchPolicy::Exact).then_some(self.rule);
         let (id, now) = (PublicationId::new(MARKER).unwrap(), self.now);
-        let request = ReplayRequest { rule, since, overflow: None, id, now };
+        let request =
+            ReplayRequest { rule, since, retained: RetainedWish::Nothing, overflow: None, id, now };
         let acknowledge = |_| Some("[33]".into());
         let id = peer.session.id;
         if !self.realm.acknowledge(id, uri, Some(&request), &mut batch, acknowledge) {
