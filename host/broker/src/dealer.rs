@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::id::{RequestId, SessionId};
+use jackfield_wamp::id::{RegistrationId, RequestId, SessionId};
 use jackfield_wamp::message::{CallId, CancelMode, Register, Unregister};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
@@ -99,7 +99,8 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) -> Result<(), RegisterError> {
         let mut state = self.lock();
-        let State { limits, registrations, sessions, registered, .. } = &mut *state;
+        let state = &mut *state;
+        let State { limits, registrations, sessions, registered, .. } = state;
         let session_calls = sessions.entry(callee.id).or_insert_with(|| SessionCalls::new(callee));
         if session_calls.registered.len() >= limits.subscriptions {
             return Err(RegisterError::TooMany(limits.subscriptions));
@@ -111,10 +112,15 @@ impl Dealer {
         }
         registered.check(callee.client, limits.quota("registrations of the realm"))?;
         let wildcards = limits.wildcards("registered wildcards of the realm");
-        let registration = registrations.add(callee, procedure, options, wildcards)?;
-        registered.add(callee.client);
-        session_calls.patterns += usize::from(by_pattern);
-        session_calls.registered.insert(registration);
+        if options.force_reregister {
+            self.dismiss_others(state, callee, register, batch)?;
+        }
+        let registration = state.registrations.add(callee, procedure, options, wildcards)?;
+        state.registered.add(callee.client);
+        if let Some(session_calls) = state.sessions.get_mut(&callee.id) {
+            session_calls.patterns += usize::from(by_pattern);
+            session_calls.registered.insert(registration);
+        }
         self.confirm(callee, &Reply::Registered { request: *request, registration }, batch);
         Ok(())
     }
@@ -192,21 +198,56 @@ impl Dealer {
             let callees = offered.map(|(_, callees)| callees).unwrap_or_default();
             for callee in callees.into_iter().filter(|callee| !keep(&procedure, callee)) {
                 let mut state = self.lock();
-                let State { registrations, sessions, registered, .. } = &mut *state;
-                let Some((registration, _)) = registrations.of(&procedure) else { continue };
-                if !registrations.remove(callee.id, registration) {
-                    continue;
-                }
-                if let Some(session_calls) = sessions.get_mut(&callee.id)
-                    && session_calls.registered.remove(&registration)
-                {
-                    registered.remove(callee.client, 1);
-                }
-                if callee.features.registration_revocation {
-                    let revoked = Reply::RegistrationRevoked { registration, reason };
-                    self.send(&callee, &revoked, batch);
-                }
+                let offered = state.registrations.of(&procedure);
+                let Some((registration, _)) = offered else { continue };
+                self.dismiss(&mut state, &callee, registration, reason, batch);
             }
+        }
+    }
+
+    /// Ends the registrations of other sessions for a procedure that a session wants alone.
+    fn dismiss_others(
+        &self,
+        state: &mut State,
+        callee: &Session,
+        register: &Register,
+        batch: &mut PendingFlushes,
+    ) -> Result<(), RegisterError> {
+        if register.options.policy != MatchPolicy::Exact {
+            return Err(RegisterError::ForcedPattern);
+        }
+        let offered = state.registrations.of(&register.procedure);
+        let Some((registration, callees)) = offered else { return Ok(()) };
+        if callees.iter().any(|other| other.id == callee.id) {
+            return Err(RegisterError::Again);
+        }
+        for other in callees {
+            self.dismiss(state, &other, registration, error_uri::REGISTRATION_REPLACED, batch);
+        }
+        Ok(())
+    }
+
+    /// Ends the exact registration of a callee, and tells it why. Its pending calls may still be answered.
+    fn dismiss(
+        &self,
+        state: &mut State,
+        callee: &Arc<Session>,
+        registration: RegistrationId,
+        reason: &str,
+        batch: &mut PendingFlushes,
+    ) {
+        let State { registrations, sessions, registered, .. } = state;
+        if !registrations.remove(callee.id, registration) {
+            return;
+        }
+        if let Some(session_calls) = sessions.get_mut(&callee.id)
+            && session_calls.registered.remove(&registration)
+        {
+            registered.remove(callee.client, 1);
+        }
+        if callee.features.registration_revocation {
+            let revoked = Reply::RegistrationRevoked { registration, reason };
+            self.send(callee, &revoked, batch);
         }
     }
 

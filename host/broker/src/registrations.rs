@@ -157,6 +157,9 @@ pub enum RegisterError {
     /// The session has registered the procedure already.
     #[error("the session has registered the procedure already")]
     Again,
+    /// The session wants to end the registrations of other sessions for a pattern.
+    #[error("`force_reregister` is for a procedure by name, not for a pattern")]
+    ForcedPattern,
     /// Another session has registered it without sharing.
     #[error("another session has registered the procedure")]
     Taken,
@@ -184,8 +187,14 @@ impl Registrations {
         options: &RegisterOptions,
         wildcards: Quota,
     ) -> Result<RegistrationId, RegisterError> {
-        let RegisterOptions { policy, invoke, disclose_caller, forward_timeout, concurrency } =
-            *options;
+        let RegisterOptions {
+            policy,
+            invoke,
+            disclose_caller,
+            forward_timeout,
+            concurrency,
+            force_reregister: _,
+        } = *options;
         let (session, load) = (Arc::clone(session), Load::default());
         let callee = Callee { session, disclose_caller, forward_timeout, concurrency, load };
         let session = &callee.session;

@@ -428,6 +428,7 @@ impl From<RegisterError> for Refusal {
             RegisterError::Again | RegisterError::Taken | RegisterError::SharedOtherwise(_) => {
                 Self::new(error_uri::PROCEDURE_ALREADY_EXISTS, message)
             }
+            RegisterError::ForcedPattern => Self::invalid_argument(message),
             RegisterError::TooMany(_) | RegisterError::TooManyPatterns(_) => {
                 Self::at_limit(RefusalReason::SessionLimit, message)
             }

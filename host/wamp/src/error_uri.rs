@@ -72,5 +72,8 @@ pub const CLOSE_REALM: &str = "wamp.close.close_realm";
 pub const CLOSE_GOODBYE_AND_OUT: &str = "wamp.close.goodbye_and_out";
 /// The session was killed by another session.
 pub const CLOSE_KILLED: &str = "wamp.close.killed";
+/// A registration has ended because another session has registered the procedure with
+/// `force_reregister`.
+pub const REGISTRATION_REPLACED: &str = "jackfield.close.registration_replaced";
 /// The reason that most clients give; not in the specification.
 pub const CLOSE_NORMAL: &str = "wamp.close.normal";

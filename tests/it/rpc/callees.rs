@@ -139,12 +139,41 @@ async fn limits_the_concurrent_calls_of_a_callee() {
 }
 
 #[tokio::test]
+async fn a_client_takes_over_the_procedure_of_a_stale_one() {
+    let (_site, server) = serve();
+    let mut stale = callee(&server, json!({"registration_revocation": true})).await;
+    let registration = stale.register("open/one", json!({})).await.unwrap();
+    let mut caller = join(&server, Codec::Json).await;
+    let first = send_call(&mut caller, "open/one", &json!({}));
+    let invocation = stale.invocation().await;
+
+    let mut fresh = callee(&server, json!({})).await;
+    let taken = fresh.register("open/one", json!({})).await.unwrap_err();
+    assert_eq!(taken.uri, "wamp.error.procedure_already_exists");
+    let pattern = json!({"force_reregister": true, "match": "prefix"});
+    let refused = fresh.register("open/", pattern).await.unwrap_err();
+    assert_eq!(refused.uri, "wamp.error.invalid_argument");
+    fresh.register("open/one", json!({"force_reregister": true})).await.unwrap();
+    let reason = "jackfield.close.registration_replaced";
+    let ended = json!([67, 0, {"registration": registration, "reason": reason}]);
+    assert_eq!(stale.message().await, ended);
+    stale.send(&json!([70, invocation[1], {}, ["old"]]));
+    assert_eq!(caller.message().await, json!([50, first, {}, ["old"]]));
+
+    let second = send_call(&mut caller, "open/one", &json!({}));
+    let invocation = fresh.invocation().await;
+    fresh.send(&json!([70, invocation[1], {}, ["new"]]));
+    assert_eq!(caller.message().await, json!([50, second, {}, ["new"]]));
+}
+
+#[tokio::test]
 async fn wrong_options_are_named() {
     let (_site, server) = serve();
     for (message, text) in [
         (json!([64, 1, {"concurrency": 0}, "open/x"]), "REGISTER.Options.concurrency"),
         (json!([64, 1, {"concurrency": "2"}, "open/x"]), "REGISTER.Options.concurrency"),
         (json!([64, 1, {"concurrency": -1}, "open/x"]), "REGISTER.Options.concurrency"),
+        (json!([64, 1, {"force_reregister": 1}, "open/x"]), "REGISTER.Options.force_reregister"),
         (json!([64, 1, {"invoke": "busy"}, "open/x"]), "REGISTER.Options.invoke"),
         (json!([64, 1, {"forward_timeout": 1}, "open/x"]), "REGISTER.Options.forward_timeout"),
         (json!([48, 1, {"timeout": -1}, "open/x"]), "CALL.Options.timeout"),

@@ -335,6 +335,7 @@ fn register_options(head: &mut MessageReader<'_>) -> Result<RegisterOptions, Dec
         ),
         "disclose_caller" => option.flag(&mut options.disclose_caller),
         "forward_timeout" => option.flag(&mut options.forward_timeout),
+        "force_reregister" => option.flag(&mut options.force_reregister),
         "concurrency" => option.positive().map(|number| options.concurrency = number),
         _ => option.ignore(),
     })?;

@@ -322,6 +322,7 @@ fn register_options(options: &RegisterOptions) -> Dict {
     }
     insert_flag(&mut dict, "disclose_caller", options.disclose_caller, false);
     insert_flag(&mut dict, "forward_timeout", options.forward_timeout, false);
+    insert_flag(&mut dict, "force_reregister", options.force_reregister, false);
     if let Some(concurrency) = options.concurrency {
         dict.insert("concurrency", u64::from(concurrency.get()));
     }

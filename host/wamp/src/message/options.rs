@@ -113,6 +113,9 @@ pub struct RegisterOptions {
     /// The most calls that the callee handles at the same time. Not in the specification: an option
     /// of Crossbar.
     pub concurrency: Option<NonZeroU32>,
+    /// Whether the registrations of other sessions for the procedure end. Not in the specification: an
+    /// option of Crossbar.
+    pub force_reregister: bool,
 }
 
 /// Choice among several callees (the option `invoke`).

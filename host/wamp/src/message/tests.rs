@@ -81,10 +81,17 @@ fn register_options() -> impl Strategy<Value = RegisterOptions> {
     use InvocationPolicy::{First, Last, LeastLoaded, Random, RoundRobin, Single};
     let invoke = select(vec![Single, RoundRobin, Random, First, Last, LeastLoaded]);
     let concurrency = any::<u32>().prop_map(NonZeroU32::new);
-    (policy(), invoke, any::<[bool; 2]>(), concurrency).prop_map(
+    (policy(), invoke, any::<[bool; 3]>(), concurrency).prop_map(
         |(policy, invoke, flags, concurrency)| {
-            let [disclose_caller, forward_timeout] = flags;
-            RegisterOptions { policy, invoke, disclose_caller, forward_timeout, concurrency }
+            let [disclose_caller, forward_timeout, force_reregister] = flags;
+            RegisterOptions {
+                policy,
+                invoke,
+                disclose_caller,
+                forward_timeout,
+                concurrency,
+                force_reregister,
+            }
         },
     )
 }
