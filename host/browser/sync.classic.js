@@ -473,9 +473,9 @@ class Sync extends EventTarget {
       // Unsubscribed and subscribed again meanwhile: one subscription for the server.
       clearTimeout(wanted.timer);
       this.#byId.set(id, wanted);
-      Object.assign(wanted, { id, asked: true, lost: 0, known: true });
-      wanted.resolve();
       // A server that recovers tells the position next.
+      Object.assign(wanted, { id, asked: true, lost: 0, known: true, awaits: this.#recovers });
+      wanted.resolve();
       if (!this.#recovers && wanted.position) this.#locate(wanted, {});
       if (wanted.told) this.#tellOf('restored', wanted);
     } else {
@@ -523,7 +523,10 @@ class Sync extends EventTarget {
 
   /** Takes over the server's position in the events of a topic, and tells the page of a gap. */
   #locate(entry, { epoch, offset, recovered, replayed: left = 0 }) {
-    const { position, expects } = entry;
+    const { position, awaits } = entry;
+    // A position that is no answer tells that events may be missing.
+    const expects = entry.expects || !awaits;
+    entry.awaits = false;
     // The page has what it has, although there is a gap behind it.
     const isSame = epoch != null && position?.epoch === epoch;
     entry.position = epoch == null ? null : { epoch, offset: isSame ? Math.max(position.offset, offset) : offset };

@@ -5,6 +5,7 @@
 //! delivery.
 
 mod cluster;
+mod error;
 mod history;
 mod inspect;
 mod limits;
@@ -26,12 +27,13 @@ use crate::history::{EventHistory, RealmHistory, Recipient, ReplayRequest};
 use crate::publication::{
     DeliveryError, DeliveryReport, Frames, Framing, PatternAudience, Publication,
 };
-use crate::quota::{QuotaError, Usage};
+use crate::quota::Usage;
 use crate::recording::SentFrames;
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
 use crate::uri_table::Key;
 
+pub use error::{SubscribeError, UnsubscribeError};
 pub use inspect::{ListPage, SessionView, SubscriptionView};
 pub use limits::RealmLimits;
 
@@ -64,30 +66,9 @@ struct Member {
     subscribed: IndexSet<SubscriptionId>,
     /// Number of pattern subscriptions among them.
     patterns: usize,
+    /// Those of topics with a history whose position it knows.
+    located: Vec<SubscriptionId>,
 }
-
-/// A session cannot subscribe.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubscribeError {
-    /// The session has left.
-    #[error("the session has left the realm")]
-    Gone,
-    /// The session has the maximum number of subscriptions, given here.
-    #[error("maximum subscriptions of the session reached (limits.subscriptions = {0})")]
-    TooMany(usize),
-    /// The session has the maximum number of pattern subscriptions, given here.
-    #[error("maximum pattern subscriptions of the session reached (limits.patterns = {0})")]
-    TooManyPatterns(usize),
-    /// The limit of the realm's subscriptions, topics or wildcards, or the client's share of it, is
-    /// reached.
-    #[error(transparent)]
-    Quota(#[from] QuotaError),
-}
-
-/// The session has no such subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session has no such subscription")]
-pub struct UnsubscribeError;
 
 /// A subscription that the router revoked.
 #[derive(Debug)]
@@ -135,8 +116,12 @@ impl Realm {
 
     /// Makes the session a member.
     pub fn join(&self, session: &Arc<Session>) {
-        let member =
-            Member { session: Arc::clone(session), subscribed: IndexSet::new(), patterns: 0 };
+        let member = Member {
+            session: Arc::clone(session),
+            subscribed: IndexSet::new(),
+            patterns: 0,
+            located: Vec::new(),
+        };
         let mut state = self.write();
         if let Some(count) = state.dialects.get_mut(session.dialect.index()) {
             *count += 1;
@@ -199,6 +184,7 @@ impl Realm {
         }
         member.patterns += usize::from(!known && policy != MatchPolicy::Exact);
         member.subscribed.insert(subscribed.id);
+        member.note_located(subscribed.id, request);
         let session = Arc::clone(&member.session);
         if let Some(frame) = acknowledge(subscribed.id) {
             session.reply(frame, batch);
@@ -427,6 +413,7 @@ impl State {
             return None;
         }
         self.subscribed.remove(member.session.client, 1);
+        member.located.retain(|it| *it != subscription);
         let key = self.subscriptions.key(subscription)?.clone();
         member.patterns -= usize::from(key.policy != MatchPolicy::Exact);
         self.subscriptions.remove(session, &key);

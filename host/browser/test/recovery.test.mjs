@@ -121,6 +121,20 @@ test('tells the page of a gap', async () => {
   assert.deepEqual(since(), { epoch: 'f', offset: 1 });
 });
 
+test('tells a connected page of a gap that the server reports', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  sync.subscribe('a', (value) => heard.push(value));
+  socket().confirms();
+  marker('e', 4);
+  event(5);
+  marker('f', 5, false);
+  event(6);
+  assert.deepEqual([heard, gaps], [[5, 6], [{ topic: 'a', match: 'exact' }]]);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'f', offset: 6 });
+});
+
 test('sends no event again to a page that has it, although there is a gap', async () => {
   const { sync, gaps } = await connected();
   const heard = [];

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::ServeError;
 use super::background::BackgroundTasks;
 use crate::cluster::{ClusterNode, PipeState, SILENT_AFTER};
+use crate::ids;
 use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
@@ -250,7 +251,7 @@ impl ClusterTasks {
     }
 
     /// Logs notices. If events may be missing, all histories end: no subscriber is told that it has
-    /// missed nothing.
+    /// missed nothing, and connected ones are told that they may have.
     fn take(&self, notices: &[Notice]) {
         for notice in notices {
             self.node.counts().note(notice);
@@ -258,7 +259,8 @@ impl ClusterTasks {
         }
         if notices.iter().any(Notice::is_doubt) {
             for dispatch in self.realms.iter() {
-                dispatch.realm().end_histories(|_| true);
+                let mut batch = PendingFlushes::default();
+                dispatch.realm().interrupt_histories(ids::publication(), &mut batch);
             }
         }
     }

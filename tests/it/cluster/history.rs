@@ -83,6 +83,24 @@ async fn no_client_has_recovered_while_the_engine_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connected_client_is_told_that_events_may_be_missing() {
+    let nats = Nats::start();
+    let [one, other] = ["web-1", "web-2"].map(|name| node(&nats, name));
+    let mut client = join(&one).await;
+    let begin = recover(&mut client, "kept/a", json!({})).await;
+    let mut publisher = join(&one).await;
+    publish(&mut publisher, "kept/a", 0..1).await;
+    assert_eq!(client.event().await.args, json!([0]));
+    other.signal("KILL");
+    let told = client.event().await.details["_stream"].clone();
+    assert_eq!((&told["recovered"], &told["offset"]), (&json!(false), &json!(1)), "{told}");
+    assert_ne!(told["epoch"], begin["epoch"]);
+    publish(&mut publisher, "kept/a", 1..2).await;
+    let event = client.event().await;
+    assert_eq!((event.args, &event.details["_offset"]), (json!([1]), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_node_ends_the_histories() {
     let nats = Nats::start();
     let [one, other] = ["web-1", "web-2"].map(|name| node(&nats, name));

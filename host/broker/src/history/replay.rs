@@ -94,8 +94,19 @@ impl Recipient<'_> {
     ) {
         if request.is_answered(self.session) {
             let stream = Stream { position: None, recovered: false, replayed: 0 };
-            self.session.reply(self.marker(request, stream), batch);
+            self.session.reply(self.marker(request.id, stream), batch);
         }
+    }
+
+    /// Queues a new position, because events before it may be missing.
+    pub(crate) fn interrupt(
+        &self,
+        recent: &RecentEvents,
+        id: PublicationId,
+        batch: &mut PendingFlushes,
+    ) {
+        let stream = Stream { position: Some(recent.position()), recovered: false, replayed: 0 };
+        self.session.reply(self.marker(id, stream), batch);
     }
 
     /// Queues the answer to the subscriber's position, and the events that follow from it: all that it
@@ -273,16 +284,16 @@ impl Recipient<'_> {
         let Selection { frames, offset, is_recovered } = selection;
         let position = Some(Position { offset: *offset, ..recent.position() });
         let replayed = frames.len() as u64;
-        self.marker(request, Stream { position, recovered: *is_recovered, replayed })
+        self.marker(request.id, Stream { position, recovered: *is_recovered, replayed })
     }
 
     /// Returns an EVENT without arguments, with the detail `_stream`.
-    fn marker(&self, request: &ReplayRequest<'_>, stream: Stream) -> Bytes {
+    fn marker(&self, id: PublicationId, stream: Stream) -> Bytes {
         let dialect = self.session.dialect;
         let event = Event {
             topic: "",
             subscription: self.subscription,
-            publication: request.id,
+            publication: id,
             pattern: false,
             publisher: None,
             replaced: 0,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
 use jackfield_wamp::position::Position;
 
-use super::{Realm, State};
+use super::{Member, Realm, State};
 use crate::history::{
     EventQuery, FoundEvents, HistoryPage, Recipient, ReplayLimits, ReplayRequest, RetainedWish,
     SavedTopic, UnknownPublication,
@@ -37,7 +37,11 @@ impl Realm {
             let framing = state.framing;
             let recipient = Recipient { session, subscription, is_new: false, framing };
             self.replay(&state, topic, &recipient, request, batch);
+            let session = session.id;
             drop(state);
+            if let Some(member) = self.write().members.get_mut(&session) {
+                member.note_located(subscription, Some(request));
+            }
             self.history.relieve();
         }
         true
@@ -104,6 +108,22 @@ impl Realm {
         self.history.end(ends);
     }
 
+    /// Ends all histories, since events may be missing in them, and tells it each subscriber that has a
+    /// position: it may have missed them, too. `id` is random.
+    pub fn interrupt_histories(&self, id: PublicationId, batch: &mut PendingFlushes) {
+        self.history.end(|_| true);
+        let state = self.read();
+        for Member { session, located, .. } in state.members.values() {
+            for &subscription in located {
+                let Some(key) = state.subscriptions.key(subscription) else { continue };
+                let Some(history) = self.history.get(&key.uri) else { continue };
+                let framing = state.framing;
+                let recipient = Recipient { session, subscription, is_new: false, framing };
+                recipient.interrupt(&history.lock(), id, batch);
+            }
+        }
+    }
+
     /// Queues the event to the receivers on this node. It is kept meanwhile, if it is to be kept: offsets
     /// and outboxes have one order.
     pub(super) fn deliver(
@@ -135,8 +155,8 @@ impl Realm {
         Ok(report)
     }
 
-    /// Queues what a subscriber gets from the history of its topic, and the retained events. Every later event is behind it. New
-    /// frames and positions take memory, which the caller frees without the lock of the realm.
+    /// Queues what a subscriber gets from the history of its topic, and the retained events. Every later
+    /// event is behind it. New frames and positions take memory, which the caller frees without the lock of the realm.
     pub(super) fn replay(
         &self,
         state: &State,
@@ -185,5 +205,21 @@ impl Realm {
     ) -> Option<SubscriptionId> {
         request?.rule?;
         self.history.get(topic)?.lock().subscription()
+    }
+}
+
+impl Member {
+    /// Notes that the session gets a position of a topic by this subscription, if it asks for one.
+    pub(super) fn note_located(
+        &mut self,
+        subscription: SubscriptionId,
+        request: Option<&ReplayRequest<'_>>,
+    ) {
+        let is_located =
+            request.is_some_and(|it| it.rule.is_some() && it.is_answered(&self.session));
+        let is_subscribed = self.subscribed.contains(&subscription);
+        if is_located && is_subscribed && !self.located.contains(&subscription) {
+            self.located.push(subscription);
+        }
     }
 }

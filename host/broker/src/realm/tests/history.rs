@@ -240,6 +240,41 @@ fn says_when_it_does_not_know() {
 }
 
 #[test]
+fn connected_subscribers_with_a_position_are_told_that_events_may_be_missing() {
+    let mut world = World::new();
+    let located = world.join(1, "ann", V2);
+    world.subscribe(&located, Some(&Since::default()));
+    // It asks for a position later.
+    let late = world.join(2, "bob", V2);
+    world.subscribe(&late, None);
+    world.subscribe(&late, Some(&Since::default()));
+    let others = [world.join(3, "eve", V2), world.join(4, "joe", Dialect::V1)];
+    for other in &others {
+        world.subscribe(other, None);
+    }
+    let gone = world.join(5, "kim", V2);
+    world.subscribe(&gone, Some(&Since::default()));
+    let subscription = world.realm.subscription(gone.session.id, "t").unwrap();
+    let mut batch = PendingFlushes::default();
+    world.realm.unsubscribe(gone.session.id, subscription, &mut batch, None).unwrap();
+    world.publish_all(2);
+    let before = epoch(&located.read());
+    for peer in [&late, &others[0], &others[1], &gone] {
+        peer.read();
+    }
+    world.realm.interrupt_histories(PublicationId::new(MARKER).unwrap(), &mut batch);
+    batch.flush();
+    world.publish_all(1);
+    let told = located.read();
+    assert_ne!(epoch(&told), before);
+    assert_eq!(short(&told), [json!([2, false, 0]), json!("3@3")]);
+    assert_eq!(short(&late.read()), [json!([2, false, 0]), json!("3@3")]);
+    assert_eq!(short(&others[0].read()), [json!("3@3")]);
+    assert_eq!(short(&others[1].read()), [json!(3)]);
+    assert!(gone.read().is_empty());
+}
+
+#[test]
 fn patterns_and_topics_without_history_have_no_position() {
     let world = World::new();
     let peer = world.join(1, "ann", V2);
