@@ -183,7 +183,9 @@ impl Dispatch {
             Request::Call(call) if call.procedure == past_events::PROCEDURE => {
                 self.handle_past_events(from, &call, batch);
             }
-            Request::Call(call) if meta::is_procedure(&call.procedure) => {
+            Request::Call(call)
+                if from.dialect != Dialect::V1 && meta::is_procedure(&call.procedure) =>
+            {
                 self.handle_meta(from, &call, batch);
             }
             Request::Call(call) => match &self.probe {

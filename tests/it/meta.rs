@@ -88,6 +88,17 @@ async fn lists_and_ends_sessions() {
         assert_eq!(found, uri, "{args}");
         assert!(message.contains(text), "{args}: {message}");
     }
+    for kwargs in [json!({"message": "m".repeat(1025)}), json!({"reason": "r".repeat(1025)})] {
+        let args = json!([other.session()]);
+        let refused = ops.call("wamp.session.kill", json!({}), args, kwargs).await.unwrap_err();
+        assert_eq!(refused.uri, ARGUMENT);
+        assert!(refused.args[0].as_str().unwrap().len() < 200, "{refused:?}");
+    }
+    let many: Vec<String> = (0..101).map(|number| number.to_string()).collect();
+    assert_eq!(error(&mut ops, "session.count", json!([many])).await.0, ARGUMENT);
+    // It is meant for `kill`.
+    let (uri, message) = error(&mut ops, "session.kill_all", json!([other.session()])).await;
+    assert!(uri == ARGUMENT && message.contains("argument 1 must be left out"), "{message}");
     let wrong = json!({"reason": "not a uri"});
     let kill = |args: Value| (json!({}), args, wrong.clone());
     let (options, args, kwargs) = kill(json!([other.session()]));
@@ -95,6 +106,7 @@ async fn lists_and_ends_sessions() {
     assert_eq!(refused.uri, "wamp.error.invalid_uri");
     ask(&mut ops, "session.kill", json!([other.session()])).await.unwrap();
     assert_eq!(other.dismissed().await, "wamp.close.killed");
+    server.logged("a client has ended sessions");
 
     let mut third = join(&server).await;
     let why = json!({"reason": "com.acme.bye", "message": "later"});
@@ -186,7 +198,12 @@ async fn publishes_changes_in_order_by_name() {
                 assert_eq!(event.args[2], "anonymous");
             }
             "subscription.on_create" => assert_eq!(event.args[1]["uri"], "com.a"),
-            "registration.on_create" => assert_eq!(event.args[1]["uri"], "com.p"),
+            "registration.on_create" => {
+                assert_eq!(
+                    (&event.args[1]["uri"], &event.args[1]["invoke"]),
+                    (&json!("com.p"), &json!("single"))
+                );
+            }
             topic if topic.starts_with("subscription") => {
                 assert_eq!(event.args, json!([session, subscription]));
             }
@@ -272,6 +289,52 @@ async fn publishes_testaments_at_the_end_of_their_session() {
     ask(&mut client, "session.flush_testaments", json!([])).await.unwrap();
     client.goodbye().await;
     reader.expect_no_event().await;
+}
+
+/// A route of all topics takes none of the router itself, and a rule for them opens nothing else.
+#[tokio::test]
+async fn routes_and_patterns_do_not_reach_it() {
+    let site = Site::new();
+    let route = "all: { channel: '{name<.+>}', handler: { callback: broadcast } }\n";
+    site.bundle("all", route, &[jackfield_tests::build::plugin("broadcast")]);
+    let rules = "rules:\n  - { uri: wamp., match: prefix, allow: { call: [ops], register: everyone } }\n\
+                 allow: { register: [ops] }\n";
+    let server = Server::configured(site.path(), rules);
+    let mut client = join(&server).await;
+    let (uri, _) = error(&mut client, "session.count", json!([])).await;
+    assert_eq!(uri, "wamp.error.not_authorized");
+    let refused = client.try_subscribe("wamp.session.on_join", json!({})).await.unwrap_err();
+    assert_eq!(refused.uri, "wamp.error.not_authorized");
+    let pattern = client.register("", json!({"match": "prefix"})).await.unwrap_err();
+    assert_eq!(pattern.uri, "wamp.error.not_authorized");
+    // WAMP v1 has no keyword arguments, and reads null as an error.
+    let mut page = v1::Client::connect(server.addr).await;
+    assert!(page.call("wamp.session.count", &[]).await.is_err());
+}
+
+/// One client with many subscriptions that ends makes thousands of events at once.
+#[tokio::test]
+async fn an_observer_that_reads_gets_the_events_of_a_large_end() {
+    let (_site, server) = serve(OPEN);
+    let mut ops = join(&server).await;
+    ops.subscribe("wamp.subscription.on_delete", json!({})).await;
+    let mut client = join(&server).await;
+    for number in 0..900 {
+        client.subscribe(&format!("com.a{number}"), json!({})).await;
+    }
+    client.goodbye().await;
+    for _ in 0..900 {
+        ops.event().await;
+    }
+}
+
+#[tokio::test]
+async fn takes_no_call_in_parts() {
+    let (_site, server) = serve(OPEN);
+    let mut client = join(&server).await;
+    let request = client.next_request();
+    client.send(&json!([48, request, {"progress": true}, "wamp.session.count"]));
+    assert_eq!(client.message().await[4], "wamp.error.feature_not_supported");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_wamp::id::SessionId;
+use jackfield_wamp::message::InvocationPolicy;
 use jackfield_wamp::uri::{self, MatchPolicy};
 
 /// The clock of the host: the time since the Unix epoch.
@@ -29,6 +30,8 @@ pub struct Facts {
     pub uri: Arc<str>,
     /// The match policy.
     pub policy: MatchPolicy,
+    /// The choice among several callees; `None` for a subscription.
+    pub invoke: Option<InvocationPolicy>,
 }
 
 /// A change of a subscription or a registration by a session.
@@ -47,27 +50,33 @@ pub enum Change {
 /// Ids by match policy: exact, prefix, wildcard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdLists {
-    /// The ids, up to a limit for each policy.
+    /// The smallest ids, up to a limit for each policy.
     pub lists: [Vec<u64>; 3],
     /// The number of all.
     pub total: usize,
 }
 
 impl IdLists {
-    /// Adds an id, unless it belongs to the meta API itself, or the list has `limit` ids.
-    pub(crate) fn add(&mut self, uri: &str, policy: MatchPolicy, id: u64, limit: usize) {
-        if uri::is_reserved(uri) {
-            return;
-        }
-        self.total += 1;
-        let [exact, prefix, wildcard] = &mut self.lists;
-        let list = match policy {
-            MatchPolicy::Exact => exact,
-            MatchPolicy::Prefix => prefix,
-            MatchPolicy::Wildcard => wildcard,
-        };
-        if list.len() < limit {
+    /// Returns the first ids of each policy, without those of the meta API itself.
+    pub(crate) fn new<'a>(
+        all: impl Iterator<Item = (&'a str, MatchPolicy, u64)>,
+        limit: usize,
+    ) -> Self {
+        let mut ids = Self::default();
+        for (_, policy, id) in all.filter(|(uri, ..)| !uri::is_reserved(uri)) {
+            let [exact, prefix, wildcard] = &mut ids.lists;
+            let list = match policy {
+                MatchPolicy::Exact => exact,
+                MatchPolicy::Prefix => prefix,
+                MatchPolicy::Wildcard => wildcard,
+            };
             list.push(id);
+            ids.total += 1;
         }
+        for list in &mut ids.lists {
+            list.sort_unstable();
+            list.truncate(limit);
+        }
+        ids
     }
 }

@@ -100,7 +100,7 @@ impl Dealer {
     ) -> Result<(), RegisterError> {
         let mut state = self.lock();
         let state = &mut *state;
-        let State { limits, registrations, sessions, registered, .. } = state;
+        let State { limits, sessions, registered, .. } = state;
         let session_calls = sessions.entry(callee.id).or_insert_with(|| SessionCalls::new(callee));
         if session_calls.registered.len() >= limits.subscriptions {
             return Err(RegisterError::TooMany(limits.subscriptions));

@@ -208,10 +208,9 @@ impl Registrations {
             if invoke == InvocationPolicy::Single {
                 return Err(RegisterError::Taken);
             }
-            let joined = Change::Joined(session.id, registration.id.get());
-            registration.callees.push(callee);
             let id = registration.id;
-            self.changes.push(joined);
+            self.changes.push(Change::Joined(session.id, id.get()));
+            registration.callees.push(callee);
             return Ok(id);
         }
         if policy == MatchPolicy::Wildcard {
@@ -223,7 +222,8 @@ impl Registrations {
         self.by_id.insert(id, key.clone());
         let pattern = policy != MatchPolicy::Exact;
         let created = self.clock.0();
-        let facts = Facts { id: id.get(), created, uri: Arc::clone(&key.uri), policy };
+        let uri = Arc::clone(&key.uri);
+        let facts = Facts { id: id.get(), created, uri, policy, invoke: Some(invoke) };
         self.changes.push(Change::Created(session.id, facts));
         self.changes.push(Change::Joined(session.id, id.get()));
         let (charged, callees, turns) = (session.client, vec![callee], Cell::default());
@@ -244,11 +244,8 @@ impl Registrations {
 
     /// Returns the ids of all registrations, up to `limit` for each policy.
     pub(crate) fn ids(&self, limit: usize) -> IdLists {
-        let mut ids = IdLists::default();
-        for (id, key) in &self.by_id {
-            ids.add(&key.uri, key.policy, id.get(), limit);
-        }
-        ids
+        let all = self.by_id.iter().map(|(id, key)| (&*key.uri, key.policy, id.get()));
+        IdLists::new(all, limit)
     }
 
     /// Returns the id of the registration of a procedure or pattern.
@@ -265,12 +262,12 @@ impl Registrations {
         patterns.next().map(|it| it.id)
     }
 
-    /// Returns a registration and its policy.
-    pub(crate) fn facts(&self, id: RegistrationId) -> Option<(Facts, InvocationPolicy)> {
+    /// Returns a registration.
+    pub(crate) fn facts(&self, id: RegistrationId) -> Option<Facts> {
         let key = self.by_id.get(&id)?;
         let Registration { created, invoke, .. } = self.table.get(&key.uri, key.policy)?;
         let (uri, policy) = (Arc::clone(&key.uri), key.policy);
-        Some((Facts { id: id.get(), created: *created, uri, policy }, *invoke))
+        Some(Facts { id: id.get(), created: *created, uri, policy, invoke: Some(*invoke) })
     }
 
     /// Returns up to `limit` callees of a registration, and the number of all.

@@ -140,7 +140,8 @@ impl Subscriptions {
         let key = Key { policy, uri: uri.into() };
         let created = self.clock.0();
         if self.observes(uri) {
-            let facts = Facts { id: id.get(), created, uri: Arc::clone(&key.uri), policy };
+            let uri = Arc::clone(&key.uri);
+            let facts = Facts { id: id.get(), created, uri, policy, invoke: None };
             self.note_for_meta(Change::Created(session.id, facts));
             self.note_for_meta(Change::Joined(session.id, id.get()));
         }
@@ -247,11 +248,8 @@ impl Subscriptions {
 
     /// Returns the ids of all subscriptions.
     pub(crate) fn ids(&self, limit: usize) -> IdLists {
-        let mut ids = IdLists::default();
-        for (id, key) in &self.by_id {
-            ids.add(&key.uri, key.policy, id.get(), limit);
-        }
-        ids
+        let all = self.by_id.iter().map(|(id, key)| (&*key.uri, key.policy, id.get()));
+        IdLists::new(all, limit)
     }
 
     /// Returns the number of subscriptions.

@@ -98,6 +98,11 @@ impl Rule {
         rules.iter().filter(is_here).find(matches)
     }
 
+    /// Returns a rule that opens all URIs with a beginning to everyone.
+    pub fn open(beginning: &str) -> Self {
+        Self::new(None, beginning.to_owned(), MatchPolicy::Prefix, Allow::default())
+    }
+
     fn new(realm: Option<String>, uri: String, policy: MatchPolicy, allow: Allow) -> Self {
         let is_wildcard = policy == MatchPolicy::Wildcard;
         let components = uri.split('.').filter(|_| is_wildcard).map(str::to_owned).collect();

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use jackfield_config::Rule;
 use jackfield_routing::{Outcome, RestrictionOrigin, Route};
 use jackfield_text::Untrusted;
-use jackfield_wamp::uri::MatchPolicy;
+use jackfield_wamp::uri::{MatchPolicy, is_reserved};
 use serde_json::{Map, Value, json};
 
 use crate::generation::{AccessLists, RealmUri, no_uri, rule_json};
@@ -68,6 +68,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let mut others = Vec::new();
     for (route, outcome) in table.explain(topic) {
         match outcome {
+            Outcome::Matched { .. } if is_reserved(topic) => {
+                let reason = "matches, but topics of the router itself have no route".to_owned();
+                others.push(Other { route, reason, is_shadowed: true });
+            }
             Outcome::Matched { attributes } => matched = Some((route, attributes)),
             Outcome::Shadowed { by } => {
                 let reason = format!("also matches, but `{by}` comes first");

@@ -4,6 +4,7 @@
 use hyper::StatusCode;
 use jackfield_broker::PublicationCounts;
 use jackfield_routing::{Outcome, RestrictionOrigin, Route};
+use jackfield_wamp::uri::is_reserved;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
@@ -83,6 +84,9 @@ pub(super) fn of_topic(context: &Context, query: Option<&str>) -> Result<Answer,
     for (position, ((_, outcome), bound)) in explained.zip(generation.bound()).enumerate() {
         let (route, handler) = bound;
         let (shadowed_by, reason) = match outcome {
+            Outcome::Matched { .. } if is_reserved(topic) => {
+                (None, "matches, but topics of the router itself have no route".to_owned())
+            }
             Outcome::Matched { attributes } => {
                 matched = route_json(&generation, position, route, handler);
                 if let Value::Object(matched) = &mut matched {

@@ -7,22 +7,24 @@
 use jackfield_broker::{Overflow, PatternAudience, Session};
 use jackfield_routing::{Action, SlowSubscriber};
 use jackfield_sandbox::Hook;
+use jackfield_wamp::uri::is_reserved;
 
 use super::Refusal;
 use crate::generation::{AccessLists, Generation, RealmUri, RouteMatch};
 
 /// Returns the route of a topic; `None` if there is no route, and a rule admits the topic. A route whose
-/// plugin is disabled refuses every request.
+/// plugin is disabled refuses every request. Topics of the router itself have no route.
 pub(super) fn route<'g, 't>(
     generation: &'g Generation,
     topic: RealmUri<'t>,
 ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
-    match generation.find(topic.uri) {
+    match generation.find(topic.uri).filter(|_| !is_reserved(topic.uri)) {
         Some(routed) if routed.handler.is_disabled() => {
             Err(Refusal::disabled(routed.handler.name()))
         }
         Some(routed) => Ok(Some(routed)),
         None if generation.access().of_unrouted(topic).is_some() => Ok(None),
+        None if is_reserved(topic.uri) => Err(Refusal::no_meta(topic.uri)),
         None => Err(Refusal::no_route(topic.uri)),
     }
 }

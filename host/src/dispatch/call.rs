@@ -176,10 +176,10 @@ impl Dispatch {
         call: &Call,
         batch: &mut PendingFlushes,
     ) -> Result<Payload, Refusal> {
-        let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         if meta::is_procedure(&call.procedure) {
             return self.answer_meta(from, call, batch);
         }
+        let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         let generation = self.generations.current();
         let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
             Some(routed) if routed.has(Hook::Call) => Ok(routed),

@@ -1,5 +1,5 @@
 //! Meta API: procedures about the realm's sessions, subscriptions and registrations, and events of
-//! their changes. Each needs a rule whose URI begins with `wamp` (setting `rules`).
+//! their changes. Each needs a rule whose URI begins with `wamp.` (setting `rules`).
 //!
 //! Events are published to subscribers by name alone, so that a pattern of all topics does not get
 //! them. They are made only where a session is subscribed. Nothing of the meta API itself is shown.
@@ -22,13 +22,14 @@ use jackfield_wamp::protocol::{ErrorTo, Reply};
 use serde_json::{Value, json};
 
 use super::authorize::may;
+use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, reply};
 use crate::metrics::RequestKind;
 use crate::timestamp;
 use arguments::Arguments;
-pub(super) use testaments::Testaments;
+pub(super) use testaments::{TestamentLimit, Testaments};
 
-/// Most ids of a list.
+/// The maximum number of ids of a list.
 const MAX_LISTED: usize = 10_000;
 
 /// Returns whether the procedure belongs to the meta API.
@@ -52,26 +53,38 @@ impl Dispatch {
                 let result = Reply::Result { call: call_id, progress: false, payload: &payload };
                 reply(from, &result, batch);
             }
-            Err(refusal) => {
-                self.refused(RequestKind::Call, &refusal, from, &call.procedure);
-                reply(from, &refusal.reply(ErrorTo::Call { call: call_id }), batch);
-            }
+            Err(refusal) => reply(from, &refusal.reply(ErrorTo::Call { call: call_id }), batch),
         }
     }
 
-    /// Answers a procedure of the meta API.
+    /// Answers a procedure of the meta API, and reports a refusal.
     pub(super) fn answer_meta(
         &self,
         from: &Session,
         call: &Call,
         batch: &mut PendingFlushes,
     ) -> Result<Payload, Refusal> {
-        let Call { procedure, .. } = call;
+        let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
+        let answer = self.meta_result(from, call, batch);
+        trace::ended(trace.as_deref(), &answer);
+        answer.inspect_err(|it| self.refused(RequestKind::Call, it, from, &call.procedure))
+    }
+
+    fn meta_result(
+        &self,
+        from: &Session,
+        call: &Call,
+        batch: &mut PendingFlushes,
+    ) -> Result<Payload, Refusal> {
+        let Call { procedure, options, payload, .. } = call;
         let generation = self.generations.current();
         if !may(&generation, self.at(procedure), None, Action::Call, from) {
             return Err(Refusal::no_meta(procedure));
         }
-        let (args, kwargs) = self.hook_arguments(&call.payload)?;
+        if options.progress || payload.passthru().is_some() {
+            return Err(Refusal::plain_alone(procedure));
+        }
+        let (args, kwargs) = self.hook_arguments(payload)?;
         let arguments = Arguments::parse(&args, &kwargs)?;
         let (_, group) = procedure.split_once('.').unwrap_or_default();
         let answer = match group.split_once('.').unwrap_or_default() {
@@ -110,7 +123,11 @@ fn session_list(sessions: Vec<SessionId>, total: usize) -> Answer {
 
 /// Returns a subscription or registration.
 fn facts_json(facts: &Facts) -> Value {
-    let Facts { id, created, uri, policy } = facts;
+    let Facts { id, created, uri, policy, invoke } = facts;
     let created = timestamp::time(std::time::UNIX_EPOCH + *created);
-    json!({ "id": id, "created": created, "uri": &**uri, "match": policy.name() })
+    let mut value = json!({ "id": id, "created": created, "uri": &**uri, "match": policy.name() });
+    if let (Some(value), Some(invoke)) = (value.as_object_mut(), invoke) {
+        value.insert("invoke".to_owned(), json!(invoke.name()));
+    }
+    value
 }

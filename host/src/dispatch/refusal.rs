@@ -18,6 +18,7 @@ use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
+use super::meta::TestamentLimit;
 use super::{Dispatch, uris};
 use crate::metrics::{RefusalReason, RequestKind};
 
@@ -175,11 +176,6 @@ impl Refusal {
         Self::new(error_uri::TIMEOUT, message)
     }
 
-    /// Refuses a further testament of a session.
-    pub(super) fn too_many_testaments(message: String) -> Self {
-        Self::at_limit(RefusalReason::SessionLimit, message)
-    }
-
     /// Refuses to let one more call of a session wait for a later result.
     pub(super) fn too_many_deferred(limit: usize) -> Self {
         let message = format!("{limit} calls of the session wait for later results");
@@ -273,6 +269,13 @@ impl Refusal {
     pub(super) fn no_meta(uri: &str) -> Self {
         let message = format!("no rule lets your roles use `{uri}` (`rules` of the settings)");
         Self::new(error_uri::NOT_AUTHORIZED, message)
+    }
+
+    /// Refuses a call with parts or with a packed payload.
+    pub(super) fn plain_alone(procedure: &str) -> Self {
+        let message =
+            format!("`{procedure}` takes no CALL with `progress` and no payload with `ppt_scheme`");
+        Self::new(error_uri::FEATURE_NOT_SUPPORTED, message)
     }
 
     /// Refuses a procedure of the meta API about an object that does not exist.
@@ -418,6 +421,17 @@ impl From<DeliveryError> for Refusal {
 impl From<Untranslatable> for Refusal {
     fn from(error: Untranslatable) -> Self {
         DeliveryError::from(error).into()
+    }
+}
+
+impl From<TestamentLimit> for Refusal {
+    fn from(limit: TestamentLimit) -> Self {
+        let reason = match limit {
+            TestamentLimit::Count | TestamentLimit::Session => RefusalReason::SessionLimit,
+            TestamentLimit::Client(_) => RefusalReason::ClientShare,
+            TestamentLimit::Realm => RefusalReason::RealmLimit,
+        };
+        Self::at_limit(reason, limit.to_string())
     }
 }
 

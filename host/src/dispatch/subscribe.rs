@@ -7,7 +7,7 @@ use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, Passage, SubscribeVerdict};
 use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
-use jackfield_wamp::uri::{self, MatchPolicy};
+use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::{check_allowed, may, pattern_audience, route};
 use super::trace::{self, MessageKind};
@@ -66,14 +66,6 @@ impl Dispatch {
         }
         let generation = self.generations.current();
         let at = self.at(topic);
-        if uri::is_reserved(topic) {
-            if !may(&generation, at, None, Action::Subscribe, from) {
-                return Err(Refusal::no_meta(topic));
-            }
-            let request = history::replay_request(None, subscribe);
-            self.realm.subscribe(from.id, topic, *policy, request.as_ref(), batch, acknowledge)?;
-            return Ok(());
-        }
         let routed = route(&generation, at).map(|it| it.map(RouteMatch::for_events));
         let mut wanted =
             history::replay_request(routed.as_ref().ok().and_then(Option::as_ref), subscribe);

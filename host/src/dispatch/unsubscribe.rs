@@ -75,10 +75,10 @@ impl Dispatch {
         self.outgoing.deferred.leave(session.id);
         let topics = self.realm.leave(session.id);
         self.tell_left(session, &mut batch);
-        self.publish_testaments(session, &mut batch).await;
         let generation = self.generations.current();
         let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
         self.notify_unsubscribed(&generation, left, &mut batch).await;
+        self.publish_testaments(session, &mut batch).await;
     }
 
     /// Revokes subscriptions and registrations after a reload, and updates the timers.

@@ -59,12 +59,14 @@ impl RouteAccess {
         self.rule(topic).map(AccessLists::of_rule).or_else(default_unrouted)
     }
 
-    /// Returns the roles for all topics of a realm that may have no route.
+    /// Returns the roles for all topics of a realm that may have no route, but those of the router itself.
     pub(crate) fn all_unrouted<'a>(
         &'a self,
         realm: &'a str,
     ) -> impl Iterator<Item = AccessLists<'a>> {
-        let is_here = move |rule: &&Rule| rule.realm.as_ref().is_none_or(|it| it == realm);
+        let is_here = move |rule: &&Rule| {
+            rule.realm.as_ref().is_none_or(|it| it == realm) && !is_reserved(&rule.uri)
+        };
         let default_unrouted =
             self.default_unrouted.iter().map(|own| AccessLists { own, default: Some(&self.allow) });
         self.rules.iter().filter(is_here).map(AccessLists::of_rule).chain(default_unrouted)

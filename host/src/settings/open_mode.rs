@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 
 use jackfield_auth::AuthSettings;
-use jackfield_config::{Config, DataFolder, ListenerPlace, Networks, Origins, Settings, Unrouted};
+use jackfield_config::{
+    Config, DataFolder, ListenerPlace, Networks, Origins, Rule, Settings, Unrouted,
+};
 use jackfield_wamp::uri;
 use jackfield_yaml::Diagnosis;
 use tracing::warn;
@@ -30,6 +32,8 @@ impl OpenMode {
     pub(super) fn apply(&self, settings: &mut Settings) {
         let config = &mut settings.config;
         config.unrouted = Unrouted::Broadcast;
+        // The procedures and topics of the router itself.
+        config.rules.push(Rule::open("wamp."));
         // Any page that a browser on this machine shows could connect otherwise.
         config.access.origins = Some(Origins::of_this_machine());
         for listener in &mut config.listeners {

@@ -26,26 +26,7 @@ pub const PROCEDURES: [&str; 21] = [
     "wamp.registration.count_callees",
 ];
 
-/// Topics to which the router publishes.
-pub const TOPICS: [&str; 10] = [
-    ON_JOIN,
-    ON_LEAVE,
-    "wamp.subscription.on_create",
-    "wamp.subscription.on_subscribe",
-    "wamp.subscription.on_unsubscribe",
-    "wamp.subscription.on_delete",
-    "wamp.registration.on_create",
-    "wamp.registration.on_register",
-    "wamp.registration.on_unregister",
-    "wamp.registration.on_delete",
-];
-
 /// A session has joined the realm.
 pub const ON_JOIN: &str = "wamp.session.on_join";
 /// A session has left the realm.
 pub const ON_LEAVE: &str = "wamp.session.on_leave";
-
-/// Returns every procedure and topic.
-pub fn uris() -> impl Iterator<Item = &'static str> {
-    PROCEDURES.into_iter().chain(TOPICS)
-}

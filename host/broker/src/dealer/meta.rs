@@ -1,8 +1,7 @@
 //! Meta API: what sessions may learn of a realm's registrations.
 
 use jackfield_wamp::id::{RegistrationId, SessionId};
-use jackfield_wamp::message::InvocationPolicy;
-use jackfield_wamp::uri::MatchPolicy;
+use jackfield_wamp::uri::{self, MatchPolicy};
 
 use super::Dealer;
 use crate::changes::{Change, Clock, Facts, IdLists};
@@ -30,13 +29,17 @@ impl Dealer {
         self.lock().registrations.find(uri, policy)
     }
 
-    /// Returns the id of the most specific registration that matches a procedure.
+    /// Returns the id of the most specific registration that matches a procedure. None matches one of the
+    /// router itself.
     pub fn matching_registration(&self, procedure: &str) -> Option<RegistrationId> {
+        if uri::is_reserved(procedure) {
+            return None;
+        }
         self.lock().registrations.matching(procedure)
     }
 
-    /// Returns a registration and its policy.
-    pub fn registration_facts(&self, id: RegistrationId) -> Option<(Facts, InvocationPolicy)> {
+    /// Returns a registration.
+    pub fn registration_facts(&self, id: RegistrationId) -> Option<Facts> {
         self.lock().registrations.facts(id)
     }
 

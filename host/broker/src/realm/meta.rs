@@ -56,6 +56,7 @@ impl Realm {
             created: subscription.created(),
             uri: key.uri.clone(),
             policy: key.policy,
+            invoke: None,
         })
     }
 

@@ -5,8 +5,12 @@ use serde_json::{Map, Value};
 
 use crate::dispatch::{Refusal, uris};
 
-/// Longest value that an error repeats, in characters.
+/// The maximum number of characters of a value that an error repeats.
 const MAX_SHOWN: usize = 64;
+/// The maximum number of roles of a list: each is compared with those of all sessions.
+const MAX_ROLES: usize = 100;
+/// The maximum length of the reason and of the message of a close: each session that ends gets them.
+const MAX_CLOSE_BYTES: usize = 1024;
 
 /// The arguments of a call.
 pub(super) struct Arguments {
@@ -48,8 +52,9 @@ impl Arguments {
             Some(_) => None,
         };
         let roles: Option<Vec<&str>> = roles;
-        let what = "the first argument, the roles,";
-        roles.map(Some).ok_or_else(|| wrong(what, "a list of strings", value))
+        let roles = roles.filter(|roles| roles.len() <= MAX_ROLES);
+        let expected = format!("a list of up to {MAX_ROLES} strings");
+        roles.map(Some).ok_or_else(|| wrong("the first argument, the roles,", &expected, value))
     }
 
     /// Returns the policy of the second argument, `{match}`.
@@ -69,6 +74,12 @@ impl Arguments {
         }
     }
 
+    /// Refuses more positional arguments than a procedure has: they are meant for another one.
+    pub(super) fn at_most(&self, count: usize) -> Result<(), Refusal> {
+        let Some(further) = self.args.get(count) else { return Ok(()) };
+        Err(wrong(&format!("argument {}", count + 1), "left out", Some(further)))
+    }
+
     /// Returns the positional arguments behind the first.
     pub(super) fn rest(&self) -> &[Value] {
         self.args.get(1..).unwrap_or_default()
@@ -83,8 +94,11 @@ impl Arguments {
     pub(super) fn close(&self) -> Result<(Option<&str>, &str), Refusal> {
         let text = |name: &str| match self.kwargs.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.as_str())),
-            value => Err(wrong(&format!("the keyword argument `{name}`"), "a string", value)),
+            Some(Value::String(text)) if text.len() <= MAX_CLOSE_BYTES => Ok(Some(text.as_str())),
+            value => {
+                let expected = format!("a string of up to {MAX_CLOSE_BYTES} bytes");
+                Err(wrong(&format!("the keyword argument `{name}`"), &expected, value))
+            }
         };
         let reason = text("reason")?;
         if let Some(reason) = reason.filter(|it| !uri::is_uri(it)) {

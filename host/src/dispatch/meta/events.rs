@@ -4,6 +4,7 @@ use jackfield_broker::{Change, PatternAudience, PendingFlushes, Publication, Ses
 use jackfield_wamp::meta::{ON_JOIN, ON_LEAVE};
 use jackfield_wamp::payload::Payload;
 use serde_json::{Value, json};
+use tracing::debug;
 
 use super::facts_json;
 use super::sessions::details;
@@ -32,6 +33,10 @@ const REGISTRATIONS: Names = Names {
     delete: "wamp.registration.on_delete",
 };
 
+/// The maximum number of changes whose events wait for a flush: a session that ends, or a reload, can
+/// make thousands at once, more than the outbox of an observer holds.
+const MAX_UNFLUSHED: usize = 256;
+
 impl Dispatch {
     /// Publishes that a session has joined.
     pub(in crate::dispatch) fn tell_joined(&self, session: &Session, batch: &mut PendingFlushes) {
@@ -49,15 +54,23 @@ impl Dispatch {
 
     /// Publishes the changes of subscriptions since the last time.
     pub(in crate::dispatch) fn tell_subscriptions(&self, batch: &mut PendingFlushes) {
-        for change in self.realm.take_meta_changes() {
-            self.tell_change(&SUBSCRIPTIONS, &change, batch);
-        }
+        self.tell_changes(&SUBSCRIPTIONS, &self.realm.take_meta_changes(), batch);
     }
 
     /// Publishes the changes of registrations since the last time.
     pub(in crate::dispatch) fn tell_registrations(&self, batch: &mut PendingFlushes) {
-        for change in self.dealer.take_changes() {
-            self.tell_change(&REGISTRATIONS, &change, batch);
+        self.tell_changes(&REGISTRATIONS, &self.dealer.take_changes(), batch);
+    }
+
+    fn tell_changes(&self, names: &Names, changes: &[Change], batch: &mut PendingFlushes) {
+        for changes in changes.chunks(MAX_UNFLUSHED) {
+            for change in changes {
+                self.tell_change(names, change, batch);
+            }
+            // The events of a few wait for the end of the request.
+            if changes.len() == MAX_UNFLUSHED {
+                batch.flush();
+            }
         }
     }
 
@@ -98,7 +111,9 @@ impl Dispatch {
             retain: None,
             payload: &payload,
         };
-        // An event of the router is shorter than any limit, and every codec carries it.
-        let _delivered = self.realm.publish_here(&publication, batch);
+        // It is longer than `limits.event`, if that is small and the URI is long.
+        if let Err(error) = self.realm.publish_here(&publication, batch) {
+            debug!("a meta event is not delivered: {error}");
+        }
     }
 }

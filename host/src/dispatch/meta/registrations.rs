@@ -14,6 +14,11 @@ impl Dispatch {
         name: &str,
         arguments: &Arguments,
     ) -> Result<Answer, Refusal> {
+        arguments.at_most(match name {
+            "list" => 0,
+            "lookup" => 2,
+            _ => 1,
+        })?;
         match name {
             "list" => Ok(id_lists(self.dealer.registration_ids(MAX_LISTED))),
             "lookup" => {
@@ -29,12 +34,7 @@ impl Dispatch {
                 let id = arguments.id("the registration")?;
                 let facts =
                     RegistrationId::new(id).and_then(|it| self.dealer.registration_facts(it));
-                let (facts, invoke) = facts.ok_or_else(|| no_registration(id))?;
-                let mut value = facts_json(&facts);
-                if let Some(value) = value.as_object_mut() {
-                    value.insert("invoke".to_owned(), json!(invoke.name()));
-                }
-                Ok(value.into())
+                Ok(facts_json(&facts.ok_or_else(|| no_registration(id))?).into())
             }
             "list_callees" => {
                 let (sessions, total) = self.callees_of(arguments, MAX_LISTED)?;

@@ -1,15 +1,22 @@
 //! Session meta procedures: the realm's sessions, of both versions, and their end.
 
+use std::sync::Arc;
+
 use jackfield_broker::{CloseCause, CloseReason, PendingFlushes, Session};
+use jackfield_text::Untrusted;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::SessionId;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use tracing::info;
 
 use super::arguments::Arguments;
 use super::{Answer, MAX_LISTED, session_list};
 use crate::dispatch::{Dispatch, Refusal};
 use crate::generation::Generation;
+use crate::log::AUDIT;
+
+/// The maximum number of ended sessions that the log names.
+const MAX_LOGGED: usize = 20;
 
 impl Dispatch {
     pub(super) fn session_meta(
@@ -20,10 +27,16 @@ impl Dispatch {
         arguments: &Arguments,
         batch: &mut PendingFlushes,
     ) -> Result<Answer, Refusal> {
+        arguments.at_most(match name {
+            "add_testament" => 3,
+            "kill_all" | "flush_testaments" => 0,
+            _ => 1,
+        })?;
         match name {
             "count" => Ok(json!(self.with_roles(arguments)?.len()).into()),
             "list" => {
-                let sessions = self.with_roles(arguments)?;
+                let mut sessions = self.with_roles(arguments)?;
+                sessions.sort_unstable_by_key(|session| session.id);
                 let ids = sessions.iter().take(MAX_LISTED).map(|session| session.id).collect();
                 Ok(session_list(ids, sessions.len()))
             }
@@ -32,13 +45,11 @@ impl Dispatch {
                 Ok(details(&session).into())
             }
             "kill" => {
-                let (reason, message) = arguments.close()?;
-                let session = self.session_of(arguments)?;
-                if session.id == from.id {
-                    return Err(no_session(session.id.get()));
+                let wanted = self.session_of(arguments)?.id;
+                if wanted == from.id {
+                    return Err(no_session(wanted.get()));
                 }
-                batch.flush();
-                close(&session, reason, message);
+                self.kill(from, arguments, |it| it.id == wanted, batch)?;
                 Ok(Value::Null.into())
             }
             "kill_by_authid" => {
@@ -50,8 +61,7 @@ impl Dispatch {
             }
             "kill_by_authrole" => {
                 let role = arguments.text("the authrole")?;
-                let killed =
-                    self.kill(from, arguments, |it| it.identity.authrole() == role, batch)?;
+                let killed = self.kill(from, arguments, |it| has_role(it, &[role]), batch)?;
                 Ok(json!(killed.len()).into())
             }
             "kill_all" => Ok(json!(self.kill(from, arguments, |_| true, batch)?.len()).into()),
@@ -61,14 +71,13 @@ impl Dispatch {
         }
     }
 
-    /// Returns the sessions whose `authrole` is among those of the first argument, by id.
+    /// Returns the sessions with one of the roles of the first argument, or all sessions.
     fn with_roles(&self, arguments: &Arguments) -> Result<Vec<Arc<Session>>, Refusal> {
         let roles = arguments.roles()?;
         let mut sessions = self.realm.sessions();
         if let Some(roles) = roles {
-            sessions.retain(|session| roles.contains(&session.identity.authrole()));
+            sessions.retain(|session| has_role(session, &roles));
         }
-        sessions.sort_unstable_by_key(|session| session.id);
         Ok(sessions)
     }
 
@@ -94,8 +103,25 @@ impl Dispatch {
         let killed = wanted.filter(|session| close(session, reason, message));
         let mut killed: Vec<SessionId> = killed.map(|session| session.id).collect();
         killed.sort_unstable();
+        if !killed.is_empty() {
+            info!(
+                name: "session.killed",
+                target: AUDIT,
+                by = from.id.get(),
+                authid = %Untrusted::new(&from.identity.authid),
+                sessions = ?killed.iter().take(MAX_LOGGED).map(|id| id.get()).collect::<Vec<_>>(),
+                count = killed.len(),
+                reason = %Untrusted::new(reason.unwrap_or(error_uri::CLOSE_KILLED)),
+                "a client has ended sessions"
+            );
+        }
         Ok(killed)
     }
+}
+
+/// Returns whether a session has one of the roles.
+fn has_role(session: &Session, roles: &[&str]) -> bool {
+    session.identity.roles.iter().any(|role| roles.contains(&role.as_str()))
 }
 
 /// Closes a session. Returns whether it was open.
@@ -120,7 +146,7 @@ pub(super) fn details(session: &Session) -> Value {
         "authid": identity.authid,
         "authrole": identity.authrole(),
         "authmethod": identity.authmethod,
-        "authprovider": "jackfield",
+        "roles": identity.roles,
         "transport": { "protocol": session.dialect.subprotocol(), "peer": peer },
     })
 }

@@ -1,7 +1,7 @@
 //! Subscription meta procedures.
 
 use jackfield_wamp::error_uri;
-use jackfield_wamp::id::SubscriptionId;
+use jackfield_wamp::id::{SessionId, SubscriptionId};
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
@@ -14,6 +14,11 @@ impl Dispatch {
         name: &str,
         arguments: &Arguments,
     ) -> Result<Answer, Refusal> {
+        arguments.at_most(match name {
+            "list" => 0,
+            "lookup" => 2,
+            _ => 1,
+        })?;
         match name {
             "list" => Ok(id_lists(self.realm.subscription_ids(MAX_LISTED))),
             "lookup" => {
@@ -46,7 +51,7 @@ impl Dispatch {
         &self,
         arguments: &Arguments,
         limit: usize,
-    ) -> Result<(Vec<jackfield_wamp::id::SessionId>, usize), Refusal> {
+    ) -> Result<(Vec<SessionId>, usize), Refusal> {
         let id = arguments.id("the subscription")?;
         let found = SubscriptionId::new(id).and_then(|it| self.realm.subscribers_of(it, limit));
         found.ok_or_else(|| no_subscription(id))

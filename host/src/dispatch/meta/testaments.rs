@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jackfield_broker::{CloseCause, PendingFlushes, Session};
+use jackfield_broker::{ClientKey, CloseCause, PendingFlushes, Session};
 use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::{Message, Publish};
@@ -19,12 +19,14 @@ use super::arguments::{Arguments, wrong};
 use crate::dispatch::{Dispatch, Refusal};
 use crate::generation::Generation;
 
-/// Most testaments of a session, of both scopes.
+/// The maximum number of testaments of a session, of both scopes.
 const MAX_TESTAMENTS: usize = 100;
-/// Most bytes of a session's testaments.
+/// The maximum size of a session's testaments.
 const MAX_BYTES: usize = 64 << 10;
-/// Most bytes of the testaments of a realm.
+/// The maximum size of the testaments of a realm.
 const MAX_REALM_BYTES: usize = 16 << 20;
+/// The size of a testament in memory beside its text.
+const OVERHEAD: usize = 512;
 
 /// The testaments of a realm's sessions.
 #[derive(Default)]
@@ -36,7 +38,21 @@ pub(in crate::dispatch) struct Testaments {
 #[derive(Default)]
 struct State {
     by_session: HashMap<SessionId, Buckets>,
+    by_client: HashMap<ClientKey, usize>,
     bytes: usize,
+}
+
+/// A limit that a further testament would exceed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::dispatch) enum TestamentLimit {
+    #[error("maximum testaments of the session reached ({MAX_TESTAMENTS})")]
+    Count,
+    #[error("maximum bytes of the session's testaments reached ({MAX_BYTES})")]
+    Session,
+    #[error("the client's share of the bytes of all testaments is reached ({0})")]
+    Client(usize),
+    #[error("maximum bytes of the realm's testaments reached ({MAX_REALM_BYTES})")]
+    Realm,
 }
 
 /// The testaments of a session by scope, in their order, with their sizes.
@@ -65,47 +81,73 @@ impl Buckets {
     }
 }
 
+impl State {
+    /// Gives the bytes of testaments back.
+    fn release(&mut self, client: ClientKey, removed: &[(Publish, usize)]) {
+        let bytes: usize = removed.iter().map(|(_, bytes)| bytes).sum();
+        self.bytes -= bytes;
+        if let Some(used) = self.by_client.get_mut(&client) {
+            *used -= bytes;
+            if *used == 0 {
+                self.by_client.remove(&client);
+            }
+        }
+    }
+}
+
 impl Testaments {
+    /// Adds a testament. `share` is the part of the realm's bytes that one client may use, in per cent.
     fn add(
         &self,
-        session: SessionId,
+        (session, client): (SessionId, ClientKey),
         scope: Scope,
         publish: Publish,
         bytes: usize,
-    ) -> Result<(), String> {
+        share: usize,
+    ) -> Result<(), TestamentLimit> {
         let mut state = self.lock();
-        if state.bytes + bytes > MAX_REALM_BYTES {
-            return Err(format!(
-                "maximum bytes of the realm's testaments reached ({MAX_REALM_BYTES})"
-            ));
+        let State { by_session, by_client, bytes: all } = &mut *state;
+        let bytes = bytes + OVERHEAD;
+        let (mut count, mut used) = (0, 0);
+        for (_, bytes) in by_session.get(&session).into_iter().flat_map(Buckets::all) {
+            count += 1;
+            used += bytes;
         }
-        let buckets = state.by_session.entry(session).or_default();
-        if buckets.all().count() >= MAX_TESTAMENTS {
-            return Err(format!("maximum testaments of the session reached ({MAX_TESTAMENTS})"));
+        if count >= MAX_TESTAMENTS {
+            return Err(TestamentLimit::Count);
         }
-        let used: usize = buckets.all().map(|(_, bytes)| bytes).sum();
         if used + bytes > MAX_BYTES {
-            return Err(format!("maximum bytes of the session's testaments reached ({MAX_BYTES})"));
+            return Err(TestamentLimit::Session);
         }
-        buckets.of(scope).push((publish, bytes));
-        state.bytes += bytes;
+        let of_client = by_client.get(&client).copied().unwrap_or_default();
+        let max_of_client = MAX_REALM_BYTES * share / 100;
+        if of_client + bytes > max_of_client {
+            return Err(TestamentLimit::Client(max_of_client));
+        }
+        if *all + bytes > MAX_REALM_BYTES {
+            return Err(TestamentLimit::Realm);
+        }
+        by_session.entry(session).or_default().of(scope).push((publish, bytes));
+        *by_client.entry(client).or_default() += bytes;
+        *all += bytes;
         Ok(())
     }
 
-    fn flush(&self, session: SessionId, scope: Scope) {
+    fn flush(&self, (session, client): (SessionId, ClientKey), scope: Scope) {
         let mut state = self.lock();
         let Some(buckets) = state.by_session.get_mut(&session) else { return };
         let removed = mem::take(buckets.of(scope));
-        state.bytes -= removed.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        state.release(client, &removed);
     }
 
     /// Takes the testaments of a session that has ended, in the order of their publication.
-    fn take(&self, session: SessionId) -> Vec<Publish> {
+    fn take(&self, (session, client): (SessionId, ClientKey)) -> Vec<Publish> {
         let mut state = self.lock();
         let Some(buckets) = state.by_session.remove(&session) else { return Vec::new() };
-        state.bytes -= buckets.all().map(|(_, bytes)| bytes).sum::<usize>();
-        let Buckets { detached, destroyed } = buckets;
-        detached.into_iter().chain(destroyed).map(|(publish, _)| publish).collect()
+        let Buckets { detached: mut all, destroyed } = buckets;
+        all.extend(destroyed);
+        state.release(client, &all);
+        all.into_iter().map(|(publish, _)| publish).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,8 +186,8 @@ impl Dispatch {
             }
         };
         self.check_publish(generation, from, &publish.topic)?;
-        let added = self.testaments.add(from.id, scope, publish, bytes);
-        added.map_err(Refusal::too_many_testaments)?;
+        let share = self.realm.limits().client_percent as usize;
+        self.testaments.add((from.id, from.client), scope, publish, bytes, share)?;
         Ok(Value::Null.into())
     }
 
@@ -154,7 +196,7 @@ impl Dispatch {
         from: &Session,
         arguments: &Arguments,
     ) -> Result<Answer, Refusal> {
-        self.testaments.flush(from.id, scope(arguments)?);
+        self.testaments.flush((from.id, from.client), scope(arguments)?);
         Ok(Value::Null.into())
     }
 
@@ -166,10 +208,12 @@ impl Dispatch {
     ) {
         let closing = session.outbox().closing();
         let is_revoked = closing.is_some_and(|closing| closing.cause == CloseCause::Revoked);
-        for publish in self.testaments.take(session.id) {
+        for publish in self.testaments.take((session.id, session.client)) {
             if !is_revoked {
                 // A refusal is logged and counted; no client waits for it.
                 let _refused = self.publish(session, &publish, batch).await;
+                // Many at once would be more than the outbox of a reader holds.
+                batch.flush();
             }
         }
     }
@@ -189,6 +233,8 @@ fn scope(arguments: &Arguments) -> Result<Scope, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use jackfield_broker::Identity;
+
     use super::*;
 
     fn publish(topic: &str) -> Publish {
@@ -199,35 +245,45 @@ mod tests {
         }
     }
 
-    fn session(id: u64) -> SessionId {
-        SessionId::new(id).unwrap()
+    /// A session of one of two clients.
+    fn session(id: u64) -> (SessionId, ClientKey) {
+        let address = std::net::Ipv4Addr::from(u32::from(id.is_multiple_of(2))).into();
+        let identity = Identity::anonymous(String::new(), address);
+        (SessionId::new(id).unwrap(), ClientKey::of(&identity))
     }
 
     #[test]
     fn keeps_testaments_in_order_and_within_bounds() {
         let all = Testaments::default();
-        all.add(session(1), Scope::Destroyed, publish("b"), 10).unwrap();
-        all.add(session(1), Scope::Detached, publish("a"), 10).unwrap();
-        all.add(session(1), Scope::Destroyed, publish("c"), 10).unwrap();
+        let add = |id, scope, topic, bytes| {
+            let publish = publish(topic);
+            all.add(session(id), scope, publish, bytes, 25)
+        };
+        add(1, Scope::Destroyed, "b", 10).unwrap();
+        add(1, Scope::Detached, "a", 10).unwrap();
+        add(1, Scope::Destroyed, "c", 10).unwrap();
         let topics: Vec<_> = all.take(session(1)).into_iter().map(|it| it.topic).collect();
         assert_eq!(topics, ["a", "b", "c"]);
         assert!(all.take(session(1)).is_empty());
         for _ in 0..MAX_TESTAMENTS {
-            all.add(session(2), Scope::Destroyed, publish("a"), 1).unwrap();
+            add(2, Scope::Destroyed, "a", 1).unwrap();
         }
-        let refused = all.add(session(2), Scope::Detached, publish("a"), 1).unwrap_err();
-        assert_eq!(refused, "maximum testaments of the session reached (100)");
+        assert_eq!(add(2, Scope::Detached, "a", 1), Err(TestamentLimit::Count));
         all.flush(session(2), Scope::Destroyed);
-        let refused = all.add(session(2), Scope::Detached, publish("a"), MAX_BYTES + 1);
-        assert!(refused.unwrap_err().contains("(65536)"));
-        for id in 3..3 + (MAX_REALM_BYTES / MAX_BYTES) as u64 {
-            all.add(session(id), Scope::Destroyed, publish("a"), MAX_BYTES).unwrap();
+        let full = MAX_BYTES - OVERHEAD;
+        assert_eq!(add(2, Scope::Detached, "a", full + 1), Err(TestamentLimit::Session));
+        // The share of one client: a quarter.
+        let share = (MAX_REALM_BYTES / 4 / MAX_BYTES) as u64;
+        for number in 0..share {
+            add(2 * number + 2, Scope::Destroyed, "a", full).unwrap();
         }
-        assert!(all.add(session(2), Scope::Destroyed, publish("a"), 1).is_err());
+        let refused = Err(TestamentLimit::Client(MAX_REALM_BYTES / 4));
+        assert_eq!(add(2 * share + 2, Scope::Destroyed, "a", 1), refused);
+        add(1, Scope::Destroyed, "a", 1).unwrap();
         for id in 1..1_000 {
             drop(all.take(session(id)));
         }
         let state = all.lock();
-        assert!(state.by_session.is_empty() && state.bytes == 0);
+        assert!(state.by_session.is_empty() && state.by_client.is_empty() && state.bytes == 0);
     }
 }
