@@ -13,7 +13,8 @@ LISTEN ?= 127.0.0.1:8080
 FLAGS ?=
 COMMANDS := --package jackfield --package jackfield-bench
 # The tests, the measurements and the package have every feature.
-WHOLE := $(COMMANDS) --features jackfield/otlp,jackfield/cluster
+FEATURES := --features jackfield/otlp,jackfield/cluster
+WHOLE := $(COMMANDS) $(FEATURES)
 
 .DEFAULT_GOAL := help
 
@@ -80,21 +81,21 @@ else
 	@echo "the new greeting is in the shadow of the one that serves"
 endif
 
-# Cargo compiles dependencies once for each set of packages, because each set may need other features
-# of them. There are two sets: the commands alone, and the workspace with its tests.
+# Cargo compiles a dependency once for each set of its features. So tests may not need other features of
+# one than the commands, and the workspace is always built with the features of the commands.
 .PHONY: test
 test: toolchain peers languages-test chromium systemd $(CHARTS)/stamp ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked $(WHOLE)
-	cargo test --release --locked --workspace --doc --no-fail-fast
-	cargo test --release --locked --workspace --lib --bins --test sql --no-fail-fast
-	cargo test --release --locked --workspace --test it
+	cargo test --release --locked --workspace $(FEATURES) --doc --no-fail-fast
+	cargo test --release --locked --workspace $(FEATURES) --lib --bins --test sql --no-fail-fast
+	cargo test --release --locked --workspace $(FEATURES) --test it
 
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 	cargo build --release --locked $(WHOLE)
-	cargo build --release --locked --workspace --bin bars
+	cargo build --release --locked --workspace $(FEATURES) --bin bars
 	@target/release/bars
 
 # All results are written below target/bench first. QUICK=1 takes two minutes and does not change
@@ -113,13 +114,13 @@ bench-peers: $(PEERS)/node.stamp $(CHARTS)/stamp ## Download the other servers o
 .PHONY: bench-built
 bench-built: toolchain
 	cargo build --release --locked $(WHOLE)
-	cargo build --release --locked --workspace --bin floor --bin bars
+	cargo build --release --locked --workspace $(FEATURES) --bin floor --bin bars
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
 
 .PHONY: soak
 soak: toolchain $(CHARTS)/stamp ## Run all uses for ten minutes, and check that memory does not grow (MINUTES=1)
-	cargo build --release --locked --workspace --bin soak
+	cargo build --release --locked --workspace $(FEATURES) --bin soak
 	@mkdir -p target/bench
 	@target/release/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
 		$(CHARTS)/bin/python tests/bench --draw target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended
@@ -127,7 +128,7 @@ soak: toolchain $(CHARTS)/stamp ## Run all uses for ten minutes, and check that 
 .PHONY: isolation
 isolation: toolchain $(CHARTS)/stamp ## Measure a healthy topic while plugins spin, allocate, trap and compile (LENGTH=1 ROUNDS=1)
 	cargo build --release --locked $(WHOLE)
-	cargo build --release --locked --workspace --bin isolation
+	cargo build --release --locked --workspace $(FEATURES) --bin isolation
 	@mkdir -p target/bench
 	$${CARGO_TARGET_DIR:-target}/release/isolation $(or $(LENGTH),5) $(or $(ROUNDS),5) target/bench/isolation.json
 	$(CHARTS)/bin/python tests/bench --draw target/bench/isolation.json $(if $(LENGTH)$(ROUNDS),--out target/bench/isolation)
@@ -156,7 +157,7 @@ micro: toolchain ## Measure single parts: codecs, routing, fan-out, a hook's cal
 .PHONY: instructions
 instructions: toolchain valgrind ## Count the hot path's instructions; fail if they grew by a tenth (ACCEPT=1)
 	cargo build --release --locked $(WHOLE)
-	cargo build --release --locked --workspace --bin instructions
+	cargo build --release --locked --workspace $(FEATURES) --bin instructions
 	$${CARGO_TARGET_DIR:-target}/release/instructions $(if $(ACCEPT),--accept)
 
 # A broken link or anchor fails the build.
@@ -174,13 +175,13 @@ lint: toolchain ## Check format, lints and rustdoc, as CI does
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path plugins/Cargo.toml
 	cargo fmt --all --check --manifest-path tests/guests/Cargo.toml
-	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	cargo clippy --release --locked --workspace $(FEATURES) --all-targets -- -D warnings
 	for features in '' http sql; do \
 		cargo clippy --release --locked --package jackfield-auth --all-targets \
 			--no-default-features --features "$$features" -- -D warnings || exit 1; \
 	done
 	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS) --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --locked --workspace $(FEATURES) --no-deps --document-private-items
 
 # Nothing is compiled. A stale exception of deny.toml is an error in the workspace alone: the other two
 # have fewer dependencies.

@@ -212,7 +212,7 @@ mod tests {
         assert!(Channel::open(&"x".repeat(200)).is_err());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_full_queue_delays_notifications_and_loses_none_that_still_holds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");

@@ -260,24 +260,39 @@ async fn serve(
         }
     };
     tokio::select! {
-        () = exchange(stream, service, &is_whole, MAX_ANSWER_TIME) => {}
+        () = exchange(stream, service, &is_whole, Patience::default()) => {}
         () = revoked => info!(name: "admin.stream_revoked", "a stream of the admin listener ends: its token or certificate was revoked"),
     }
 }
 
-/// Serves the one request of a connection. A complete answer has this time from `is_whole` on;
+/// The limits of time of a client that reads its answer.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// For a complete answer.
+    answer: Duration,
+    /// The maximum time for which it takes nothing.
+    pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { answer: MAX_ANSWER_TIME, pause: MAX_READ_PAUSE }
+    }
+}
+
+/// Serves the one request of a connection. A complete answer has its time from `is_whole` on;
 /// lines are written as long as their reader is connected, as slowly as it reads, unless it takes nothing
-/// for [`MAX_READ_PAUSE`].
+/// for too long.
 async fn exchange<S, B>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     service: S,
     is_whole: &Notify,
-    time: Duration,
+    patience: Patience,
 ) where
     S: HttpService<Incoming, ResBody = B, Error = Infallible>,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
 {
-    let mut stream = WriteTimeout::new(stream, MAX_READ_PAUSE);
+    let mut stream = WriteTimeout::new(stream, patience.pause);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(MAX_HEAD_TIME)
@@ -291,7 +306,7 @@ async fn exchange<S, B>(
     // The head, the body and the wait for a change have limits of their own.
     let is_unread = async {
         is_whole.notified().await;
-        sleep(time).await;
+        sleep(patience.answer).await;
     };
     tokio::select! {
         served = connection => match served {
@@ -328,9 +343,11 @@ mod tests {
 
     const ANSWER_BYTES: usize = 4 << 20;
 
-    /// Asks for an answer that is larger than the buffers of the socket. The time to read a complete
-    /// one is over at once.
-    async fn ask(is_complete: bool) -> (UnixStream, impl Future<Output = ()>) {
+    /// The time to read a complete answer is over at once.
+    const IMPATIENCE: Patience = Patience { answer: Duration::ZERO, pause: MAX_READ_PAUSE };
+
+    /// Asks for an answer that is larger than the buffers of the socket.
+    async fn ask(is_complete: bool, patience: Patience) -> (UnixStream, impl Future<Output = ()>) {
         let (client, server) = UnixStream::pair().unwrap();
         let exchange = async move {
             let whole = Notify::new();
@@ -341,7 +358,7 @@ mod tests {
                 let body = http_body_util::Full::<bytes::Bytes>::from(vec![b'x'; ANSWER_BYTES]);
                 Ok::<_, Infallible>(Response::new(body))
             });
-            exchange(server, service, &whole, Duration::ZERO).await;
+            exchange(server, service, &whole, patience).await;
         };
         client.writable().await.unwrap();
         let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -359,7 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn waits_for_a_reader_of_lines_as_long_as_it_is_connected() {
-        let (client, exchange) = ask(false).await;
+        let (client, exchange) = ask(false, IMPATIENCE).await;
         let reading = async {
             client.readable().await.unwrap();
             // A limit of time would end the exchange meanwhile: timers are looked at every 61 turns.
@@ -369,23 +386,24 @@ mod tests {
             read(client).await
         };
         assert!(tokio::join!(exchange, reading).1 > ANSWER_BYTES);
-        let (client, exchange) = ask(false).await;
+        let (client, exchange) = ask(false, IMPATIENCE).await;
         drop(client);
         exchange.await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn gives_up_a_reader_of_lines_that_takes_nothing() {
-        let (client, exchange) = ask(false).await;
-        let began = tokio::time::Instant::now();
+        let patience = Patience { pause: Duration::from_millis(20), ..Patience::default() };
+        let (client, exchange) = ask(false, patience).await;
+        let began = std::time::Instant::now();
         exchange.await;
-        assert!(began.elapsed() >= MAX_READ_PAUSE);
+        assert!(began.elapsed() >= patience.pause);
         assert!(read(client).await < ANSWER_BYTES);
     }
 
     #[tokio::test]
     async fn gives_up_a_complete_answer_that_is_not_read() {
-        let (client, exchange) = ask(true).await;
+        let (client, exchange) = ask(true, IMPATIENCE).await;
         exchange.await;
         assert!(read(client).await < ANSWER_BYTES);
     }

@@ -13,14 +13,14 @@
 //! then. Concurrent lookups of one user share one request.
 
 mod cache;
+mod clock;
 mod request;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::HttpSettings;
@@ -29,6 +29,7 @@ use crate::user::User;
 
 use super::{Refresh, UsersError};
 use cache::Cache;
+use clock::{age, now};
 use request::Asker;
 
 /// Maximum number of names looked up at a time, waiting ones included. Each takes some hundred
@@ -105,7 +106,7 @@ impl HttpUsers {
 
     pub(super) async fn refresh(&self, username: &str) -> Result<Refresh, UsersError> {
         let learned = self.0.state().known.get(username).map(|(_, learned)| learned);
-        if learned.is_some_and(|learned| learned.elapsed() < YOUNG) {
+        if learned.is_some_and(|learned| age(learned) < YOUNG) {
             return Ok(Refresh::Same);
         }
         self.ask(username).await.map(Refresh::Now)
@@ -133,7 +134,7 @@ impl HttpUsers {
             return Next::Wait(flight.clone());
         }
         if let Some((error, until)) = &state.down
-            && Instant::now() < *until
+            && now() < *until
         {
             return Next::Answer(Err(error.clone()));
         }
@@ -164,19 +165,19 @@ impl Inner {
     fn remembered(&self, username: &str) -> Option<Outcome> {
         let state = self.state();
         if let Some((user, learned)) = state.known.get(username)
-            && learned.elapsed() < self.settings.cache.get()
+            && age(learned) < self.settings.cache.get()
         {
             return Some(Ok(Some(user)));
         }
         let ((), learned) = state.unknown.get(username)?;
-        (learned.elapsed() < self.settings.unknown_cache.get()).then_some(Ok(None))
+        (age(learned) < self.settings.unknown_cache.get()).then_some(Ok(None))
     }
 
     /// Returns the cached user, if within the grace period for failed lookups.
     fn in_grace(&self, username: &str) -> Option<Arc<User>> {
         let (user, learned) = self.state().known.get(username)?;
         let most = self.settings.cache.get() + self.settings.grace.get();
-        (learned.elapsed() < most).then_some(user)
+        (age(learned) < most).then_some(user)
     }
 
     async fn ask(&self, username: &str) -> Outcome {
@@ -193,7 +194,7 @@ impl Inner {
     }
 
     fn learn(&self, username: &str, outcome: &Outcome) {
-        let now = Instant::now();
+        let now = now();
         let mut state = self.state();
         state.flights.remove(username);
         let was_down = state.down.is_some();

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-
-use tokio::time::Instant;
+use std::time::Instant;
 
 /// Map of at most `capacity` entries, each with the time at which it was learned.
 #[derive(Debug)]
