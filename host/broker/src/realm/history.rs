@@ -108,14 +108,20 @@ impl Realm {
         self.history.end(ends);
     }
 
-    /// Ends all histories, since events may be missing in them, and tells it each subscriber that has a
-    /// position: it may have missed them, too. `id` is random.
-    pub fn interrupt_histories(&self, id: PublicationId, batch: &mut PendingFlushes) {
-        self.history.end(|_| true);
+    /// Ends the histories of topics, since events may be missing in them, and tells it each subscriber that
+    /// has a position: it may have missed them, too. `id` is random.
+    pub fn interrupt_histories(
+        &self,
+        is_interrupted: impl Fn(&str) -> bool,
+        id: PublicationId,
+        batch: &mut PendingFlushes,
+    ) {
+        self.history.end(&is_interrupted);
         let state = self.read();
         for Member { session, located, .. } in state.members.values() {
             for &subscription in located {
-                let Some(key) = state.subscriptions.key(subscription) else { continue };
+                let key = state.subscriptions.key(subscription);
+                let Some(key) = key.filter(|key| is_interrupted(&key.uri)) else { continue };
                 let Some(history) = self.history.get(&key.uri) else { continue };
                 let framing = state.framing;
                 let recipient = Recipient { session, subscription, is_new: false, framing };

@@ -262,7 +262,9 @@ fn connected_subscribers_with_a_position_are_told_that_events_may_be_missing() {
     for peer in [&late, &others[0], &others[1], &gone] {
         peer.read();
     }
-    world.realm.interrupt_histories(PublicationId::new(MARKER).unwrap(), &mut batch);
+    let id = PublicationId::new(MARKER).unwrap();
+    world.realm.interrupt_histories(|topic| topic == "other", id, &mut batch);
+    world.realm.interrupt_histories(|topic| topic == "t", id, &mut batch);
     batch.flush();
     world.publish_all(1);
     let told = located.read();
