@@ -273,8 +273,7 @@ impl Refusal {
 
     /// Refuses a call with parts or with a packed payload.
     pub(super) fn plain_alone(procedure: &str) -> Self {
-        let message =
-            format!("`{procedure}` takes no CALL with `progress` and no payload with `ppt_scheme`");
+        let message = format!("`{procedure}` takes no CALL with `progress` or `ppt_scheme`");
         Self::new(error_uri::FEATURE_NOT_SUPPORTED, message)
     }
 
