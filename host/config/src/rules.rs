@@ -65,7 +65,11 @@ impl<'de> Visitor<'de> for RolesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Roles, A::Error> {
         let mut roles = Vec::new();
-        while let Some(role) = list.next_element()? {
+        while let Some(role) = list.next_element::<String>()? {
+            if role == EVERYONE {
+                let message = format!("`{EVERYONE}` is no role\nwrite {EVERYONE} without brackets");
+                return Err(A::Error::custom(message));
+            }
             roles.push(role);
         }
         Ok(Roles::Listed(roles))

@@ -155,8 +155,10 @@ impl Page {
             return;
         }
         let [name, node, pipe] = ["name", "node", "pipe"].map(|key| text(&cluster[key]));
-        let lost = number(&cluster["lost"]);
-        self.line("cluster", format!("{name}, node {node}, NATS {pipe}, {lost} messages lost"));
+        let lost = count(number(&cluster["lost"]), "message");
+        let doubts = count(number(&cluster["incidents"]["doubt"]), "time");
+        let line = format!("{name}, node {node}, NATS {pipe}, {lost} lost, {doubts} in doubt");
+        self.line("cluster", line);
         for peer in list(&cluster["peers"]) {
             let [node, id, version] = ["node", "id", "version"].map(|key| text(&peer[key]));
             let [lag, gaps] = ["lag", "gaps"].map(|key| number(&peer[key]));

@@ -155,7 +155,12 @@ impl Role {
         pattern: &Pattern,
         is_decided: impl Fn(&Pattern) -> bool,
     ) -> (Vec<Action>, bool) {
+        // The meta API is opened on purpose alone, and not by an entry for all URIs.
+        let is_reserved = jackfield_wamp::uri::is_reserved(&pattern.uri);
+        let is_able =
+            |it: &&Permission| !is_reserved || jackfield_wamp::uri::is_reserved(&it.pattern.uri);
         let covering = self.permissions.iter().filter(|it| it.pattern.covers(pattern));
+        let covering = covering.filter(is_able);
         let cover = covering.min_by_key(|it| it.pattern.rank());
         let rank = cover.map(|it| it.pattern.rank());
         let mut allowed = cover.map_or(Vec::new(), |it| it.allowed.clone());
@@ -225,8 +230,8 @@ impl Permission {
         }
         let opens_meta = allowed.contains(&Action::Call) || allowed.contains(&Action::Subscribe);
         if opens_meta && policy == MatchPolicy::Prefix && "wam".starts_with(&uri) {
-            let message = "the meta API stays closed, since its rules begin with `wamp`: add one for \
-                           `wamp.` if the role needs it";
+            let message =
+                "the meta API stays closed: if the role needs it, add it to a rule for `wamp.`";
             permission.note(message, notes);
         }
         if let Some(mut disclose) = permission.take("disclose")

@@ -62,9 +62,23 @@ fn the_most_specific_entry_of_each_role_counts() {
     let notes: Vec<&str> = conversion.notes.iter().map(|note| note.message.as_str()).collect();
     assert_eq!(
         notes,
-        [
-            "the meta API stays closed, since its rules begin with `wamp`: add one for `wamp.` if the role needs it"
-        ]
+        ["the meta API stays closed: if the role needs it, add it to a rule for `wamp.`"]
+    );
+}
+
+#[test]
+fn an_entry_for_all_topics_does_not_open_the_meta_api() {
+    let conversion = roles(&json!([
+        { "name": "backend", "permissions": [{ "uri": "*", "allow": everything() }] },
+        { "name": "ops", "permissions": [
+            { "uri": "wamp.", "match": "prefix", "allow": { "call": true, "subscribe": true } },
+        ] },
+    ]));
+    assert_eq!(
+        rules_of(&conversion).first().map(String::as_str),
+        Some(
+            "{ uri: wamp., match: prefix, allow: { subscribe: [ops], publish: [], call: [ops], register: [] } }"
+        )
     );
 }
 

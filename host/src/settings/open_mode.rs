@@ -90,6 +90,11 @@ fn problem_of(config: &Config) -> Option<Diagnosis> {
         let problem = Diagnosis::without_place(OPTION, message);
         return Some(problem.with_help("remove `access.proxies`, or serve without --open"));
     }
+    if !config.cluster.urls.is_empty() {
+        let message = "open mode is for this machine, and the settings have `cluster`";
+        let problem = Diagnosis::without_place(OPTION, message);
+        return Some(problem.with_help("remove `cluster`, or serve without --open"));
+    }
     if config.auth != AuthSettings::default() {
         let message = "open mode admits every client, and the settings have `auth`";
         let problem = Diagnosis::without_place(OPTION, message);
