@@ -156,7 +156,7 @@ impl Page {
         }
         let [name, node, pipe] = ["name", "node", "pipe"].map(|key| text(&cluster[key]));
         let lost = count(number(&cluster["lost"]), "message");
-        let doubts = count(number(&cluster["incidents"]["doubt"]), "time");
+        let doubts = count(cluster.pointer("/incidents/doubt").map_or(0, number), "time");
         let line = format!("{name}, node {node}, NATS {pipe}, {lost} lost, {doubts} in doubt");
         self.line("cluster", line);
         for peer in list(&cluster["peers"]) {

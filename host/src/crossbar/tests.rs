@@ -75,7 +75,7 @@ fn an_entry_for_all_topics_does_not_open_the_meta_api() {
         ] },
     ]));
     assert_eq!(
-        rules_of(&conversion).first().map(String::as_str),
+        rules_of(&conversion).first().copied(),
         Some(
             "{ uri: wamp., match: prefix, allow: { subscribe: [ops], publish: [], call: [ops], register: [] } }"
         )

@@ -257,6 +257,11 @@ pub(super) fn replay_request<'a>(
     Some(ReplayRequest { rule, since, retained, overflow, id: ids::publication(), now })
 }
 
+/// Returns the request without the retained event of the topic, for a session that may not see it any more.
+pub(super) fn without_retained(request: Option<ReplayRequest<'_>>) -> Option<ReplayRequest<'_>> {
+    request.map(|it| ReplayRequest { retained: RetainedWish::Nothing, ..it })
+}
+
 /// Returns whether the history of a topic ends with a reload: unless both generations keep its events,
 /// some may be missing. The first generation has none before it: no event was missed meanwhile.
 pub(super) fn ends(old: &Generation, new: &Generation, topic: &str) -> bool {

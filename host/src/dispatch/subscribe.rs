@@ -69,6 +69,9 @@ impl Dispatch {
         let routed = route(&generation, at).map(|it| it.map(RouteMatch::for_events));
         let mut wanted =
             history::replay_request(routed.as_ref().ok().and_then(Option::as_ref), subscribe);
+        if routed.is_err() {
+            wanted = history::without_retained(wanted);
+        }
         if self.realm.acknowledge(from.id, topic, wanted.as_ref(), batch, acknowledge) {
             return Ok(());
         }
@@ -94,7 +97,7 @@ impl Dispatch {
         let announced = self.announce_subscription(from, *policy, topic, batch).await;
         if self.generations.current().number() != generation.number() {
             // The roles that may see the history may be others now.
-            wanted = history::replay_request(None, subscribe);
+            wanted = history::without_retained(history::replay_request(None, subscribe));
         }
         let subscribed = announced.and_then(|()| {
             self.realm.subscribe(from.id, topic, *policy, wanted.as_ref(), batch, acknowledge)

@@ -127,6 +127,11 @@ impl RecentEvents {
         self.events.is_empty()
     }
 
+    /// Returns whether the newest event can be sent again.
+    pub(super) fn has_newest(&self) -> bool {
+        self.events.back().is_some_and(|event| !event.is_withheld())
+    }
+
     /// Returns the event that its publisher has retained.
     pub(super) const fn retained(&self) -> Option<&StoredEvent> {
         self.retained.as_ref()

@@ -25,7 +25,9 @@ impl RecentEvents {
     /// is one that can be sent again.
     pub(crate) fn retain(&mut self, publication: &Publication<'_>, now: Duration) -> bool {
         let Some(content) = Content::of(publication, Default::default()) else { return false };
-        let offset = if publication.recording.is_some() { self.top() } else { 0 };
+        // It may be too long for the history.
+        let is_recorded = publication.recording.is_some() && self.has_newest();
+        let offset = if is_recorded { self.top() } else { 0 };
         self.touch(now);
         self.set_retained(Some(StoredEvent::measured(offset, now, publication.id, Some(content))));
         true
@@ -33,6 +35,11 @@ impl RecentEvents {
 }
 
 impl StoredEvent {
+    /// Returns the size of the payload in the encoding of its publisher.
+    fn payload_bytes(&self) -> usize {
+        self.content.as_ref().map_or(0, |content| content.payload.len())
+    }
+
     /// Returns the frame for one subscriber of the event as a retained one. It has no offset: the position
     /// of its receiver does not change.
     pub(super) fn retained_frame(
@@ -91,25 +98,27 @@ impl RealmHistory {
         recipient: &Recipient<'_>,
     ) -> Vec<Bytes> {
         let limits = self.replay_limits();
-        let mut frames = Vec::new();
-        for (topic, history) in self.retained(pattern, policy) {
-            if !may_receive(&topic) {
-                continue;
-            }
+        let mut all: Vec<_> = self.retained(pattern, policy);
+        all.retain(|(topic, _)| may_receive(topic));
+        all.sort_by_cached_key(|(_, history)| history.lock().retained().map(|event| event.at));
+        let (mut frames, mut bytes) = (Vec::new(), 0);
+        for (topic, history) in all.into_iter().rev() {
             let recent = history.lock();
             let Some(event) = recent.retained() else { continue };
-            frames.extend(event.retained_frame(recipient, &topic, true).map(|it| (event.at, it)));
-        }
-        frames.sort_by_key(|(at, _)| *at);
-        let mut bytes = 0;
-        let newest = frames.into_iter().rev().map(|(_, frame)| frame).take(limits.events);
-        let newest = newest.take_while(|frame| {
+            // Looked at before it is encoded: the lock of the realm is held. One that does not fit hides no
+            // other.
+            if frames.len() == limits.events || bytes + event.payload_bytes() > limits.bytes {
+                continue;
+            }
+            let Some(frame) = event.retained_frame(recipient, &topic, true) else { continue };
             bytes += frame.len();
-            bytes <= limits.bytes
-        });
-        let mut newest: Vec<_> = newest.collect();
-        newest.reverse();
-        newest
+            if bytes > limits.bytes {
+                break;
+            }
+            frames.push(frame);
+        }
+        frames.reverse();
+        frames
     }
 }
 

@@ -101,7 +101,12 @@ impl TopicHistory {
         let mut recent =
             RecentEvents::new(&topic, Epoch::new(epoch), begin, last, Arc::clone(memory));
         recent.restore(events, top);
-        recent.set_retained(retained.map(|it| StoredEvent::restored(0, it)));
+        let retained = retained.map(|it| {
+            // It may be one of the events: no subscriber gets it twice.
+            let event = recent.stored().find(|event| event.id == it.id);
+            StoredEvent::restored(event.map_or(0, |event| event.offset), it)
+        });
+        recent.set_retained(retained);
         Self(recent.into())
     }
 }

@@ -55,15 +55,20 @@ impl RecentEvents {
         let (mut events, mut bytes, mut has_more) = (Vec::new(), 0, false);
         let mut all = self.stored();
         let next = || if query.reverse { all.next_back() } else { all.next() };
-        for (looks, event) in std::iter::from_fn(next).enumerate() {
+        let mut looks = 0;
+        for event in std::iter::from_fn(next) {
+            let at = event.at.as_millis();
+            let is_wanted = offsets.iter().all(|it| it.contains(&event.offset))
+                && query.times.iter().all(|it| it.contains(&at));
+            if !is_wanted {
+                continue;
+            }
             if looks == limits.looks() {
                 has_more = true;
                 break;
             }
-            let at = event.at.as_millis();
-            let is_wanted = offsets.iter().all(|it| it.contains(&event.offset))
-                && query.times.iter().all(|it| it.contains(&at));
-            let Some(event) = event.seen_by(session).filter(|_| is_wanted) else { continue };
+            looks += 1;
+            let Some(event) = event.seen_by(session) else { continue };
             bytes += event.payload.len();
             if events.len() == limit || (bytes > limits.bytes && !events.is_empty()) {
                 has_more = true;
