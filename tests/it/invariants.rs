@@ -257,7 +257,9 @@ fn invariant_10_no_crate_may_panic_or_be_unsafe() {
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name} has lints of its own");
     }
     let ci = std::fs::read_to_string(build::root().join("Makefile")).unwrap();
-    assert!(ci.contains("clippy --release --locked --workspace --all-targets -- -D warnings"));
+    assert!(ci.contains(
+        "clippy --release --locked --workspace $(FEATURES) --all-targets -- -D warnings"
+    ));
 }
 
 async fn text(socket: &mut Socket) -> String {

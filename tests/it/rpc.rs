@@ -84,7 +84,7 @@ async fn refuses_invalid_calls_with_a_message() {
             ("sample/unknown", UNKNOWN, "There is no procedure sample/unknown."),
             ("open/t", UNKNOWN, "neither the handler of the route `test.open` nor a client"),
             ("mute", UNKNOWN, "neither the handler of the route `mute` nor a client"),
-            ("wamp.session.count", UNKNOWN, "there is no procedure"),
+            ("wamp.session.count", "wamp.error.not_authorized", "no rule lets your roles use"),
             ("a b", "wamp.error.invalid_uri", "`a b` is not a valid URI here"),
             (&long, "wamp.error.invalid_uri", "at most 1024 bytes"),
             ("sample/refuse", "acme.error.busy", "Not now."),

@@ -27,7 +27,7 @@ use super::{Dispatch, Refusal, reply};
 use crate::metrics::RequestKind;
 use crate::timestamp;
 use arguments::Arguments;
-pub(super) use testaments::{TestamentLimit, Testaments};
+pub(super) use testaments::Testaments;
 
 /// The maximum number of ids of a list.
 const MAX_LISTED: usize = 10_000;
@@ -130,4 +130,9 @@ fn facts_json(facts: &Facts) -> Value {
         value.insert("invoke".to_owned(), json!(invoke.name()));
     }
     value
+}
+
+/// Refuses a procedure about an object that does not exist.
+fn no_such(uri: &'static str, what: &str, id: u64) -> Refusal {
+    Refusal::new(uri, format!("there is no {what} {id}"))
 }

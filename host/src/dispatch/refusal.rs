@@ -18,7 +18,6 @@ use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
-use super::meta::TestamentLimit;
 use super::{Dispatch, uris};
 use crate::metrics::{RefusalReason, RequestKind};
 
@@ -63,12 +62,12 @@ impl Dispatch {
 }
 
 impl Refusal {
-    fn new(uri: &'static str, message: String) -> Self {
+    pub(super) fn new(uri: &'static str, message: String) -> Self {
         Self { uri: uri.into(), message, logged: false, limit: None }
     }
 
     /// Refuses a request at a limit.
-    fn at_limit(limit: RefusalReason, message: String) -> Self {
+    pub(super) fn at_limit(limit: RefusalReason, message: String) -> Self {
         Self { limit: Some(limit), ..Self::new(error_uri::UNAVAILABLE, message) }
     }
 
@@ -277,11 +276,6 @@ impl Refusal {
         Self::new(error_uri::FEATURE_NOT_SUPPORTED, message)
     }
 
-    /// Refuses a procedure of the meta API about an object that does not exist.
-    pub(super) fn no_such(uri: &'static str, what: &str, id: u64) -> Self {
-        Self::new(uri, format!("there is no {what} {id}"))
-    }
-
     pub(super) fn bad_event(error: &PayloadError) -> Self {
         Self::new(HANDLER_FAILED, format!("the handler's event cannot be sent: {error}"))
     }
@@ -420,17 +414,6 @@ impl From<DeliveryError> for Refusal {
 impl From<Untranslatable> for Refusal {
     fn from(error: Untranslatable) -> Self {
         DeliveryError::from(error).into()
-    }
-}
-
-impl From<TestamentLimit> for Refusal {
-    fn from(limit: TestamentLimit) -> Self {
-        let reason = match limit {
-            TestamentLimit::Count | TestamentLimit::Session => RefusalReason::SessionLimit,
-            TestamentLimit::Client(_) => RefusalReason::ClientShare,
-            TestamentLimit::Realm => RefusalReason::RealmLimit,
-        };
-        Self::at_limit(reason, limit.to_string())
     }
 }
 

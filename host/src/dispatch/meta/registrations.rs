@@ -5,7 +5,7 @@ use jackfield_wamp::id::{RegistrationId, SessionId};
 use serde_json::json;
 
 use super::arguments::Arguments;
-use super::{Answer, MAX_LISTED, facts_json, id_lists, session_list};
+use super::{Answer, MAX_LISTED, facts_json, id_lists, no_such, session_list};
 use crate::dispatch::{Dispatch, Refusal};
 
 impl Dispatch {
@@ -57,5 +57,5 @@ impl Dispatch {
 }
 
 fn no_registration(id: u64) -> Refusal {
-    Refusal::no_such(error_uri::NO_SUCH_REGISTRATION, "registration", id)
+    no_such(error_uri::NO_SUCH_REGISTRATION, "registration", id)
 }

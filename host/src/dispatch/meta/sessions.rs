@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::arguments::Arguments;
-use super::{Answer, MAX_LISTED, session_list};
+use super::{Answer, MAX_LISTED, no_such, session_list};
 use crate::dispatch::{Dispatch, Refusal};
 use crate::generation::Generation;
 use crate::log::AUDIT;
@@ -134,7 +134,7 @@ fn close(session: &Session, reason: Option<&str>, message: &str) -> bool {
 }
 
 fn no_session(id: u64) -> Refusal {
-    Refusal::no_such(error_uri::NO_SUCH_SESSION, "session", id)
+    no_such(error_uri::NO_SUCH_SESSION, "session", id)
 }
 
 /// Returns the details of a session, as `get` and `on_join` show them.

@@ -5,7 +5,7 @@ use jackfield_wamp::id::{SessionId, SubscriptionId};
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
-use super::{Answer, MAX_LISTED, facts_json, id_lists, session_list};
+use super::{Answer, MAX_LISTED, facts_json, id_lists, no_such, session_list};
 use crate::dispatch::{Dispatch, Refusal};
 
 impl Dispatch {
@@ -59,5 +59,5 @@ impl Dispatch {
 }
 
 fn no_subscription(id: u64) -> Refusal {
-    Refusal::no_such(error_uri::NO_SUCH_SUBSCRIPTION, "subscription", id)
+    no_such(error_uri::NO_SUCH_SUBSCRIPTION, "subscription", id)
 }

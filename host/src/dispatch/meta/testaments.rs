@@ -18,6 +18,7 @@ use super::Answer;
 use super::arguments::{Arguments, wrong};
 use crate::dispatch::{Dispatch, Refusal};
 use crate::generation::Generation;
+use crate::metrics::RefusalReason;
 
 /// The maximum number of testaments of a session, of both scopes.
 const MAX_TESTAMENTS: usize = 100;
@@ -44,7 +45,7 @@ struct State {
 
 /// A limit that a further testament would exceed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::dispatch) enum TestamentLimit {
+enum TestamentLimit {
     #[error("maximum testaments of the session reached ({MAX_TESTAMENTS})")]
     Count,
     #[error("maximum bytes of the session's testaments reached ({MAX_BYTES})")]
@@ -78,6 +79,17 @@ impl Buckets {
 
     fn all(&self) -> impl Iterator<Item = &(Publish, usize)> {
         self.detached.iter().chain(&self.destroyed)
+    }
+}
+
+impl From<TestamentLimit> for Refusal {
+    fn from(limit: TestamentLimit) -> Self {
+        let reason = match limit {
+            TestamentLimit::Count | TestamentLimit::Session => RefusalReason::SessionLimit,
+            TestamentLimit::Client(_) => RefusalReason::ClientShare,
+            TestamentLimit::Realm => RefusalReason::RealmLimit,
+        };
+        Self::at_limit(reason, limit.to_string())
     }
 }
 
