@@ -180,7 +180,9 @@ impl Dispatch {
             Request::Call(call) if call.procedure == history::PROCEDURE => {
                 Box::pin(self.handle_history(from, &call, batch)).await;
             }
-            Request::Call(call) if call.procedure == past_events::PROCEDURE => {
+            Request::Call(call)
+                if from.dialect != Dialect::V1 && call.procedure == past_events::PROCEDURE =>
+            {
                 self.handle_past_events(from, &call, batch);
             }
             Request::Call(call)

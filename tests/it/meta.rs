@@ -293,6 +293,28 @@ async fn publishes_testaments_at_the_end_of_their_session() {
     reader.expect_no_event().await;
 }
 
+#[tokio::test]
+async fn every_procedure_of_the_table_is_answered() {
+    let (_site, server) = serve(OPEN);
+    let mut client = join(&server).await;
+    let guide =
+        std::fs::read_to_string(jackfield_tests::build::root().join("docs/wamp-support.md"));
+    let guide = guide.unwrap();
+    let mut count = 0;
+    for group in ["session", "subscription", "registration"] {
+        let row = guide.lines().find(|line| line.starts_with(&format!("| `wamp.{group}.` |")));
+        let procedures = row.unwrap().split('|').nth(2).unwrap();
+        for name in procedures.split(',').map(|name| name.trim().trim_matches('`')) {
+            let procedure = format!("{group}.{name}");
+            let answer = ask(&mut client, &procedure, json!([])).await;
+            let is_unknown = answer.is_err_and(|it| it.uri == "wamp.error.no_such_procedure");
+            assert!(!is_unknown, "{procedure}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 21);
+}
+
 /// A route of all topics takes none of the router itself, and a rule for them opens nothing else.
 #[tokio::test]
 async fn routes_and_patterns_do_not_reach_it() {

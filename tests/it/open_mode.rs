@@ -83,6 +83,8 @@ fn refuses_what_would_open_more_than_this_machine() {
     check(auth, &["--listen", "127.0.0.1:0"], "the settings have `auth`");
     let proxies = "access: { proxies: [127.0.0.1] }\n";
     check(proxies, &["--listen", "127.0.0.1:0"], "clients of `access.proxies` are elsewhere");
+    let cluster = "cluster: { nats: { urls: ['nats://127.0.0.1:4222'] } }\n";
+    check(cluster, &["--listen", "127.0.0.1:0"], "the settings have `cluster`");
     check("# none\n", &["--realm", "a b"], "write a URI, such as realm1");
     let mut help = String::new();
     let mut serve = Command::new(build::jackfield());

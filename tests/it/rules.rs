@@ -169,6 +169,7 @@ fn errors_of_rules_have_their_place() {
 - { uri: com.d }
 - { uri: com.e.*, allow: {} }
 - { uri: com.f, allow: { call: everybody } }
+- { uri: com.g, allow: { call: [everyone] } }
 ";
     site.write("jackfield.yml", settings(&site, rules));
     let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
@@ -179,6 +180,7 @@ fn errors_of_rules_have_their_place() {
         "rule 5 has no effect: rule 4 comes first",
         "a star in `com.e.*` is plain text",
         "`everybody` is no list of roles",
+        "write everyone without brackets",
     ] {
         assert!(out.contains(error), "{error}\n{out}");
     }

@@ -54,6 +54,25 @@ pub struct Publication<'a> {
     pub payload: &'a Payload,
 }
 
+impl<'a> Publication<'a> {
+    /// Creates a publication without a publisher for all subscribers by name, which is not kept.
+    pub const fn new(topic: &'a str, id: PublicationId, payload: &'a Payload) -> Self {
+        Self {
+            topic,
+            id,
+            disclosed: None,
+            except: None,
+            filter: None,
+            narrowed: None,
+            patterns: PatternAudience::Nobody,
+            overflow: None,
+            recording: None,
+            retain: None,
+            payload,
+        }
+    }
+}
+
 /// A message exceeds the size limit in a receiver's codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

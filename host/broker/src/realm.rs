@@ -13,7 +13,6 @@ mod meta;
 mod revoke;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -46,8 +45,6 @@ pub struct Realm {
     history: RealmHistory,
     /// The other nodes, if there may be some.
     cluster: Option<Arc<Cluster>>,
-    /// Whether subscriptions have changed, while a session is subscribed to such changes.
-    has_meta_changes: Arc<AtomicBool>,
 }
 
 struct State {
@@ -97,9 +94,7 @@ impl Realm {
             subscribed: Usage::default(),
             dialects: [0; Dialect::COUNT],
         };
-        let has_meta_changes = Arc::default();
-        let (state, history) = (RwLock::new(state), history.realm());
-        Self { name, state, history, cluster: None, has_meta_changes }
+        Self { name, state: RwLock::new(state), history: history.realm(), cluster: None }
     }
 
     /// Returns the realm's name, a URI.
@@ -261,18 +256,6 @@ impl Realm {
         let mut frames = Frames::new(publication, 0, subscription, state.framing);
         frames.check(session.dialect)?;
         Ok(frames.deliver(session, batch))
-    }
-
-    /// Returns the topic or pattern of a session's subscription.
-    pub fn subscribed_to(
-        &self,
-        session: SessionId,
-        subscription: SubscriptionId,
-    ) -> Option<(Arc<str>, MatchPolicy)> {
-        let state = self.read();
-        let member = state.members.get(&session)?;
-        let key = state.subscriptions.key(*member.subscribed.get(&subscription)?)?;
-        Some((Arc::clone(&key.uri), key.policy))
     }
 
     /// Returns whether a session has any subscription.

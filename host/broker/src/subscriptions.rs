@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -51,8 +50,6 @@ pub(crate) struct Subscriptions {
     meta_changes: Vec<Change>,
     /// The number of exact subscriptions to them.
     observed: usize,
-    /// Whether there are changes, for a look without the realm's lock.
-    has_meta_changes: Arc<AtomicBool>,
 }
 
 /// Topics of the changes begin with it.
@@ -125,7 +122,7 @@ impl Subscriptions {
             if new {
                 self.note_change(|| Key { policy, uri: uri.into() });
                 if self.observes(uri) {
-                    self.note_for_meta(Change::Joined(session.id, id.get()));
+                    self.meta_changes.push(Change::Joined(session.id, id.get()));
                 }
             }
             return Ok(Subscribed { id, new });
@@ -142,8 +139,8 @@ impl Subscriptions {
         if self.observes(uri) {
             let uri = Arc::clone(&key.uri);
             let facts = Facts { id: id.get(), created, uri, policy, invoke: None };
-            self.note_for_meta(Change::Created(session.id, facts));
-            self.note_for_meta(Change::Joined(session.id, id.get()));
+            self.meta_changes.push(Change::Created(session.id, facts));
+            self.meta_changes.push(Change::Joined(session.id, id.get()));
         }
         self.observed += usize::from(is_observer(&key));
         self.by_id.insert(id, key.clone());
@@ -186,9 +183,9 @@ impl Subscriptions {
             self.observed -= usize::from(is_observer(key));
         }
         if was_in && self.observes(&key.uri) {
-            self.note_for_meta(Change::Left(session, id.get()));
+            self.meta_changes.push(Change::Left(session, id.get()));
             if is_last {
-                self.note_for_meta(Change::Deleted(session, id.get()));
+                self.meta_changes.push(Change::Deleted(session, id.get()));
             }
         }
         if was_in {
@@ -218,26 +215,24 @@ impl Subscriptions {
         }
     }
 
-    /// Sets the clock, and returns the flag that there are changes.
-    pub(crate) fn observe(&mut self, clock: Clock) -> Arc<AtomicBool> {
+    /// Sets the clock by which subscriptions are dated.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
-        Arc::clone(&self.has_meta_changes)
+    }
+
+    /// Returns whether there are changes for meta events.
+    pub(crate) fn has_meta_changes(&self) -> bool {
+        !self.meta_changes.is_empty()
     }
 
     /// Takes the changes since the last look.
     pub(crate) fn take_meta_changes(&mut self) -> Vec<Change> {
-        self.has_meta_changes.store(false, Ordering::Relaxed);
         std::mem::take(&mut self.meta_changes)
     }
 
     /// Returns whether changes of a subscription are kept: not those of the meta API itself.
     fn observes(&self, uri: &str) -> bool {
         self.observed > 0 && !uri::is_reserved(uri)
-    }
-
-    fn note_for_meta(&mut self, change: Change) {
-        self.meta_changes.push(change);
-        self.has_meta_changes.store(true, Ordering::Relaxed);
     }
 
     /// Returns a subscription by its id.

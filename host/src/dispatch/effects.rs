@@ -107,17 +107,10 @@ fn emit(
     let recording = history::recording(routed.as_ref());
     let delivered = payload(event).and_then(|payload| {
         let delivered = deliver(Publication {
-            topic,
-            id: ids::publication(),
-            disclosed: None,
-            except: None,
-            filter: None,
-            narrowed: None,
             patterns: pattern_audience(generation, at, routed.as_ref()),
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
-            retain: None,
-            payload: &payload,
+            ..Publication::new(topic, ids::publication(), &payload)
         });
         Ok(delivered?)
     });

@@ -17,8 +17,10 @@ use jackfield_broker::{Facts, IdLists, PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::Call;
+use jackfield_wamp::meta::PROCEDURES;
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
+use jackfield_wamp::uri::is_reserved;
 use serde_json::{Value, json};
 
 use super::authorize::may;
@@ -34,8 +36,15 @@ const MAX_LISTED: usize = 10_000;
 
 /// Returns whether the procedure belongs to the meta API.
 pub(super) fn is_procedure(procedure: &str) -> bool {
-    jackfield_wamp::uri::is_reserved(procedure)
-        && jackfield_wamp::meta::PROCEDURES.contains(&procedure)
+    max_arguments(procedure).is_some()
+}
+
+fn max_arguments(procedure: &str) -> Option<usize> {
+    if !is_reserved(procedure) {
+        return None;
+    }
+    let found = PROCEDURES.iter().find(|(name, _)| *name == procedure);
+    found.map(|(_, max_arguments)| *max_arguments)
 }
 
 /// The result of a procedure: one value, and the number of all entries of a list that is cut off.
@@ -86,6 +95,7 @@ impl Dispatch {
         }
         let (args, kwargs) = self.hook_arguments(payload)?;
         let arguments = Arguments::parse(&args, &kwargs)?;
+        arguments.at_most(max_arguments(procedure).unwrap_or_default())?;
         let (_, group) = procedure.split_once('.').unwrap_or_default();
         let answer = match group.split_once('.').unwrap_or_default() {
             ("session", name) => self.session_meta(from, &generation, name, &arguments, batch),

@@ -103,6 +103,11 @@ impl Dispatch {
         let now = wall_clock::since_epoch();
         let found = self.realm.find_events(topic, (rule, now), ids::publication(), &query, from);
         let found = found.map_err(|unknown| Refusal::invalid_argument(unknown.to_string()))?;
+        if found.events.is_empty() && found.has_more {
+            // The caller would take an empty list for the end.
+            let message = "the first events of the search are for others: narrow it by time";
+            return Err(Refusal::invalid_argument(message.to_owned()));
+        }
         let events = if is_other { &[] } else { found.events.as_slice() };
         // An event that JSON cannot express, such as one with NaN, is left out.
         let events: Vec<_> =

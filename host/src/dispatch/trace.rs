@@ -104,7 +104,7 @@ impl Dispatch {
                 self.begin_trace(from, MessageKind::Unsubscribe, topic, None)
             }
             Unsubscribe::ById { subscription, .. } => {
-                let uri = self.realm.subscription_uri(from.id, *subscription)?;
+                let (uri, _) = self.realm.subscribed_to(from.id, *subscription)?;
                 self.begin_trace(from, MessageKind::Unsubscribe, &uri, None)
             }
         }

@@ -78,7 +78,11 @@ impl Dispatch {
         let generation = self.generations.current();
         let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
         self.notify_unsubscribed(&generation, left, &mut batch).await;
-        self.publish_testaments(session, &mut batch).await;
+        let testaments = self.take_testaments(session);
+        if !testaments.is_empty() {
+            // Few sessions have any: the task of each would be as large as a publication otherwise.
+            Box::pin(self.publish_testaments(session, testaments, &mut batch)).await;
+        }
     }
 
     /// Revokes subscriptions and registrations after a reload, and updates the timers.

@@ -156,8 +156,7 @@ impl ClusterTasks {
         let Err(refused) = dispatch.deliver_remote(event, batch) else { return };
         self.node.counts().refused();
         // Its history does not have it, and its subscribers have missed it.
-        let is_refused = |topic: &str| topic == event.topic;
-        dispatch.realm().interrupt_histories(is_refused, ids::publication(), batch);
+        dispatch.realm().interrupt_history(&event.topic, ids::publication(), batch);
         if let Some(times) = self.faults.happened(event.topic.clone(), Instant::now()) {
             let topic = event.topic.as_str();
             warn!(name: "cluster.event_refused", topic, times, "an event of another node cannot be delivered here: {refused}");
@@ -261,7 +260,7 @@ impl ClusterTasks {
         if notices.iter().any(Notice::is_doubt) {
             for dispatch in self.realms.iter() {
                 let mut batch = PendingFlushes::default();
-                dispatch.realm().interrupt_histories(|_| true, ids::publication(), &mut batch);
+                dispatch.realm().interrupt_histories(ids::publication(), &mut batch);
             }
         }
     }

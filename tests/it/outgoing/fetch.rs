@@ -84,6 +84,34 @@ async fn the_answer_decides_about_a_subscription() {
     assert!(uri == "acme.error.backend" && message.contains("not HTTP"), "{uri} {message}");
 }
 
+/// Nothing of the past is sent to a session whose rights end while the handler is asked about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retained_event_is_not_sent_after_the_rights_have_ended() {
+    let (backend, server, site) = serve("", ", deadline: 20s").await;
+    let mut publisher = join(&server).await;
+    let retain = json!({ "retain": true });
+    let retained = publisher.publish_acknowledged("fetch/a", retain, json!(["secret"]), json!({}));
+    retained.await.unwrap();
+    let wish = json!({ "get_retained": true });
+    let mut reader = join(&server).await;
+    let answered = async { backend.request().await.answer("").await };
+    let (subscribed, ()) = tokio::join!(reader.try_subscribe("fetch/a", wish.clone()), answered);
+    subscribed.unwrap();
+    assert_eq!(reader.event().await.args, json!(["secret"]));
+
+    let mut client = join(&server).await;
+    let reloaded = async {
+        let arrived = backend.request().await;
+        let file = "fetch/websocket_routing.yml";
+        let routes = std::fs::read_to_string(site.path().join(file)).unwrap();
+        site.write(file, format!("{routes}    allow: {{ subscribe: [admin] }}\n"));
+        server.logged("generation ready generation=2");
+        arrived.answer("").await;
+    };
+    let (_subscribed, ()) = tokio::join!(client.try_subscribe("fetch/a", wish), reloaded);
+    client.expect_no_event().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn other_hooks_may_not_wait() {
     let (backend, server, _site) = serve("", "").await;

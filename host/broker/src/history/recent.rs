@@ -234,7 +234,7 @@ impl RecentEvents {
     }
 
     /// Removes all events and begins another epoch. Offsets go on: no subscriber sees one twice.
-    pub(super) fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         self.clear();
         self.begin = self.top;
         self.epoch = successor(self.epoch);

@@ -108,24 +108,36 @@ impl Realm {
         self.history.end(ends);
     }
 
-    /// Ends the histories of topics, since events may be missing in them, and tells it each subscriber that
-    /// has a position: it may have missed them, too. `id` is random.
-    pub fn interrupt_histories(
-        &self,
-        is_interrupted: impl Fn(&str) -> bool,
-        id: PublicationId,
-        batch: &mut PendingFlushes,
-    ) {
-        self.history.end(&is_interrupted);
+    /// Ends all histories, since events may be missing in them, and tells it each subscriber that has a
+    /// position: it may have missed them, too. `id` is random.
+    pub fn interrupt_histories(&self, id: PublicationId, batch: &mut PendingFlushes) {
+        self.history.end(|_| true);
         let state = self.read();
         for Member { session, located, .. } in state.members.values() {
             for &subscription in located {
-                let key = state.subscriptions.key(subscription);
-                let Some(key) = key.filter(|key| is_interrupted(&key.uri)) else { continue };
+                let Some(key) = state.subscriptions.key(subscription) else { continue };
                 let Some(history) = self.history.get(&key.uri) else { continue };
                 let framing = state.framing;
                 let recipient = Recipient { session, subscription, is_new: false, framing };
                 recipient.interrupt(&history.lock(), id, batch);
+            }
+        }
+    }
+
+    /// Ends the history of a topic, since an event is missing in it, and tells it each subscriber that has
+    /// a position. `id` is random.
+    pub fn interrupt_history(&self, topic: &str, id: PublicationId, batch: &mut PendingFlushes) {
+        let state = self.read();
+        let Some(history) = self.history.get(topic) else { return };
+        let mut recent = history.lock();
+        recent.renew();
+        let Some(found) = state.subscriptions.exact(topic) else { return };
+        let (subscription, framing) = (found.id, state.framing);
+        for session in found.subscribers() {
+            let member = state.members.get(&session.id);
+            if member.is_some_and(|it| it.located.contains(&subscription)) {
+                let recipient = Recipient { session, subscription, is_new: false, framing };
+                recipient.interrupt(&recent, id, batch);
             }
         }
     }

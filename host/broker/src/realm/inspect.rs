@@ -141,16 +141,16 @@ impl Realm {
         (entries.collect(), found.total)
     }
 
-    /// Returns the topic or pattern of a subscription of a session.
-    pub fn subscription_uri(
+    /// Returns the topic or pattern of a session's subscription.
+    pub fn subscribed_to(
         &self,
         session: SessionId,
         subscription: SubscriptionId,
-    ) -> Option<Arc<str>> {
+    ) -> Option<(Arc<str>, MatchPolicy)> {
         let state = self.read();
         let member = state.members.get(&session)?;
-        let id = member.subscribed.get(&subscription)?;
-        state.subscriptions.key(*id).map(|key| Arc::clone(&key.uri))
+        let key = state.subscriptions.key(*member.subscribed.get(&subscription)?)?;
+        Some((Arc::clone(&key.uri), key.policy))
     }
 
     /// Returns the sessions that have subscribed to the topic, by name or by a pattern. Roles and

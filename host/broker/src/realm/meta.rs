@@ -1,7 +1,5 @@
 //! Meta API: what sessions may learn of a realm's subscriptions.
 
-use std::sync::atomic::Ordering;
-
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
@@ -11,16 +9,16 @@ use crate::changes::{Change, Clock, Facts, IdLists};
 impl Realm {
     /// Sets the clock by which subscriptions are dated.
     #[must_use]
-    pub fn with_clock(mut self, clock: Clock) -> Self {
-        let state = self.state.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.has_meta_changes = state.subscriptions.observe(clock);
+    pub fn with_clock(self, clock: Clock) -> Self {
+        self.write().subscriptions.set_clock(clock);
         self
     }
 
     /// Takes the changes of subscriptions since the last look. None are kept while no session is
-    /// subscribed to them, and then no lock is taken.
+    /// subscribed to them.
     pub fn take_meta_changes(&self) -> Vec<Change> {
-        if !self.has_meta_changes.load(Ordering::Relaxed) {
+        // Most calls find nothing, and do not stop deliveries.
+        if !self.read().subscriptions.has_meta_changes() {
             return Vec::new();
         }
         self.write().subscriptions.take_meta_changes()

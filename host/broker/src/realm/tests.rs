@@ -125,19 +125,7 @@ fn limited(limits: RealmLimits) -> Realm {
 
 fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
     let id = PublicationId::new(9).unwrap();
-    Publication {
-        topic,
-        id,
-        except: None,
-        filter: None,
-        narrowed: None,
-        disclosed: None,
-        patterns: PatternAudience::Everybody,
-        overflow: None,
-        recording: None,
-        retain: None,
-        payload,
-    }
+    Publication { patterns: PatternAudience::Everybody, ..Publication::new(topic, id, payload) }
 }
 
 const LIMITS: RealmLimits = RealmLimits {

@@ -1,6 +1,6 @@
 //! Meta events: sessions that join and leave, and changes of subscriptions and registrations.
 
-use jackfield_broker::{Change, PatternAudience, PendingFlushes, Publication, Session};
+use jackfield_broker::{Change, PendingFlushes, Publication, Session};
 use jackfield_wamp::meta::{ON_JOIN, ON_LEAVE};
 use jackfield_wamp::payload::Payload;
 use serde_json::{Value, json};
@@ -98,19 +98,7 @@ impl Dispatch {
         }
         // JSON that was just made is valid.
         let Ok(payload) = Payload::from_json(&args().to_string(), "") else { return };
-        let publication = Publication {
-            topic,
-            id: ids::publication(),
-            disclosed: None,
-            except: None,
-            filter: None,
-            narrowed: None,
-            patterns: PatternAudience::Nobody,
-            overflow: None,
-            recording: None,
-            retain: None,
-            payload: &payload,
-        };
+        let publication = Publication::new(topic, ids::publication(), &payload);
         // It is longer than `limits.event`, if that is small and the URI is long.
         if let Err(error) = self.realm.publish_here(&publication, batch) {
             debug!("a meta event is not delivered: {error}");

@@ -14,11 +14,6 @@ impl Dispatch {
         name: &str,
         arguments: &Arguments,
     ) -> Result<Answer, Refusal> {
-        arguments.at_most(match name {
-            "list" => 0,
-            "lookup" => 2,
-            _ => 1,
-        })?;
         match name {
             "list" => Ok(id_lists(self.realm.subscription_ids(MAX_LISTED))),
             "lookup" => {

@@ -212,21 +212,26 @@ impl Dispatch {
         Ok(Value::Null.into())
     }
 
-    /// Publishes the testaments of a session that has left.
+    /// Takes the testaments of a session that has left. Those of a revoked credential are dropped.
+    pub(in crate::dispatch) fn take_testaments(&self, session: &Session) -> Vec<Publish> {
+        let testaments = self.testaments.take((session.id, session.client));
+        let closing = session.outbox().closing();
+        let is_revoked = closing.is_some_and(|closing| closing.cause == CloseCause::Revoked);
+        if is_revoked { Vec::new() } else { testaments }
+    }
+
+    /// Publishes testaments of a session.
     pub(in crate::dispatch) async fn publish_testaments(
         &self,
         session: &Arc<Session>,
+        testaments: Vec<Publish>,
         batch: &mut PendingFlushes,
     ) {
-        let closing = session.outbox().closing();
-        let is_revoked = closing.is_some_and(|closing| closing.cause == CloseCause::Revoked);
-        for publish in self.testaments.take((session.id, session.client)) {
-            if !is_revoked {
-                // A refusal is logged and counted; no client waits for it.
-                let _refused = self.publish(session, &publish, batch).await;
-                // Many at once would be more than the outbox of a reader holds.
-                batch.flush();
-            }
+        for publish in testaments {
+            // A refusal is logged and counted; no client waits for it.
+            let _refused = self.publish(session, &publish, batch).await;
+            // Many at once would be more than the outbox of a reader holds.
+            batch.flush();
         }
     }
 }

@@ -263,8 +263,8 @@ fn connected_subscribers_with_a_position_are_told_that_events_may_be_missing() {
         peer.read();
     }
     let id = PublicationId::new(MARKER).unwrap();
-    world.realm.interrupt_histories(|topic| topic == "other", id, &mut batch);
-    world.realm.interrupt_histories(|topic| topic == "t", id, &mut batch);
+    world.realm.interrupt_history("other", id, &mut batch);
+    world.realm.interrupt_histories(id, &mut batch);
     batch.flush();
     world.publish_all(1);
     let told = located.read();
@@ -274,6 +274,11 @@ fn connected_subscribers_with_a_position_are_told_that_events_may_be_missing() {
     assert_eq!(short(&others[0].read()), [json!("3@3")]);
     assert_eq!(short(&others[1].read()), [json!(3)]);
     assert!(gone.read().is_empty());
+    // Of a topic alone.
+    world.realm.interrupt_history("t", id, &mut batch);
+    batch.flush();
+    assert_eq!(short(&located.read()), [json!([3, false, 0])]);
+    assert!(others.iter().all(|other| other.read().is_empty()));
 }
 
 #[test]

@@ -201,6 +201,74 @@ fn retained_events_are_saved_without_a_history_too() {
     assert_eq!(read.iter().map(|it| it[0].clone()).collect::<Vec<_>>(), [json!(1), json!(2)]);
 }
 
+/// What a subscriber gets of a retained event does not depend on the place where it is kept.
+#[test]
+fn a_retained_event_comes_once_after_a_restart_and_if_it_is_too_long_for_the_history() {
+    let mut world = World::new();
+    world.publish_all(1);
+    world.retain("t", true, None);
+    let next = World::new();
+    next.realm.restore_histories(world.realm.save_histories(|_| true));
+    let ask = |world: &World| {
+        let request = ReplayRequest {
+            rule: Some(HistoryRule { on_subscribe: 5, ..world.rule }),
+            ..world.request(RetainedWish::OfTopic)
+        };
+        let read = world.ask(&world.join(1, "ann", V2), "t", &request);
+        read.iter().map(|it| (it[0].clone(), it[1]["retained"].clone())).collect::<Vec<_>>()
+    };
+    let events = [(json!(1), json!(null)), (json!(2), json!(null))];
+    assert_eq!(ask(&next), events, "as an event of the history");
+
+    let mut small = World::new();
+    small.publish_all(2);
+    small.rule.bytes = 1;
+    small.retain("t", true, None);
+    small.rule = RULE;
+    assert!(ask(&small).contains(&(json!(3), json!(true))), "{:?}", ask(&small));
+}
+
+#[test]
+fn an_event_that_does_not_fit_hides_no_other_from_a_pattern() {
+    let mut world = World::new();
+    world.retain("a.1", false, None);
+    let long = Payload::from_json(&format!("[\"{}\"]", "x".repeat(2_000)), "").unwrap();
+    let event = Publication { retain: Some(world.now), ..publication("a.2", &long) };
+    world.realm.publish(&event, &mut PendingFlushes::default()).unwrap();
+    world.retain("a.3", false, None);
+    world.history.set_limits(1 << 20, ReplayLimits { events: 300, bytes: 1_000 });
+    let all = |_: &str| true;
+    let wish = world.request(RetainedWish::OfPattern(MatchPolicy::Prefix, &all));
+    let read = world.ask(&world.join(1, "ann", V2), "a.", &wish);
+    assert_eq!(read.iter().map(|it| it[0].clone()).collect::<Vec<_>>(), [json!(1), json!(2)]);
+}
+
+/// A search begins at its ranges, however many events are outside of them.
+#[test]
+fn finds_every_event_of_a_long_history_page_by_page() {
+    const EVENTS: usize = 10_000;
+    let mut world = World::new();
+    world.rule = HistoryRule { events: EVENTS, bytes: 1 << 30, ..RULE };
+    world.history.set_limits(1 << 30, ReplayLimits::default());
+    world.publish_all(EVENTS);
+    let ann = world.join(1, "ann", V2);
+    for reverse in [false, true] {
+        let (mut seen, mut last) = (0, Bound::Unbounded);
+        loop {
+            let range = if reverse { (Bound::Unbounded, last) } else { (last, Bound::Unbounded) };
+            let query =
+                EventQuery { reverse, limit: 300, times: Vec::new(), publications: vec![range] };
+            let clock = (world.rule, world.now);
+            let id = PublicationId::new(99).unwrap();
+            let found = world.realm.find_events("t", clock, id, &query, &ann.session).unwrap();
+            let Some(newest) = found.events.last() else { break };
+            last = Bound::Excluded(newest.publication);
+            seen += found.events.len();
+        }
+        assert_eq!(seen, EVENTS, "reverse: {reverse}");
+    }
+}
+
 #[test]
 fn finds_events_by_time_publication_and_order() {
     let mut world = World::new();
