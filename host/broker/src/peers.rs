@@ -134,9 +134,12 @@ impl Peers {
         self.by_id.values().all(|peer| peer.is_joined)
     }
 
-    /// Returns whether all known peers are joined, and were heard in this time.
+    /// Returns whether all known peers are joined, were heard in this time, and know of all subscriptions:
+    /// events of one that is late may be missing until it has caught up.
     pub fn are_heard(&self, now: Duration, within: Duration) -> bool {
-        self.by_id.values().all(|peer| peer.is_joined && now.saturating_sub(peer.heard) < within)
+        self.by_id.values().all(|peer| {
+            peer.is_joined && peer.late_until.is_none() && now.saturating_sub(peer.heard) < within
+        })
     }
 
     /// Notes a HELLO. Returns whether it is the own one, which has passed through the pipe.
