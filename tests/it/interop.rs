@@ -1,5 +1,8 @@
 //! Third-party clients against the real server: each with every serializer that it has, and all
-//! with each other across serializers and both versions of the protocol.
+//! with each other across serializers and both versions of the protocol. `matrix` has the table of their
+//! features.
+
+mod matrix;
 
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ use jackfield_tests::site::Site;
 const PRIVATE: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
 /// The password of `phone` and `tablet` is `pencil`. The keys of `tablet` are those that Autobahn derives.
-const PRINCIPALS: &str = "\
+pub(crate) const PRINCIPALS: &str = "\
 principals:
     billing:
         roles: [backend]
