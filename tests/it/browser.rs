@@ -6,7 +6,7 @@
 //! authentication, `demo` the page of `make demo`, `types` the examples of the guide.
 
 mod demo;
-mod network;
+pub(crate) mod network;
 mod outages;
 mod pages;
 mod recovery;
@@ -89,7 +89,7 @@ impl Browser {
 
     /// Opens the page with `sync`, a connection to the server; `options` are further options in
     /// JavaScript.
-    async fn v2(&mut self, page: &str, server: SocketAddr, options: &str) {
+    pub(crate) async fn v2(&mut self, page: &str, server: SocketAddr, options: &str) {
         self.v2_at(page, &format!("http://{server}"), options).await;
     }
 
@@ -169,7 +169,7 @@ impl Browser {
 }
 
 /// Returns the command that runs a script of `tests/browser` in Node.
-fn script(name: &str) -> Command {
+pub(crate) fn script(name: &str) -> Command {
     let mut command = Command::new("node");
     command.env("JACKFIELD_NODE_PEERS", peer::installed("node"));
     command.arg(build::root().join("tests/browser").join(name));

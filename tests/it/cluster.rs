@@ -10,10 +10,15 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 mod access;
+mod chaos;
+
 mod events;
 mod failures;
 mod history;
+mod member;
 mod nats;
+mod pages;
+mod traffic;
 
 use nats::Nats;
 

@@ -10,10 +10,14 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
 }
 
-/// Returns the path of the `jackfield` command; `jackfield-bench` is beside it.
+/// Returns the path of the `jackfield` command; `jackfield-bench` is beside it. The variable
+/// `JACKFIELD_BINARY` names one that is not built from this tree, such as that of a package.
 pub fn jackfield() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
+        if let Some(binary) = std::env::var_os("JACKFIELD_BINARY") {
+            return binary.into();
+        }
         let target = target();
         let packages = [
             "--package",

@@ -9,38 +9,46 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// A proxy on a port of its own.
-pub(super) struct Network {
-    pub(super) addr: SocketAddr,
+pub(crate) struct Network {
+    pub(crate) addr: SocketAddr,
+    server: watch::Sender<SocketAddr>,
     whole: watch::Sender<bool>,
     resets: watch::Sender<()>,
 }
 
 impl Network {
-    pub(super) async fn to(server: SocketAddr) -> Self {
+    pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
+        let (server, target) = watch::channel(server);
         let (whole, passes) = watch::channel(true);
         let (resets, reset) = watch::channel(());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let mut reset = reset.clone();
                 reset.mark_unchanged();
+                let server = *target.borrow();
                 tokio::spawn(carry(near, server, passes.clone(), reset));
             }
         });
-        Self { addr, whole, resets }
+        Self { addr, server, whole, resets }
+    }
+
+    /// Carries new connections to another server.
+    pub(crate) fn redirect(&self, server: SocketAddr) {
+        self.server.send_replace(server);
     }
 
     /// Resets all open connections without a Close frame. New ones can be opened.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.resets.send_replace(());
     }
 
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.whole.send_replace(false);
     }
 
-    pub(super) fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.whole.send_replace(true);
     }
 }

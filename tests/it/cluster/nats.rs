@@ -1,5 +1,6 @@
 //! Servers of NATS: Debian's package, each a process on a free port.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -65,6 +66,23 @@ impl Nats {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+    }
+
+    /// Sends a signal by name, such as `STOP`.
+    pub(super) fn signal(&self, name: &str) {
+        let id = self.process.as_ref().expect("the server runs").id().to_string();
+        let status = Command::new("kill").args([format!("-{name}"), id]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Returns whether a client is connected: an established connection (01) of its port.
+    pub(super) fn is_used(&self) -> bool {
+        let connections = fs::read_to_string("/proc/net/tcp").unwrap();
+        let local = format!("0100007F:{:04X}", self.port);
+        connections.lines().any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&"01")
+        })
     }
 
     pub(super) fn url(&self) -> String {

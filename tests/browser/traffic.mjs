@@ -1,0 +1,306 @@
+// Pages with `sync.js` and back ends of a cluster, in Node: one JSON object a line, each answered by one.
+//
+// The argument is a JSON object: "servers", the addresses of the nodes, and "token", of the HTTP API. Each
+// node has pages that stay and one that comes and goes; two more pages go to the next node with each
+// connection. Each node has a back end that publishes over HTTP, and one over WAMP. They number their events
+// for each topic, without an end.
+//
+// Events of a back end come in order and once, in each connection and to each page that stays at its node. A
+// node that is behind sends a page that moves there what it has had already, after a `gap`.
+//
+// A page has missed an event if it was acknowledged, and a later one of the same back end and topic has
+// come. It was told so if there was a `gap` of the topic after the event was sent: what the page reads then
+// has it.
+//
+// Commands:
+//   {"do": "settle"}: waits until each page has the next events of all back ends, and was told of all holes
+//   {"do": "end"}: the same at the end: nobody comes and goes, and each page gets the last event of each back end
+// Answers are {"done": numbers} or {"failed": text}. The first line is {"ready"}: all pages are subscribed.
+
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { Sync } from '../../host/browser/sync.js';
+
+const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
+const WebSocket = require('ws');
+const { servers, token } = JSON.parse(process.argv[2]);
+
+/** Time limit of a command on a busy machine; the test's own limit is a minute. */
+const PATIENCE = 50_000;
+/** Time between two events of a back end. */
+const PACE = 50;
+const TOPICS = Array.from({ length: 6 }, (_, number) => `long/${number}`);
+/** Far above the time for which a node stands still: a late answer is no refusal. */
+const CONNECTION = { WebSocket, timeout: 40_000, retry: { first: 200, most: 1_000 } };
+
+/** Counted with each event that is sent, and with each gap: the order of both. */
+let moment = 0;
+/** The wrong observations. */
+const faults = [];
+let isCalm = false;
+let hasEnded = false;
+
+const random = (from, to) => from + Math.random() * (to - from);
+
+/** What a back end has sent to a topic: numbers from 1. */
+class Sent {
+  /** The moment of each event. */
+  moments = [];
+  acknowledged = new Set();
+}
+
+class BackEnd {
+  failures = 0;
+
+  /** `publish` rejects if the event is not acknowledged; then it may have been published or not. */
+  constructor(name, topics, publish, connected = async () => {}) {
+    Object.assign(this, { name, publish, connected });
+    this.sent = new Map(topics.map((topic) => [topic, new Sent()]));
+  }
+
+  async run() {
+    while (!hasEnded) {
+      for (const topic of this.sent.keys()) {
+        await this.one(topic);
+        await delay(PACE);
+      }
+    }
+  }
+
+  /** Publishes the next event. Returns whether it is acknowledged. */
+  async one(topic) {
+    await this.connected();
+    const sent = this.sent.get(topic);
+    const number = sent.moments.push(++moment);
+    try {
+      await this.publish(topic, [this.name, number]);
+    } catch {
+      this.failures++;
+      await delay(PACE);
+      return false;
+    }
+    sent.acknowledged.add(number);
+    return true;
+  }
+}
+
+function overHttp(server) {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  return async (topic, value) => {
+    const body = JSON.stringify({ topic, args: [value] });
+    const signal = AbortSignal.timeout(CONNECTION.timeout);
+    const answer = await fetch(`http://${server}/api/publish`, { method: 'POST', headers, body, signal });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(text);
+  };
+}
+
+/** What a page has of a back end and topic. */
+class Seen {
+  last = 0;
+  missing = new Set();
+  /** The last one from this node. */
+  here = 0;
+}
+
+class Page {
+  received = 0;
+  gaps = 0;
+  covered = 0;
+  connections = 0;
+  /** Events that had come from another node. */
+  again = 0;
+
+  /** `node` is its number, unless it goes from one to the next. */
+  constructor(name, node, topics) {
+    Object.assign(this, { name, node, topics });
+    let next = 0;
+    const url = () => {
+      if (node === null) this.move();
+      return `http://${servers[node ?? next++ % servers.length]}/`;
+    };
+    this.seen = new Map(topics.map((topic) => [topic, new Map()]));
+    this.gapAt = new Map();
+    this.sync = new Sync({ ...CONNECTION, url });
+    this.sync.addEventListener('connected', () => this.connections++);
+    this.sync.addEventListener('gap', ({ detail }) => this.gap(detail.topic));
+    this.sync.addEventListener('refused', ({ detail }) => faults.push(`${name}: ${detail.topic} is refused: ${detail.error.message}`));
+    for (const topic of topics) this.sync.subscribe(topic, (value, { details }) => this.event(topic, value, details));
+  }
+
+  event(topic, [from, number], details) {
+    this.received++;
+    const seen = this.of(topic, from);
+    if (number <= seen.here) {
+      faults.push(`${this.name}: ${topic} ${from} ${number} comes after ${seen.here}: ${JSON.stringify(details)}`);
+      return;
+    }
+    seen.here = number;
+    if (number <= seen.last) {
+      if (!seen.missing.delete(number)) this.again++;
+      return;
+    }
+    const { moments, acknowledged } = backEnds.get(from).sent.get(topic);
+    for (let it = seen.last + 1; it < number; it++) {
+      if (moments[it - 1] > (this.gapAt.get(topic) ?? 0)) seen.missing.add(it);
+      else if (acknowledged.has(it)) this.covered++;
+    }
+    seen.last = number;
+  }
+
+  gap(topic) {
+    this.gaps++;
+    this.gapAt.set(topic, ++moment);
+    for (const [from, { missing }] of this.seen.get(topic)) {
+      const { acknowledged } = backEnds.get(from).sent.get(topic);
+      for (const number of missing) if (acknowledged.has(number)) this.covered++;
+      missing.clear();
+    }
+  }
+
+  move() {
+    for (const streams of this.seen.values()) for (const seen of streams.values()) seen.here = 0;
+  }
+
+  of(topic, from) {
+    const seen = this.seen.get(topic);
+    if (!seen.has(from)) seen.set(from, new Seen());
+    return seen.get(from);
+  }
+
+  /** Returns what the page has not got, up to these numbers, and was not told of. */
+  lacks(marks) {
+    const lacks = [];
+    for (const { from, topic, number } of marks) {
+      if (!this.seen.has(topic)) continue;
+      const { last, missing } = this.of(topic, from);
+      const { acknowledged } = backEnds.get(from).sent.get(topic);
+      const holes = [...missing].filter((it) => acknowledged.has(it));
+      if (last < number) lacks.push(`${this.name}: ${topic} ${from} ends with ${last}, not ${number}`);
+      if (holes.length > 0) lacks.push(`${this.name}: ${topic} ${from} ${holes} are missing, without a gap`);
+    }
+    return lacks;
+  }
+
+  /** Leaves and comes back, often. */
+  async comeAndGo() {
+    while (!isCalm) {
+      await delay(random(200, 1_000));
+      this.sync.close();
+      await delay(random(0, 400));
+      const connected = once(this.sync, 'connected');
+      this.sync.reconnect();
+      await connected;
+    }
+  }
+}
+
+const backEnds = new Map();
+const pages = [];
+const restless = [];
+
+servers.forEach((server, node) => {
+  const url = `http://${server}/`;
+  const topics = (from) => [0, 1, 2].map((it) => TOPICS[(from + it) % TOPICS.length]);
+  backEnds.set(`http-${node}`, new BackEnd(`http-${node}`, topics(node * 2), overHttp(server)));
+  const sync = new Sync({ ...CONNECTION, url });
+  const connected = async () => {
+    while (sync.session === null) await once(sync, 'connected');
+  };
+  const publish = (topic, value) => sync.publish(topic, value);
+  backEnds.set(`wamp-${node}`, new BackEnd(`wamp-${node}`, topics(node * 2 + 1), publish, connected));
+  pages.push(new Page(`steady-${node}`, node, TOPICS));
+  pages.push(new Page(`half-${node}`, node, TOPICS.filter((_, it) => it % 2 === node % 2)));
+  restless.push(new Page(`restless-${node}`, node, TOPICS));
+});
+restless.push(...['one', 'other'].map((name) => new Page(`roaming-${name}`, null, TOPICS)));
+pages.push(...restless);
+
+/** The last acknowledged event of each back end and topic, if it is behind the one of `before`. */
+function marks(before) {
+  const found = [];
+  for (const [from, { sent }] of backEnds) {
+    for (const [topic, { acknowledged }] of sent) {
+      const number = Math.max(0, ...acknowledged);
+      const old = before?.find((it) => it.from === from && it.topic === topic);
+      if (old && number <= old.number) return null;
+      found.push({ from, topic, number });
+    }
+  }
+  return found;
+}
+
+/** Waits until there is a value. `describe` says what is missing. */
+async function until(value, describe) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    if (faults.length > 0) throw new Error(faults.slice(0, 20).join('\n'));
+    const found = value();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(describe());
+    await delay(20);
+  }
+}
+
+/** Waits until the pages have all events up to these, or were told that they have not. */
+async function complete(reached) {
+  const lacks = () => pages.flatMap((page) => page.lacks(reached));
+  await until(() => lacks().length === 0, () => lacks().slice(0, 20).join('\n'));
+}
+
+function numbers() {
+  const sum = (list, number) => list.reduce((total, it) => total + number(it), 0);
+  const all = [...backEnds.values()];
+  return {
+    acknowledged: sum(all, ({ sent }) => sum([...sent.values()], (it) => it.acknowledged.size)),
+    unacknowledged: sum(all, ({ failures }) => failures),
+    received: sum(pages, ({ received }) => received),
+    connections: sum(pages, ({ connections }) => connections),
+    again: sum(pages, ({ again }) => again),
+    gaps: sum(pages, ({ gaps }) => gaps),
+    covered: sum(pages, ({ covered }) => covered),
+    steady: pages.filter((it) => !restless.includes(it)).map(({ name, node, gaps, covered }) => ({ name, node, gaps, covered })),
+  };
+}
+
+let running;
+const commands = {
+  async settle() {
+    const before = marks();
+    const stuck = () => `no event is acknowledged after ${JSON.stringify(before)}`;
+    await complete(await until(() => marks(before), stuck));
+    return numbers();
+  },
+  async end() {
+    isCalm = true;
+    await running.restless;
+    hasEnded = true;
+    await running.backEnds;
+    const ends = [...backEnds.values()].flatMap((it) => [...it.sent.keys()].map(async (topic) => {
+      while (!(await it.one(topic)));
+    }));
+    await Promise.all(ends);
+    await complete(marks());
+    return numbers();
+  },
+};
+
+const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+await Promise.all(pages.map(({ sync }) => once(sync, 'connected')));
+running = {
+  backEnds: Promise.all([...backEnds.values()].map((it) => it.run())),
+  restless: Promise.all(restless.map((it) => it.comeAndGo())),
+};
+report({ ready: true });
+for await (const line of createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  try {
+    report({ done: await commands[command.do]() });
+  } catch (error) {
+    report({ failed: error.message });
+  }
+}
+process.exit(0);
