@@ -6,27 +6,36 @@
 //! See decision 55.
 
 mod counts;
+mod exchange;
+mod members;
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use jackfield_broker::Cluster;
 use jackfield_broker::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers};
 use jackfield_cluster::PipeSettings;
 use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
 use jackfield_wamp::uri::MatchPolicy;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 pub(crate) use counts::{ClusterCounts, ClusterNumbers};
+use exchange::Exchange;
+pub(crate) use exchange::{Answering, Service, Subject, Unanswered};
+pub(crate) use members::Members;
 
 /// This node.
 pub(crate) struct ClusterNode {
     settings: ClusterSettings,
     name: String,
     cluster: Arc<Cluster>,
+    exchange: Exchange,
+    /// The nodes that are joined now.
+    members: watch::Sender<Members>,
     counts: ClusterCounts,
     began: Instant,
     /// Messages for peers wait.
@@ -81,9 +90,12 @@ impl ClusterNode {
         let waking = Arc::clone(&queued);
         let peers = Peers::new(id, &name, env!("CARGO_PKG_VERSION"));
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
+        let members = Members::new(id, &name, Vec::new());
         Ok(Some(Arc::new(Self {
             settings: settings.clone(),
             name,
+            exchange: Exchange::new(Arc::clone(&cluster)),
+            members: watch::Sender::new(members),
             cluster,
             counts: ClusterCounts::default(),
             began: Instant::now(),
@@ -107,6 +119,61 @@ impl ClusterNode {
     pub(crate) fn names(&self) -> (&str, String, &str) {
         let id = self.cluster.read(Peers::node).to_string();
         (&self.name, id, &self.settings.name)
+    }
+
+    /// Returns the nodes that are joined now, and their changes.
+    pub(crate) fn members(&self) -> watch::Receiver<Members> {
+        self.members.subscribe()
+    }
+
+    /// Sets the service of a subject, once.
+    pub(crate) fn serve(&self, subject: Subject, service: Arc<dyn Service>) {
+        self.exchange.serve(subject, service);
+    }
+
+    /// Asks the host of a peer.
+    ///
+    /// # Errors
+    /// [`Unanswered`], as soon as it is known that no answer comes.
+    pub(crate) async fn ask(
+        &self,
+        node: NodeId,
+        subject: Subject,
+        question: &[u8],
+        limit: Duration,
+    ) -> Result<Bytes, Unanswered> {
+        self.exchange.ask(node, subject, question, limit).await
+    }
+
+    /// Sends a message to the host of a peer. Returns whether the peer is known.
+    pub(crate) fn tell(&self, node: NodeId, subject: Subject, message: &[u8]) -> bool {
+        self.exchange.tell(node, subject, message)
+    }
+
+    /// Takes what happened to the peers, before the messages that came with it.
+    pub(crate) fn note(&self, notices: &[Notice]) {
+        for notice in notices {
+            self.counts.note(notice);
+            match notice.broken() {
+                Some(node) if notice.is_gap() => self.exchange.missed(node),
+                Some(node) => self.exchange.interrupt(node),
+                None => {}
+            }
+        }
+        if !notices.is_empty() {
+            let (node, joined) = self.cluster.read(|peers| (peers.node(), peers.joined()));
+            let members = Members::new(node, &self.name, joined);
+            self.members.send_if_modified(|known| {
+                let is_changed = *known != members;
+                *known = members;
+                is_changed
+            });
+        }
+    }
+
+    /// Takes a message of the host of a peer.
+    pub(crate) fn hear(&self, from: NodeId, message: Bytes) {
+        self.exchange.take(from, message);
     }
 
     /// Returns the peers.

@@ -49,6 +49,7 @@ mod plugin_call;
 mod probe_handler;
 mod refusal;
 mod register;
+mod remote_effects;
 mod subscribe;
 mod timer_hooks;
 mod trace;
@@ -64,9 +65,11 @@ use trace::MessageKind;
 
 pub(crate) use call::Cancellation;
 pub(crate) use history::DEFAULT_EVENTS;
+pub(crate) use meta::SessionQuestion;
 pub(crate) use outgoing::InFlight;
 pub(crate) use probe_handler::{PROBE_PROCEDURE, PROBE_REALM};
 pub(crate) use refusal::{NO_ROUTE, Refusal};
+pub(crate) use remote_effects::RemoteEffect;
 
 /// Handles the requests of one realm's sessions.
 pub(crate) struct Dispatch {
@@ -188,7 +191,7 @@ impl Dispatch {
             Request::Call(call)
                 if from.dialect != Dialect::V1 && meta::is_procedure(&call.procedure) =>
             {
-                self.handle_meta(from, &call, batch);
+                Box::pin(self.handle_meta(from, &call, batch)).await;
             }
             Request::Call(call) => match &self.probe {
                 None => Box::pin(self.handle_call(from, &call, cancellation, batch)).await,

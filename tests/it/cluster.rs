@@ -18,6 +18,7 @@ mod history;
 mod member;
 mod nats;
 mod pages;
+mod sessions;
 mod traffic;
 
 use nats::Nats;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers, Received};
+use crate::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers, Received, Stake};
 use crate::publication::Publication;
 use crate::wake::Wake;
 
@@ -48,6 +48,20 @@ impl Cluster {
             self.wake.wake();
         }
         barrier
+    }
+
+    /// Sets the part of this node in a procedure or plugin, see [`Peers::offer`]. It is sent at once.
+    pub fn offer(&self, key: &InterestKey, stake: &Stake, now: Duration) -> Option<Barrier> {
+        let barrier = self.write(|peers| peers.offer(key, stake, now));
+        self.wake.wake();
+        barrier
+    }
+
+    /// Queues a message for the host of a peer, see [`Peers::send`]. It is sent at once.
+    pub fn send(&self, node: NodeId, message: &[u8]) -> bool {
+        let is_queued = self.read(|peers| peers.send(node, message));
+        self.wake.wake();
+        is_queued
     }
 
     /// Takes a message to this node.

@@ -8,16 +8,20 @@
 //! The first subscriber of a topic waits until all peers have acknowledged it ([`Barrier`]). An event that is
 //! published anywhere after SUBSCRIBED therefore reaches the subscriber, or is reported as doubt.
 //!
-//! In reading order: `envelope`, `link`: numbered records; `interest`: tables; `event`: publications
-//! between nodes; `notice`; `peer`: one peer; this page: all of them. Time is a duration since any fixed instant.
+//! In reading order: `envelope`, `link`: numbered records; `interest`, `remote`: tables; `event`: publications
+//! between nodes; `notice`; `peer`: one peer; this page: all of them; `offers`: procedures and plugins of nodes,
+//! and messages of the host; `home`: one node of several for a key. Time is a duration since any fixed instant.
 
 mod bytes;
 mod envelope;
 mod event;
+mod home;
 mod interest;
 mod link;
 mod notice;
+mod offers;
 mod peer;
+mod remote;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -28,13 +32,15 @@ use crate::publication::{PatternAudience, Publication};
 
 pub use envelope::MAX_ENVELOPE_BYTES;
 pub use event::RemoteEvent;
-pub use interest::InterestKey;
+pub use home::home;
+pub use interest::{InterestKey, InterestKind, Stake};
 pub use notice::Notice;
 pub use peer::PeerView;
 
 use envelope::Kind;
-use interest::{LocalInterest, RemoteInterest};
+use interest::LocalInterest;
 use peer::{About, Peer};
+use remote::RemoteInterest;
 
 /// A node of a cluster: a number that each process draws, so that a restart is another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,10 +55,21 @@ impl std::fmt::Display for NodeId {
 /// The result of received bytes.
 #[derive(Debug, Default)]
 pub struct Received {
-    /// The events, in order.
-    pub events: Vec<RemoteEvent>,
+    /// Events and messages, in order.
+    pub deliveries: Vec<Delivery>,
     /// What happened before them.
     pub notices: Vec<Notice>,
+    /// Whether procedures or plugins of peers have changed, see [`Peers::take_changed_offers`].
+    pub has_offers: bool,
+}
+
+/// What a peer has sent for the host.
+#[derive(Debug)]
+pub enum Delivery {
+    /// An event.
+    Event(Box<RemoteEvent>),
+    /// A message of the peer's host.
+    Message(NodeId, Bytes),
 }
 
 /// A subscription's wait for acknowledgements: peers, their links, and the records to acknowledge.
@@ -173,6 +190,7 @@ impl Peers {
         } else if peer.send().takes_request(&header, now) {
             peer.push_snapshot(&self.about, local);
         }
+        received.has_offers = self.remote.has_changed();
         received
     }
 
@@ -201,7 +219,7 @@ impl Peers {
         self.is_refusal_known = has_refused;
         let expired = self.local.expire(now);
         for key in &expired {
-            self.tell(key, 0);
+            self.tell(key, &Stake::default());
         }
         for peer in self.by_id.values_mut() {
             peer.send().is_due = true;
@@ -218,7 +236,7 @@ impl Peers {
             let awaited: Vec<_> = awaited.copied().collect();
             return (!awaited.is_empty()).then_some(Barrier(awaited));
         }
-        self.tell(key, 1);
+        self.tell(key, &Stake::subscribers(1));
         let mut unacknowledged = Vec::new();
         for (node, peer) in &mut self.by_id {
             let is_silent = peer.has_spoken() && now.saturating_sub(peer.heard) >= SUSPECTED_AFTER;
@@ -262,7 +280,7 @@ impl Peers {
     pub fn set_count(&mut self, key: &InterestKey, count: usize, keep: Duration, now: Duration) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         if self.local.set(key, count, keep.max(interest::LINGER), now) {
-            self.tell(key, count);
+            self.tell(key, &Stake::subscribers(count));
         }
     }
 
@@ -340,9 +358,9 @@ impl Peers {
         Some(peer.name)
     }
 
-    /// Queues the number of subscribers of a key for all peers.
-    fn tell(&mut self, key: &InterestKey, count: u32) {
-        let records = envelope::records(Kind::Interest, &interest::encode(key, count));
+    /// Queues the part of this node in a key for all peers.
+    fn tell(&mut self, key: &InterestKey, stake: &Stake) {
+        let records = envelope::records(Kind::Interest, &interest::encode(key, stake));
         for peer in self.by_id.values_mut() {
             peer.send().push_bounded(&records);
         }

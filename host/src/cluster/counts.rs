@@ -32,9 +32,9 @@ pub(crate) struct ClusterCounts {
 }
 
 impl ClusterCounts {
-    /// Counts events of other nodes.
-    pub(crate) fn received(&self, events: usize) {
-        self.events_received.fetch_add(events as u64, Ordering::Relaxed);
+    /// Counts an event of another node.
+    pub(crate) fn received(&self) {
+        self.events_received.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts an event that a receiver here cannot get.

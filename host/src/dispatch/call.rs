@@ -177,7 +177,7 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) -> Result<Payload, Refusal> {
         if meta::is_procedure(&call.procedure) {
-            return self.answer_meta(from, call, batch);
+            return self.answer_meta(from, call, batch).await;
         }
         let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         let generation = self.generations.current();

@@ -56,28 +56,43 @@ impl Dispatch {
                 }
                 Effect::Send { session, topic, event } => {
                     let Some(session) = SessionId::new(session) else { continue };
+                    if self.is_elsewhere(session) {
+                        self.send_to_node(session, &topic, &event);
+                        continue;
+                    }
                     emit(generation, self.at(&topic), &event, |publication| {
                         self.send_effect(session, &publication, batch)
                     });
                 }
                 Effect::Unsubscribe { session, topic } => {
-                    let session = SessionId::new(session);
-                    left.extend(session.and_then(|it| self.remove(it, &topic, batch)));
+                    let Some(session) = SessionId::new(session) else { continue };
+                    if self.is_elsewhere(session) {
+                        self.unsubscribe_on_node(session, &topic);
+                    }
+                    left.extend(self.remove(session, &topic, batch));
                 }
                 Effect::Request(request) => self.outgoing.begin_request(request),
                 Effect::Call(call) => self.outgoing.begin_call(call),
                 Effect::Complete(completion) => completion.perform(),
                 Effect::Close { session, reason, message } => {
-                    let session = SessionId::new(session).and_then(|id| self.realm.session(id));
-                    if let Some(session) = session {
-                        let cause = CloseCause::Handler;
-                        // A session that is closing already keeps its first reason.
-                        let _first = session.close(CloseReason { cause, reason, message });
+                    let Some(session) = SessionId::new(session) else { continue };
+                    if self.is_elsewhere(session) {
+                        self.close_on_node(session, &reason, &message);
                     }
+                    self.close(session, reason, message);
                 }
             }
         }
         left
+    }
+
+    /// Ends a session of this node.
+    pub(super) fn close(&self, session: SessionId, reason: String, message: String) {
+        if let Some(session) = self.realm.session(session) {
+            let cause = CloseCause::Handler;
+            // A session that is closing already keeps its first reason.
+            let _first = session.close(CloseReason { cause, reason, message });
+        }
     }
 
     /// Removes a session from a topic. Its handler is to be informed.
@@ -96,7 +111,7 @@ impl Dispatch {
     }
 }
 
-fn emit(
+pub(super) fn emit(
     generation: &Generation,
     at: RealmUri<'_>,
     event: &PluginEvent,

@@ -9,6 +9,7 @@ mod events;
 mod registrations;
 mod sessions;
 mod subscriptions;
+mod survey;
 mod testaments;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use jackfield_wamp::meta::PROCEDURES;
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::is_reserved;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::authorize::may;
 use super::trace::{self, MessageKind};
@@ -29,6 +30,7 @@ use super::{Dispatch, Refusal, reply};
 use crate::metrics::RequestKind;
 use crate::timestamp;
 use arguments::Arguments;
+pub(crate) use survey::SessionQuestion;
 pub(super) use testaments::Testaments;
 
 /// The maximum number of ids of a list.
@@ -51,13 +53,20 @@ fn max_arguments(procedure: &str) -> Option<usize> {
 struct Answer {
     value: Value,
     total: Option<usize>,
+    /// Whether a node has not answered.
+    is_partial: bool,
 }
 
 impl Dispatch {
     /// Handles a CALL of a procedure of the meta API.
-    pub(super) fn handle_meta(&self, from: &Arc<Session>, call: &Call, batch: &mut PendingFlushes) {
+    pub(super) async fn handle_meta(
+        &self,
+        from: &Arc<Session>,
+        call: &Call,
+        batch: &mut PendingFlushes,
+    ) {
         let call_id = &call.request;
-        match self.answer_meta(from, call, batch) {
+        match self.answer_meta(from, call, batch).await {
             Ok(payload) => {
                 let result = Reply::Result { call: call_id, progress: false, payload: &payload };
                 reply(from, &result, batch);
@@ -67,19 +76,19 @@ impl Dispatch {
     }
 
     /// Answers a procedure of the meta API, and reports a refusal.
-    pub(super) fn answer_meta(
+    pub(super) async fn answer_meta(
         &self,
         from: &Session,
         call: &Call,
         batch: &mut PendingFlushes,
     ) -> Result<Payload, Refusal> {
         let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
-        let answer = self.meta_result(from, call, batch);
+        let answer = self.meta_result(from, call, batch).await;
         trace::ended(trace.as_deref(), &answer);
         answer.inspect_err(|it| self.refused(RequestKind::Call, it, from, &call.procedure))
     }
 
-    fn meta_result(
+    async fn meta_result(
         &self,
         from: &Session,
         call: &Call,
@@ -98,13 +107,19 @@ impl Dispatch {
         arguments.at_most(max_arguments(procedure).unwrap_or_default())?;
         let (_, group) = procedure.split_once('.').unwrap_or_default();
         let answer = match group.split_once('.').unwrap_or_default() {
-            ("session", name) => self.session_meta(from, &generation, name, &arguments, batch),
+            ("session", "add_testament") => self.add_testament(from, &generation, &arguments),
+            ("session", "flush_testaments") => self.flush_testaments(from, &arguments),
+            ("session", name) => self.survey_sessions(from, name, &arguments, batch).await,
             ("subscription", name) => self.subscription_meta(name, &arguments),
             ("registration", name) => self.registration_meta(name, &arguments),
             _ => Err(Refusal::no_procedure(procedure)),
         };
-        let Answer { value, total } = answer?;
-        let kwargs = total.map_or_else(String::new, |total| json!({ "total": total }).to_string());
+        let Answer { value, total, is_partial } = answer?;
+        let mut kwargs = Map::new();
+        kwargs.extend(total.map(|total| ("total".to_owned(), json!(total))));
+        kwargs.extend(is_partial.then(|| ("partial".to_owned(), json!(true))));
+        let kwargs =
+            if kwargs.is_empty() { String::new() } else { Value::Object(kwargs).to_string() };
         Payload::from_json(&json!([value]).to_string(), &kwargs)
             .map_err(|error| Refusal::bad_event(&error))
     }
@@ -112,7 +127,7 @@ impl Dispatch {
 
 impl From<Value> for Answer {
     fn from(value: Value) -> Self {
-        Self { value, total: None }
+        Self { value, total: None, is_partial: false }
     }
 }
 
@@ -121,14 +136,14 @@ fn id_lists(ids: IdLists) -> Answer {
     let IdLists { lists: [exact, prefix, wildcard], total } = ids;
     let is_cut = exact.len() + prefix.len() + wildcard.len() < total;
     let value = json!({ "exact": exact, "prefix": prefix, "wildcard": wildcard });
-    Answer { value, total: is_cut.then_some(total) }
+    Answer { total: is_cut.then_some(total), ..value.into() }
 }
 
 /// Returns session ids, and the number of all if some are left out.
 fn session_list(sessions: Vec<SessionId>, total: usize) -> Answer {
     let is_cut = sessions.len() < total;
     let ids: Vec<u64> = sessions.into_iter().map(SessionId::get).collect();
-    Answer { value: json!(ids), total: is_cut.then_some(total) }
+    Answer { total: is_cut.then_some(total), ..json!(ids).into() }
 }
 
 /// Returns a subscription or registration.

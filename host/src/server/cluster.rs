@@ -1,13 +1,15 @@
 //! Tasks of a node of a cluster: one reads from the pipe, one writes to it and keeps the time. Neither
 //! is waited for by a publication.
 
+mod sessions;
+
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jackfield_broker::PendingFlushes;
 use jackfield_broker::peers::{
-    InterestKey, MAX_ENVELOPE_BYTES, NodeId, Notice, Peers, Received, RemoteEvent,
+    Delivery, InterestKey, MAX_ENVELOPE_BYTES, NodeId, Notice, Peers, Received, RemoteEvent,
 };
 use jackfield_cluster::{Incoming, Pipe, PipeEvent, PipeMessage};
 use tokio::task::yield_now;
@@ -17,11 +19,12 @@ use zeroize::Zeroizing;
 
 use super::ServeError;
 use super::background::BackgroundTasks;
-use crate::cluster::{ClusterNode, PipeState, SILENT_AFTER};
+use crate::cluster::{ClusterNode, PipeState, SILENT_AFTER, Subject};
 use crate::ids;
 use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
+use sessions::SessionService;
 
 /// The time between two HELLOs.
 const HELLO_INTERVAL: Duration = Duration::from_secs(1);
@@ -78,11 +81,15 @@ pub(super) struct ClusterTasks {
     realms: Arc<Realms>,
     pipe: Arc<Pipe>,
     faults: Backoff<String>,
+    /// A std mutex: held while offers of other nodes are applied.
+    applying: Mutex<()>,
 }
 
 impl ClusterTasks {
     fn new(node: Arc<ClusterNode>, realms: Arc<Realms>, pipe: Pipe) -> Arc<Self> {
-        Arc::new(Self { node, realms, pipe: Arc::new(pipe), faults: Backoff::default() })
+        node.serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
+        let (faults, applying) = (Backoff::default(), Mutex::default());
+        Arc::new(Self { node, realms, pipe: Arc::new(pipe), faults, applying })
     }
 
     /// Waits until the other nodes and this one know each other, for a bounded time. Then clients may
@@ -133,11 +140,21 @@ impl ClusterTasks {
                     }
                 }
                 PipeMessage::Direct(bytes) => {
-                    let Received { events, notices } = node.shared().receive(&bytes, node.now());
+                    let received = node.shared().receive(&bytes, node.now());
+                    let Received { deliveries, notices, has_offers } = received;
                     self.take(&notices);
-                    node.counts().received(events.len());
-                    for event in &events {
-                        self.deliver(event, &mut batch);
+                    if has_offers {
+                        self.apply_offers();
+                    }
+                    for delivery in deliveries {
+                        match delivery {
+                            Delivery::Event(event) => self.deliver(&event, &mut batch),
+                            Delivery::Message(from, message) => {
+                                // The events before it come first.
+                                batch.flush();
+                                node.hear(from, message);
+                            }
+                        }
                         if batch.work() >= MAX_UNSHARED_WORK {
                             batch.flush();
                             yield_now().await;
@@ -152,6 +169,7 @@ impl ClusterTasks {
 
     /// Delivers an event of another node to the sessions here.
     fn deliver(&self, event: &RemoteEvent, batch: &mut PendingFlushes) {
+        self.node.counts().received();
         let Some(dispatch) = self.realms.get(&event.realm) else { return };
         let Err(refused) = dispatch.deliver_remote(event, batch) else { return };
         self.node.counts().refused();
@@ -227,6 +245,7 @@ impl ClusterTasks {
         let (notices, expired) = node.shared().write(|peers| peers.tick(now));
         self.end_histories(&expired);
         self.take(&notices);
+        self.apply_offers();
         let mut changed: HashSet<_> = node.shared().write(|it| it.take_claimed().collect());
         changed.extend(self.realms.iter().flat_map(|dispatch| dispatch.realm().take_changes()));
         for key in changed {
@@ -234,6 +253,17 @@ impl ClusterTasks {
             let (count, has_history) = dispatch.realm().interest(&key);
             let keep = if has_history { HISTORY_KEPT } else { Duration::ZERO };
             node.shared().write(|peers| peers.set_count(&key, count, keep, now));
+        }
+    }
+
+    /// Applies the procedures and plugins of other nodes, then acknowledges them.
+    fn apply_offers(&self) {
+        // What one task has taken is applied before another one acknowledges it.
+        let _turn = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        // Plugins are looked up when they are needed.
+        let _changed = self.node.shared().write(Peers::take_changed_offers);
+        if self.node.shared().write(Peers::settle) {
+            self.node.advanced();
         }
     }
 
@@ -253,10 +283,8 @@ impl ClusterTasks {
     /// Logs notices. If events may be missing, all histories end: no subscriber is told that it has
     /// missed nothing, and connected ones are told that they may have.
     fn take(&self, notices: &[Notice]) {
-        for notice in notices {
-            self.node.counts().note(notice);
-            log(notice);
-        }
+        self.node.note(notices);
+        notices.iter().for_each(log);
         if notices.iter().any(Notice::is_doubt) {
             for dispatch in self.realms.iter() {
                 let mut batch = PendingFlushes::default();

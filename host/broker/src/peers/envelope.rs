@@ -68,10 +68,12 @@ pub(super) enum Kind {
     LastPart = 6,
     Bye = 7,
     FirstPart = 8,
+    /// Bytes for the host.
+    Message = 9,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::SnapshotBegin,
         Self::Interest,
         Self::SnapshotEnd,
@@ -80,6 +82,7 @@ impl Kind {
         Self::LastPart,
         Self::Bye,
         Self::FirstPart,
+        Self::Message,
     ];
 
     /// Returns the kind with this number; `None` if it is unknown.

@@ -1,4 +1,5 @@
-//! Interest: the topics and patterns that the sessions of nodes are subscribed to, with their numbers.
+//! Interest: the topics and patterns that the sessions of nodes are subscribed to, the procedures that
+//! they have registered, and the plugins of nodes. The tables of the peers are in `remote`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,16 +10,12 @@ use jackfield_wamp::uri::MatchPolicy;
 
 use super::NodeId;
 use super::bytes::{Input, put_bytes};
-use crate::uri_table::{Key, MAX_WILDCARD_COMPONENTS, UriTable};
+use super::home::hash;
+use crate::uri_table::{Key, MAX_WILDCARD_COMPONENTS};
 
 /// The time for which a topic without subscribers stays announced at least, so that the reload of a page
 /// changes nothing.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
-
-/// The maximum number of keys of one node, and of bytes in them. Further ones are ignored, and the table
-/// stays incomplete.
-const MAX_KEYS: usize = 1 << 20;
-const MAX_KEY_BYTES: usize = 128 << 20;
 
 /// The maximum length of a URI, as that of clients, and of the name of a realm.
 const MAX_URI_BYTES: usize = 1024;
@@ -26,21 +23,70 @@ const MAX_URI_BYTES: usize = 1024;
 /// The maximum number of own keys without subscribers that stay announced.
 pub(super) const MAX_IDLE: usize = 1 << 16;
 
-/// A topic or pattern of a realm.
+/// The maximum length of what a node says of a key besides the number.
+pub(super) const MAX_DETAIL_BYTES: usize = 64;
+
+/// The thing that a node has a part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InterestKind {
+    /// A topic or pattern with subscribers.
+    Subscription,
+    /// A procedure or pattern with callees.
+    Registration,
+    /// A plugin, by its name.
+    Plugin,
+}
+
+/// A topic, procedure or pattern of a realm, or a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InterestKey {
-    realm: Arc<str>,
-    key: Key,
+    kind: InterestKind,
+    pub(super) realm: Arc<str>,
+    pub(super) key: Key,
+}
+
+/// The part of a node in a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stake {
+    /// The number of subscribers or callees. Without any, the node has no part.
+    pub count: u32,
+    /// What the other nodes have to know besides, up to 64 bytes; empty of subscriptions.
+    pub detail: Bytes,
 }
 
 impl InterestKey {
-    /// Creates a key.
+    /// Creates the key of a subscription.
     pub fn new(realm: &str, policy: MatchPolicy, uri: &str) -> Self {
-        Self { realm: realm.into(), key: Key { policy, uri: uri.into() } }
+        Self::of(realm, Key { policy, uri: uri.into() })
+    }
+
+    /// Creates the key of a registration.
+    pub fn registration(realm: &str, policy: MatchPolicy, uri: &str) -> Self {
+        Self { kind: InterestKind::Registration, ..Self::new(realm, policy, uri) }
+    }
+
+    /// Creates the key of a plugin, which belongs to no realm.
+    pub fn plugin(name: &str) -> Self {
+        Self { kind: InterestKind::Plugin, ..Self::new("", MatchPolicy::Exact, name) }
     }
 
     pub(crate) fn of(realm: &str, key: Key) -> Self {
-        Self { realm: realm.into(), key }
+        Self { kind: InterestKind::Subscription, realm: realm.into(), key }
+    }
+
+    /// Returns what the key is about.
+    pub const fn kind(&self) -> InterestKind {
+        self.kind
+    }
+
+    /// Returns the match policy; exact of a plugin.
+    pub const fn policy(&self) -> MatchPolicy {
+        self.key.policy
+    }
+
+    /// Returns the topic, procedure or pattern, or the name of the plugin.
+    pub fn uri(&self) -> &str {
+        &self.key.uri
     }
 
     pub(crate) const fn key(&self) -> &Key {
@@ -57,16 +103,19 @@ impl InterestKey {
         &self.realm
     }
 
-    /// Returns a hash that all nodes have in common (FNV-1a).
+    /// Returns a hash that all nodes have in common.
     fn hash(&self) -> u64 {
         let mut bytes = Vec::new();
         self.put(&mut bytes);
-        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        hash(&bytes)
     }
 
     fn put(&self, out: &mut Vec<u8>) {
+        out.put_u8(match self.kind {
+            InterestKind::Subscription => 0,
+            InterestKind::Registration => 1,
+            InterestKind::Plugin => 2,
+        });
         out.put_u8(match self.key.policy {
             MatchPolicy::Exact => 0,
             MatchPolicy::Prefix => 1,
@@ -77,6 +126,12 @@ impl InterestKey {
     }
 
     fn read(input: &mut Input) -> Option<Self> {
+        let kind = match input.u8()? {
+            0 => InterestKind::Subscription,
+            1 => InterestKind::Registration,
+            2 => InterestKind::Plugin,
+            _ => return None,
+        };
         let policy = match input.u8()? {
             0 => MatchPolicy::Exact,
             1 => MatchPolicy::Prefix,
@@ -90,26 +145,37 @@ impl InterestKey {
         // The table of wildcards is as deep as they have components.
         let components = uri.split('.').count();
         (policy != MatchPolicy::Wildcard || components <= MAX_WILDCARD_COMPONENTS)
-            .then(|| Self::new(&realm, policy, &uri))
+            .then(|| Self { kind, ..Self::new(&realm, policy, &uri) })
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.realm.len() + self.key.uri.len()
     }
 }
 
-/// The number of subscribers of a key on one node.
-pub(super) fn encode(key: &InterestKey, count: u32) -> Vec<u8> {
+impl Stake {
+    /// The number of subscribers of a topic or pattern.
+    pub(super) const fn subscribers(count: u32) -> Self {
+        Self { count, detail: Bytes::new() }
+    }
+}
+
+/// Writes the part of one node in a key.
+pub(super) fn encode(key: &InterestKey, stake: &Stake) -> Vec<u8> {
     let mut out = Vec::new();
-    out.put_u32_le(count);
+    out.put_u32_le(stake.count);
+    put_bytes(&stake.detail, &mut out);
     key.put(&mut out);
     out
 }
 
-pub(super) fn decode(content: Bytes) -> Option<(InterestKey, u32)> {
+pub(super) fn decode(content: Bytes) -> Option<(InterestKey, Stake)> {
     let mut input = Input::new(content);
-    let count = input.u32()?;
-    Some((InterestKey::read(&mut input)?, count))
+    let (count, detail) = (input.u32()?, input.bytes()?);
+    let key = InterestKey::read(&mut input)?;
+    // A copy: the slice would keep the whole envelope.
+    let detail = Bytes::copy_from_slice(&detail);
+    (detail.len() <= MAX_DETAIL_BYTES).then_some((key, Stake { count, detail }))
 }
 
 /// The number of keys of a snapshot, and the sum of their hashes.
@@ -140,7 +206,7 @@ impl Digest {
     }
 }
 
-/// The interest of the own sessions, as the peers know it.
+/// The interest of this node, as the peers know it.
 #[derive(Debug, Default)]
 pub(super) struct LocalInterest {
     keys: HashMap<InterestKey, Announced>,
@@ -154,7 +220,7 @@ pub(super) struct LocalInterest {
 /// A key that the peers know.
 #[derive(Debug, Default)]
 pub(super) struct Announced {
-    count: u32,
+    stake: Stake,
     /// The end of a key without subscribers.
     idle_until: Option<Duration>,
     /// Whether the key is in the queue of idle ones.
@@ -174,7 +240,8 @@ impl LocalInterest {
 
     /// Adds a key before its first subscriber.
     pub(super) fn add_claim(&mut self, key: &InterestKey, unacknowledged: Vec<(NodeId, u64, u64)>) {
-        let announced = Announced { count: 1, unacknowledged, ..Announced::default() };
+        let stake = Stake::subscribers(1);
+        let announced = Announced { stake, unacknowledged, ..Announced::default() };
         self.claimed.insert(key.clone());
         self.keys.insert(key.clone(), announced);
     }
@@ -204,7 +271,19 @@ impl LocalInterest {
         }
         let announced = self.keys.entry(key.clone()).or_default();
         announced.idle_until = None;
-        std::mem::replace(&mut announced.count, count) != count
+        std::mem::replace(&mut announced.stake.count, count) != count
+    }
+
+    /// Sets the part of this node in a procedure or plugin, which ends at once. Returns whether the peers
+    /// are to know it.
+    pub(super) fn offer(&mut self, key: &InterestKey, stake: Stake) -> bool {
+        if stake.count == 0 {
+            return self.keys.remove(key).is_some();
+        }
+        let announced = self.keys.entry(key.clone()).or_default();
+        let is_changed = announced.stake != stake;
+        announced.stake = stake;
+        is_changed
     }
 
     fn queue(&mut self, until: Duration, key: InterestKey) {
@@ -235,173 +314,7 @@ impl LocalInterest {
         expired
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&InterestKey, u32)> {
-        self.keys.iter().map(|(key, announced)| (key, announced.count))
-    }
-}
-
-/// The keys of one peer.
-#[derive(Default)]
-pub(super) struct Keys {
-    all: HashSet<InterestKey>,
-    bytes: usize,
-    /// Whether some are missing, because they have no room or cannot be read.
-    pub(super) is_incomplete: bool,
-}
-
-impl Keys {
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &InterestKey> {
-        self.all.iter()
-    }
-
-    fn has_room(&self, key: &InterestKey) -> bool {
-        self.all.contains(key)
-            || (self.all.len() < MAX_KEYS && self.bytes + key.bytes() <= MAX_KEY_BYTES)
-    }
-
-    fn insert(&mut self, key: InterestKey) {
-        let bytes = key.bytes();
-        if self.all.insert(key) {
-            self.bytes += bytes;
-        }
-    }
-
-    fn remove(&mut self, key: &InterestKey) -> bool {
-        let is_removed = self.all.remove(key);
-        if is_removed {
-            self.bytes -= key.bytes();
-        }
-        is_removed
-    }
-}
-
-/// A snapshot of a peer's interest so far.
-#[derive(Default)]
-pub(super) struct Snapshot {
-    keys: HashMap<InterestKey, u32>,
-    bytes: usize,
-    /// A key cannot be read, or there are too many.
-    is_spoiled: bool,
-}
-
-impl Snapshot {
-    /// Adds a key; `None` is one that cannot be read.
-    pub(super) fn push(&mut self, key: Option<(InterestKey, u32)>) {
-        let key = key.filter(|_| !self.is_spoiled);
-        let Some((key, count)) = key.filter(|(key, _)| self.has_room(key)) else {
-            *self = Self { is_spoiled: true, ..Self::default() };
-            return;
-        };
-        self.bytes += key.bytes();
-        self.keys.insert(key, count);
-    }
-
-    fn has_room(&self, key: &InterestKey) -> bool {
-        self.keys.len() < MAX_KEYS && self.bytes + key.bytes() <= MAX_KEY_BYTES
-    }
-
-    /// Returns whether the snapshot is whole.
-    pub(super) fn has_digest(&self, digest: Option<Digest>) -> bool {
-        !self.is_spoiled && digest == Some(Digest::of(self.keys.keys()))
-    }
-}
-
-/// The interest of the peers, by realm.
-#[derive(Default)]
-pub(super) struct RemoteInterest {
-    realms: HashMap<Arc<str>, UriTable<Holders>>,
-}
-
-/// The nodes with subscribers of a key, and their numbers.
-type Holders = Vec<(NodeId, u32)>;
-
-impl RemoteInterest {
-    /// Sets the number of subscribers of a key on a node. `keys` are all of this node. Returns whether
-    /// there was room for the key.
-    pub(super) fn set(
-        &mut self,
-        node: NodeId,
-        keys: &mut Keys,
-        key: InterestKey,
-        count: u32,
-    ) -> bool {
-        if count == 0 {
-            if keys.remove(&key) {
-                self.remove(node, &key);
-            }
-            return true;
-        }
-        if !keys.has_room(&key) {
-            return false;
-        }
-        let table = self.realms.entry(Arc::clone(&key.realm)).or_default();
-        match table.get_mut(&key.key.uri, key.key.policy) {
-            None => table.insert(key.key.clone(), vec![(node, count)]),
-            Some(holders) => match holders.iter_mut().find(|(holder, _)| *holder == node) {
-                Some((_, known)) => *known = count,
-                None => holders.push((node, count)),
-            },
-        }
-        keys.insert(key);
-        true
-    }
-
-    /// Replaces the keys of a node by a snapshot. Returns whether there was room.
-    pub(super) fn replace(&mut self, node: NodeId, keys: &mut Keys, snapshot: Snapshot) -> bool {
-        let is_gone = |key: &&InterestKey| !snapshot.keys.contains_key(*key);
-        for key in keys.iter().filter(is_gone).cloned().collect::<Vec<_>>() {
-            keys.remove(&key);
-            self.remove(node, &key);
-        }
-        let mut has_room = true;
-        for (key, count) in snapshot.keys {
-            has_room &= self.set(node, keys, key, count);
-        }
-        has_room
-    }
-
-    /// Removes a key of a node.
-    pub(super) fn remove(&mut self, node: NodeId, InterestKey { realm, key }: &InterestKey) {
-        let Some(table) = self.realms.get_mut(realm) else { return };
-        let Some(holders) = table.get_mut(&key.uri, key.policy) else { return };
-        holders.retain(|(holder, _)| *holder != node);
-        if holders.is_empty() {
-            table.remove(key);
-        }
-        if table.is_empty() {
-            self.realms.remove(realm);
-        }
-    }
-
-    /// Returns the nodes with subscribers of a topic, each once, and the number of matching steps.
-    pub(super) fn nodes(
-        &self,
-        realm: &str,
-        topic: &str,
-        with_patterns: bool,
-    ) -> (Vec<NodeId>, usize) {
-        let Some(table) = self.realms.get(realm) else { return (Vec::new(), 0) };
-        let exact = table.exact(topic).into_iter().flatten();
-        let mut nodes: Vec<_> = exact.map(|(node, _)| *node).collect();
-        if !with_patterns {
-            return (nodes, 0);
-        }
-        let (patterns, steps) = table.patterns(topic);
-        for (node, _) in patterns.flatten() {
-            if !nodes.contains(node) {
-                nodes.push(*node);
-            }
-        }
-        (nodes, steps)
-    }
-
-    /// Returns the number of subscribers of a topic by name.
-    pub(super) fn count(&self, realm: &str, topic: &str) -> usize {
-        let holders = self.realms.get(realm).and_then(|table| table.exact(topic));
-        holders.into_iter().flatten().map(|(_, count)| *count as usize).sum()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&InterestKey, &Stake)> {
+        self.keys.iter().map(|(key, announced)| (key, &announced.stake))
     }
 }

@@ -83,6 +83,28 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// Returns the peer with which the exchange of messages is broken: some may be missing, in either
+    /// direction.
+    pub const fn broken(&self) -> Option<NodeId> {
+        match self {
+            Self::Left { node, .. }
+            | Self::Dead { node, .. }
+            | Self::Stalled { node, .. }
+            | Self::Lost { node, .. }
+            | Self::Interrupted { node, .. } => Some(*node),
+            Self::Joined { .. }
+            | Self::Late { .. }
+            | Self::CaughtUp { .. }
+            | Self::Incomplete { .. }
+            | Self::TooMany { .. } => None,
+        }
+    }
+
+    /// Returns whether the peer does not know that messages of it are missing here.
+    pub const fn is_gap(&self) -> bool {
+        matches!(self, Self::Lost { .. })
+    }
+
     /// Returns whether events of the peer may be missing that a history should have.
     pub const fn is_doubt(&self) -> bool {
         match self {

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use super::bytes::{Input, put_bytes};
 use super::envelope::{self, Header, Kind};
 use super::event::RemoteEvent;
-use super::interest::{self, Digest, Keys, LocalInterest, RemoteInterest, Snapshot};
+use super::interest::{self, Digest, LocalInterest};
 use super::link::{Arrival, ReceiveLink, SendLink};
-use super::{DEAD_AFTER, NodeId, Notice, Received, STALLED_AFTER_TICKS, SUSPECTED_AFTER};
+use super::remote::{Keys, RemoteInterest, Snapshot};
+use super::{DEAD_AFTER, Delivery, NodeId, Notice, Received, STALLED_AFTER_TICKS, SUSPECTED_AFTER};
 
 /// The length of names and versions that are kept.
 const MAX_NAME_CHARS: usize = 255;
@@ -146,8 +147,8 @@ impl Peer {
         let end = Digest::of(local.iter().map(|(key, _)| key)).encode();
         let send = self.send();
         send.push(&envelope::records(Kind::SnapshotBegin, &begin));
-        for (key, count) in local.iter() {
-            send.push(&envelope::records(Kind::Interest, &interest::encode(key, count)));
+        for (key, stake) in local.iter() {
+            send.push(&envelope::records(Kind::Interest, &interest::encode(key, stake)));
         }
         send.push(&envelope::records(Kind::SnapshotEnd, &end));
         send.snapshot_end = send.next;
@@ -196,14 +197,25 @@ impl Peer {
                 self.lose(node, 1, received);
             }
         }
-        if self.receive.is_synced {
-            self.receive.complete = self.receive.next;
+        // What has to be applied first is acknowledged then.
+        if !remote.has_changed() {
+            self.settle();
         }
         // An acknowledgement at once, and a snapshot at once.
         if !self.receive.is_synced && was_synced {
             self.send().is_due = true;
         }
         self.join(header, received);
+    }
+
+    /// Acknowledges all interest of the peer so far, if it is complete. Returns whether that is new.
+    pub(super) const fn settle(&mut self) -> bool {
+        let ReceiveLink { is_synced, complete, next, .. } = &mut self.receive;
+        let is_new = *is_synced && *complete < *next;
+        if is_new {
+            *complete = *next;
+        }
+        is_new
     }
 
     /// Takes a record. Returns `false` of an event that cannot be read.
@@ -218,8 +230,9 @@ impl Peer {
         match kind {
             Kind::Event => {
                 let Some(event) = RemoteEvent::decode(content) else { return false };
-                received.events.push(event);
+                received.deliveries.push(Delivery::Event(Box::new(event)));
             }
+            Kind::Message => received.deliveries.push(Delivery::Message(node, content)),
             Kind::SnapshotBegin => {
                 let mut input = Input::new(content);
                 if let (Some(name), Some(version)) = (input.text(), input.text()) {
@@ -235,7 +248,7 @@ impl Peer {
                     return true;
                 }
                 let is_known =
-                    key.is_some_and(|(key, count)| remote.set(node, &mut self.keys, key, count));
+                    key.is_some_and(|(key, stake)| remote.set(node, &mut self.keys, key, stake));
                 self.receive.is_synced &= is_known;
                 self.send().is_due = true;
                 if !is_known {

@@ -6,9 +6,31 @@ use jackfield_wamp::uri::MatchPolicy;
 
 use super::*;
 
+mod offers;
 mod simulation;
 
 const REALM: &str = "shop";
+
+impl Received {
+    pub(crate) fn events(&self) -> Vec<&RemoteEvent> {
+        let mut events = Vec::new();
+        for delivery in &self.deliveries {
+            match delivery {
+                Delivery::Event(event) => events.push(&**event),
+                Delivery::Message(..) => {}
+            }
+        }
+        events
+    }
+
+    fn messages(&self) -> Vec<(NodeId, Bytes)> {
+        let message = |delivery: &Delivery| match delivery {
+            Delivery::Message(from, message) => Some((*from, message.clone())),
+            Delivery::Event(_) => None,
+        };
+        self.deliveries.iter().filter_map(message).collect()
+    }
+}
 
 fn key((policy, uri): (MatchPolicy, &str)) -> InterestKey {
     InterestKey::new(REALM, policy, uri)
@@ -141,7 +163,7 @@ fn an_outbox_that_overflows_is_counted_by_the_receiver() {
         }
         for (_, bytes) in messages {
             let received = other.receive(&bytes.into(), now);
-            events += received.events.len() as u64;
+            events += received.events().len() as u64;
             for notice in received.notices {
                 let Notice::Lost { records, .. } = notice else { panic!("{notice:?}") };
                 lost += records;
@@ -217,7 +239,7 @@ fn nodes_meet_again_after_a_forged_envelope() {
         assert!(other.publish(REALM, &publication("a.b", &payload)).0);
         let messages = other.take_messages();
         let received = one.receive(&messages[0].1.clone().into(), now);
-        assert_eq!((received.events.len(), received.notices), (1, vec![]));
+        assert_eq!((received.events().len(), received.notices), (1, vec![]));
     }
 }
 
@@ -310,7 +332,8 @@ fn a_peer_that_asks_again_and_again_gets_few_snapshots() {
 fn unreadable_and_too_many_keys_are_reported_once() {
     let (mut one, _other) = pair();
     let long = key((MatchPolicy::Exact, &"x".repeat(2_000)));
-    let records = envelope::records(Kind::Interest, &interest::encode(&long, 1));
+    let records =
+        envelope::records(Kind::Interest, &interest::encode(&long, &Stake::subscribers(1)));
     let notices = one.receive(&forged(1, 2, &records), Duration::ZERO).notices;
     assert!(matches!(&notices[..], [Notice::Incomplete { .. }]), "{notices:?}");
     assert!(one.views(Duration::ZERO)[0].is_incomplete);
@@ -323,7 +346,10 @@ fn unreadable_and_too_many_keys_are_reported_once() {
         }
         for number in 0..30_000 {
             let key = key((MatchPolicy::Exact, &format!("{round}.{number}")));
-            records.extend(envelope::records(Kind::Interest, &interest::encode(&key, 1)));
+            records.extend(envelope::records(
+                Kind::Interest,
+                &interest::encode(&key, &Stake::subscribers(1)),
+            ));
         }
         let received = one.receive(&forged(1, first, &records), Duration::ZERO);
         assert_eq!(received.notices, []);
@@ -345,7 +371,7 @@ fn parts_behind_a_lost_first_one_are_no_event() {
     let mut lost = 0;
     for (_, bytes) in messages.into_iter().skip(1) {
         let received = other.receive(&bytes.into(), Duration::ZERO);
-        events += received.events.len();
+        events += received.events().len();
         lost += received.notices.iter().filter(|it| it.is_doubt()).count();
     }
     assert_eq!((events, lost), (0, 1));

@@ -1,7 +1,7 @@
 //! Arguments of the procedures of the meta API. An error names the argument and its value.
 
 use jackfield_wamp::uri::{self, MatchPolicy};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::dispatch::{Refusal, uris};
 
@@ -23,6 +23,21 @@ impl Arguments {
         let wrong = |error: serde_json::Error| Refusal::invalid_argument(error.to_string());
         let args = serde_json::from_str(args).map_err(wrong)?;
         Ok(Self { args, kwargs: serde_json::from_str(kwargs).map_err(wrong)? })
+    }
+
+    /// Writes the arguments for another node.
+    pub(super) fn to_json(&self) -> Value {
+        json!([self.args, self.kwargs])
+    }
+
+    /// Reads the arguments of another node.
+    pub(super) fn from_json(mut value: Value) -> Option<Self> {
+        let parts = value.as_array_mut()?;
+        let (kwargs, args) = (parts.pop()?, parts.pop()?);
+        match (args, kwargs) {
+            (Value::Array(args), Value::Object(kwargs)) => Some(Self { args, kwargs }),
+            _ => None,
+        }
     }
 
     /// Returns the first argument, an id.

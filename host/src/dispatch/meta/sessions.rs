@@ -1,4 +1,5 @@
-//! Session meta procedures: the realm's sessions, of both versions, and their end.
+//! Session meta procedures: the realm's sessions, of both versions, and their end. In a cluster they are
+//! about the sessions of all nodes, see [`super::survey`].
 
 use std::sync::Arc;
 
@@ -12,17 +13,22 @@ use tracing::info;
 use super::arguments::Arguments;
 use super::{Answer, MAX_LISTED, no_such, session_list};
 use crate::dispatch::{Dispatch, Refusal};
-use crate::generation::Generation;
 use crate::log::AUDIT;
 
 /// The maximum number of ended sessions that the log names.
 const MAX_LOGGED: usize = 20;
 
+/// The session that asks, here or on another node.
+pub(super) struct Asker<'a> {
+    pub(super) id: SessionId,
+    pub(super) authid: &'a str,
+}
+
 impl Dispatch {
+    /// Answers for the sessions of this node.
     pub(super) fn session_meta(
         &self,
-        from: &Session,
-        generation: &Generation,
+        from: &Asker<'_>,
         name: &str,
         arguments: &Arguments,
         batch: &mut PendingFlushes,
@@ -60,8 +66,6 @@ impl Dispatch {
                 Ok(json!(killed.len()).into())
             }
             "kill_all" => Ok(json!(self.kill(from, arguments, |_| true, batch)?.len()).into()),
-            "add_testament" => self.add_testament(from, generation, arguments),
-            "flush_testaments" => self.flush_testaments(from, arguments),
             _ => Err(Refusal::no_procedure(name)),
         }
     }
@@ -85,7 +89,7 @@ impl Dispatch {
     /// Closes the sessions that are wanted, except the caller's.
     fn kill(
         &self,
-        from: &Session,
+        from: &Asker<'_>,
         arguments: &Arguments,
         wants: impl Fn(&Session) -> bool,
         batch: &mut PendingFlushes,
@@ -103,7 +107,7 @@ impl Dispatch {
                 name: "session.killed",
                 target: AUDIT,
                 by = from.id.get(),
-                authid = %Untrusted::new(&from.identity.authid),
+                authid = %Untrusted::new(from.authid),
                 sessions = ?killed.iter().take(MAX_LOGGED).map(|id| id.get()).collect::<Vec<_>>(),
                 count = killed.len(),
                 reason = %Untrusted::new(reason.unwrap_or(error_uri::CLOSE_KILLED)),

@@ -12,8 +12,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use jackfield_plugin::{
-    Error, Event, Handler, Plugin, Presence, Publish, Refusal, Request, Subscribe, export, json,
-    sessions, store, topics,
+    Error, Event, Handler, Plugin, Presence, Publish, Refusal, Request, SessionId, Subscribe,
+    export, json, sessions, store, topics,
 };
 
 const HERE: Presence<()> = Presence::new("here");
@@ -75,6 +75,16 @@ fn call(request: &Request, event: &Event) -> Result<Event, Refusal> {
             let (uri,) = event.args::<(String,)>()?;
             sessions::close(request.caller()?.id(), &uri, "as you wished");
             Event::new("goodbye")
+        }
+        // Ends the subscription, the session, or sends a message: of a session with an id.
+        Some("reach") => {
+            let (what, session, topic) = event.args::<(String, SessionId, String)>()?;
+            match what.as_str() {
+                "send" => sessions::send(session, &topic, Event::new("for you alone")),
+                "unsubscribe" => sessions::unsubscribe(session, &topic),
+                _ => sessions::close(session, "acme.close.asked", "as somebody wished"),
+            }
+            Event::new("done")
         }
         Some("count") => Event::new(store::increment("count", 1)?),
         Some("count_and_trap") => {

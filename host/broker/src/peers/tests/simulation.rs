@@ -1,5 +1,6 @@
 //! The state machine on a simulated bus, which drops, delays, duplicates and splits by a seed.
 
+mod exchange;
 mod forged;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use proptest::test_runner::TestRng;
 
 use super::super::*;
 use super::{REALM, key, publication};
+use exchange::OFFERS;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -24,6 +26,11 @@ struct Node {
     by_topic: BTreeMap<&'static str, u64>,
     /// Doubts about other nodes, by their number so far.
     doubts: u64,
+    /// The number of messages for the host of each node, and the number of the next one from each.
+    said: BTreeMap<NodeId, u64>,
+    heard: BTreeMap<NodeId, u64>,
+    /// The number of the offer of each of [`OFFERS`]; 0 is none.
+    offers: [u32; OFFERS],
     /// Whether there is a hole that only a later notice tells.
     awaits_notice: bool,
     next_hello: Duration,
@@ -95,6 +102,9 @@ impl World {
             published: 0,
             by_topic: BTreeMap::new(),
             doubts: 0,
+            said: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            offers: [0; OFFERS],
             awaits_notice: false,
             next_hello: MILLISECOND * 7 * u32::try_from(index).unwrap(),
             next_tick: MILLISECOND * 11 * u32::try_from(index).unwrap(),
@@ -163,9 +173,14 @@ impl World {
             assert!(!node.peers.hear_hello(&message.bytes, now));
             return;
         }
-        let Received { events, notices } = node.peers.receive(&message.bytes, now);
-        node.note(&notices);
-        for event in events {
+        let received = node.peers.receive(&message.bytes, now);
+        node.note(&received.notices);
+        node.hear_messages(&received, self.is_trusting);
+        // The host applies offers a while later.
+        if !self.rng.next_u64().is_multiple_of(3) {
+            node.apply_offers();
+        }
+        for event in received.events() {
             self.events += 1;
             let numbers: Vec<u64> = serde_json::from_str(&event.payload.args_json()).unwrap();
             let [publisher, number, of_topic] = numbers[..] else { panic!("{numbers:?}") };
@@ -217,6 +232,7 @@ impl World {
                 node.peers.set_count(&key(known), count, Duration::ZERO, now);
             }
             let _looked_at = node.peers.take_claimed().count();
+            node.apply_offers();
         }
         self.settle(index);
         for (to, bytes) in self.nodes[index].peers.take_messages() {
@@ -306,6 +322,8 @@ impl World {
                 }
             }
             2 => {}
+            3 => self.say(index),
+            4 => self.offer(index),
             _ => {
                 let topic = TOPICS[self.index(TOPICS.len())];
                 self.publish(index, topic);
@@ -327,6 +345,12 @@ impl Node {
     fn note(&mut self, notices: &[Notice]) {
         let doubts = notices.iter().filter(|it| it.is_doubt()).count() as u64;
         self.doubts += doubts;
+        // After a notice about a node, messages of it may be missing.
+        for notice in notices {
+            if let Some(node) = notice.broken() {
+                self.heard.remove(&node);
+            }
+        }
         self.awaits_notice &= doubts == 0;
     }
 }
@@ -355,6 +379,7 @@ fn simulate(count: usize, seed: u64, drops: u64, max_delay: u64, is_forged: bool
             assert_eq!((view.lag, view.waiting_bytes), (0, 0), "{view:?}");
         }
         assert_eq!(node.peers.views(world.now).len(), count - 1);
+        node.check_offers(&world.nodes);
         for (place, topic) in TOPICS.into_iter().enumerate() {
             let others = world.nodes.iter().filter(|it| it.peers.node() != node.peers.node());
             let expected = others.filter(|it| it.subscribed.contains_key(&place)).count();

@@ -34,7 +34,8 @@ fn carry_at(from: &Node, to: &Node, now: Duration) -> Vec<RemoteEvent> {
             return events;
         }
         for (_, bytes) in there {
-            events.extend(to.cluster.receive(&bytes.into(), now).events);
+            let received = to.cluster.receive(&bytes.into(), now);
+            events.extend(received.events().into_iter().cloned());
         }
         for (_, bytes) in back {
             from.cluster.receive(&bytes.into(), now);

@@ -1,0 +1,42 @@
+//! Sessions for other nodes: their procedures of the meta API, and effects of their handlers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_broker::PendingFlushes;
+use jackfield_broker::peers::NodeId;
+
+use crate::cluster::{Answering, Service};
+use crate::dispatch::{RemoteEffect, SessionQuestion};
+use crate::realms::Realms;
+
+/// Answers what other nodes ask about the sessions of this one.
+pub(super) struct SessionService {
+    realms: Arc<Realms>,
+}
+
+impl SessionService {
+    pub(super) const fn new(realms: Arc<Realms>) -> Self {
+        Self { realms }
+    }
+}
+
+impl Service for SessionService {
+    fn answer(&self, _from: NodeId, question: Bytes) -> Answering {
+        let asked = SessionQuestion::decode(&question);
+        let asked = asked.and_then(|it| Some((self.realms.get(it.realm())?, it)));
+        Box::pin(async move {
+            let mut batch = PendingFlushes::default();
+            let answer =
+                asked.map(|(dispatch, question)| dispatch.answer_node(&question, &mut batch));
+            answer.unwrap_or_default().into()
+        })
+    }
+
+    fn hear(&self, _from: NodeId, message: Bytes) {
+        let Some(effect) = RemoteEffect::decode(&message) else { return };
+        if let Some(dispatch) = self.realms.get(effect.realm()) {
+            dispatch.perform_for_node(effect);
+        }
+    }
+}
