@@ -23,6 +23,7 @@ mod cluster;
 mod commands;
 mod compiler_process;
 mod compiling;
+mod conformance;
 mod console;
 mod control;
 mod convert;
