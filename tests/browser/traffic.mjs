@@ -5,12 +5,11 @@
 // connection. Each node has a back end that publishes over HTTP, and one over WAMP. They number their events
 // for each topic, without an end.
 //
-// Events of a back end come in order and once, in each connection and to each page that stays at its node. A
-// node that is behind sends a page that moves there what it has had already, after a `gap`.
+// Events of a session of a back end come in order and once, in each connection and to each page that stays
+// at its node. A node that is behind sends a page that moves there what it has had already, after a `gap`.
 //
-// A page has missed an event if it was acknowledged, and a later one of the same back end and topic has
-// come. It was told so if there was a `gap` of the topic after the event was sent: what the page reads then
-// has it.
+// Each page has each acknowledged event of its topics, or was told of a `gap` of the topic after the event
+// was sent: what the page reads then has it.
 //
 // Commands:
 //   {"do": "settle"}: waits until each page has the next events of all back ends, and was told of all holes
@@ -45,45 +44,64 @@ let hasEnded = false;
 
 const random = (from, to) => from + Math.random() * (to - from);
 
-/** What a back end has sent to a topic: numbers from 1. */
+/** What a session of a back end has sent to a topic: numbers from 1. */
 class Sent {
   /** The moment of each event. */
   moments = [];
   acknowledged = new Set();
+  /** The last one that is acknowledged. */
+  last = 0;
+}
+
+/** All of them, by the name of the session and by topic. */
+const published = new Map();
+
+function sentBy(from, topic) {
+  if (!published.has(from)) published.set(from, new Map());
+  const topics = published.get(from);
+  if (!topics.has(topic)) topics.set(topic, new Sent());
+  return topics.get(topic);
 }
 
 class BackEnd {
   failures = 0;
+  /** Another one after each failure and connection: events of several sessions have no order. */
+  session = 0;
 
   /** `publish` rejects if the event is not acknowledged; then it may have been published or not. */
   constructor(name, topics, publish, connected = async () => {}) {
-    Object.assign(this, { name, publish, connected });
-    this.sent = new Map(topics.map((topic) => [topic, new Sent()]));
+    Object.assign(this, { name, topics, publish, connected });
+    /** The number of acknowledged events by topic. */
+    this.counts = new Map(topics.map((topic) => [topic, 0]));
   }
 
   async run() {
     while (!hasEnded) {
-      for (const topic of this.sent.keys()) {
+      for (const topic of this.topics) {
         await this.one(topic);
         await delay(PACE);
       }
     }
   }
 
-  /** Publishes the next event. Returns whether it is acknowledged. */
+  /** Publishes the next event. Returns it if it is acknowledged. */
   async one(topic) {
     await this.connected();
-    const sent = this.sent.get(topic);
+    const from = `${this.name}.${this.session}`;
+    const sent = sentBy(from, topic);
     const number = sent.moments.push(++moment);
     try {
-      await this.publish(topic, [this.name, number]);
+      await this.publish(topic, [from, number]);
     } catch {
       this.failures++;
+      this.session++;
       await delay(PACE);
-      return false;
+      return null;
     }
     sent.acknowledged.add(number);
-    return true;
+    sent.last = number;
+    this.counts.set(topic, this.counts.get(topic) + 1);
+    return { from, topic, number };
   }
 }
 
@@ -98,7 +116,7 @@ function overHttp(server) {
   };
 }
 
-/** What a page has of a back end and topic. */
+/** What a page has of a session and topic. */
 class Seen {
   last = 0;
   missing = new Set();
@@ -143,7 +161,7 @@ class Page {
       if (!seen.missing.delete(number)) this.again++;
       return;
     }
-    const { moments, acknowledged } = backEnds.get(from).sent.get(topic);
+    const { moments, acknowledged } = sentBy(from, topic);
     for (let it = seen.last + 1; it < number; it++) {
       if (moments[it - 1] > (this.gapAt.get(topic) ?? 0)) seen.missing.add(it);
       else if (acknowledged.has(it)) this.covered++;
@@ -155,7 +173,7 @@ class Page {
     this.gaps++;
     this.gapAt.set(topic, ++moment);
     for (const [from, { missing }] of this.seen.get(topic)) {
-      const { acknowledged } = backEnds.get(from).sent.get(topic);
+      const { acknowledged } = sentBy(from, topic);
       for (const number of missing) if (acknowledged.has(number)) this.covered++;
       missing.clear();
     }
@@ -171,18 +189,25 @@ class Page {
     return seen.get(from);
   }
 
-  /** Returns what the page has not got, up to these numbers, and was not told of. */
-  lacks(marks) {
+  /** Returns what the page has not got of these events and those before, and was not told of. */
+  lacks(events) {
     const lacks = [];
-    for (const { from, topic, number } of marks) {
+    for (const { from, topic, number } of events) {
       if (!this.seen.has(topic)) continue;
       const { last, missing } = this.of(topic, from);
-      const { acknowledged } = backEnds.get(from).sent.get(topic);
-      const holes = [...missing].filter((it) => acknowledged.has(it));
-      if (last < number) lacks.push(`${this.name}: ${topic} ${from} ends with ${last}, not ${number}`);
-      if (holes.length > 0) lacks.push(`${this.name}: ${topic} ${from} ${holes} are missing, without a gap`);
+      const { moments, acknowledged } = sentBy(from, topic);
+      const isUntold = (it) => acknowledged.has(it) && moments[it - 1] > (this.gapAt.get(topic) ?? 0);
+      const holes = [...missing].filter(isUntold);
+      for (let it = last + 1; it <= number; it++) if (isUntold(it)) holes.push(it);
+      if (holes.length > 0) lacks.push(`${this.name}: ${topic} ${from} ${holes} of ${number} are missing, without a gap`);
     }
     return lacks;
+  }
+
+  /** Returns those of the events that the page has not got. */
+  waitsFor(events) {
+    const waits = events.filter(({ from, topic, number }) => this.seen.has(topic) && this.of(topic, from).last < number);
+    return waits.map(({ from, topic, number }) => `${this.name}: ${topic} ${from} ${number} does not come`);
   }
 
   /** Leaves and comes back, often. */
@@ -198,20 +223,21 @@ class Page {
   }
 }
 
-const backEnds = new Map();
+const backEnds = [];
 const pages = [];
 const restless = [];
 
 servers.forEach((server, node) => {
-  const url = `http://${server}/`;
   const topics = (from) => [0, 1, 2].map((it) => TOPICS[(from + it) % TOPICS.length]);
-  backEnds.set(`http-${node}`, new BackEnd(`http-${node}`, topics(node * 2), overHttp(server)));
-  const sync = new Sync({ ...CONNECTION, url });
+  backEnds.push(new BackEnd(`http-${node}`, topics(node * 2), overHttp(server)));
+  const sync = new Sync({ ...CONNECTION, url: `http://${server}/` });
   const connected = async () => {
     while (sync.session === null) await once(sync, 'connected');
   };
   const publish = (topic, value) => sync.publish(topic, value);
-  backEnds.set(`wamp-${node}`, new BackEnd(`wamp-${node}`, topics(node * 2 + 1), publish, connected));
+  const overWamp = new BackEnd(`wamp-${node}`, topics(node * 2 + 1), publish, connected);
+  sync.addEventListener('connected', () => overWamp.session++);
+  backEnds.push(overWamp);
   pages.push(new Page(`steady-${node}`, node, TOPICS));
   pages.push(new Page(`half-${node}`, node, TOPICS.filter((_, it) => it % 2 === node % 2)));
   restless.push(new Page(`restless-${node}`, node, TOPICS));
@@ -219,44 +245,43 @@ servers.forEach((server, node) => {
 restless.push(...['one', 'other'].map((name) => new Page(`roaming-${name}`, null, TOPICS)));
 pages.push(...restless);
 
-/** The last acknowledged event of each back end and topic, if it is behind the one of `before`. */
-function marks(before) {
+/** The last acknowledged event of each session and topic. */
+function lastEvents() {
   const found = [];
-  for (const [from, { sent }] of backEnds) {
-    for (const [topic, { acknowledged }] of sent) {
-      const number = Math.max(0, ...acknowledged);
-      const old = before?.find((it) => it.from === from && it.topic === topic);
-      if (old && number <= old.number) return null;
-      found.push({ from, topic, number });
-    }
+  for (const [from, topics] of published) {
+    for (const [topic, { last }] of topics) if (last > 0) found.push({ from, topic, number: last });
   }
   return found;
 }
 
-/** Waits until there is a value. `describe` says what is missing. */
-async function until(value, describe) {
+/** The back ends of which no event was acknowledged since these numbers. */
+function stuckSince(counts) {
+  return backEnds.filter((it, index) => it.topics.some((topic) => it.counts.get(topic) <= counts[index].get(topic)));
+}
+
+/** Waits until nothing is missing. */
+async function until(missing) {
   const end = Date.now() + PATIENCE;
   for (;;) {
     if (faults.length > 0) throw new Error(faults.slice(0, 20).join('\n'));
-    const found = value();
-    if (found) return found;
-    if (Date.now() > end) throw new Error(describe());
+    const found = missing();
+    if (found.length === 0) return;
+    if (Date.now() > end) throw new Error(found.slice(0, 20).join('\n'));
     await delay(20);
   }
 }
 
-/** Waits until the pages have all events up to these, or were told that they have not. */
-async function complete(reached) {
-  const lacks = () => pages.flatMap((page) => page.lacks(reached));
-  await until(() => lacks().length === 0, () => lacks().slice(0, 20).join('\n'));
+/** Waits until the pages have all acknowledged events, or were told that they have not. */
+async function complete() {
+  const events = lastEvents();
+  await until(() => pages.flatMap((page) => page.lacks(events)));
 }
 
 function numbers() {
   const sum = (list, number) => list.reduce((total, it) => total + number(it), 0);
-  const all = [...backEnds.values()];
   return {
-    acknowledged: sum(all, ({ sent }) => sum([...sent.values()], (it) => it.acknowledged.size)),
-    unacknowledged: sum(all, ({ failures }) => failures),
+    acknowledged: sum(backEnds, ({ counts }) => sum([...counts.values()], (it) => it)),
+    unacknowledged: sum(backEnds, ({ failures }) => failures),
     received: sum(pages, ({ received }) => received),
     connections: sum(pages, ({ connections }) => connections),
     again: sum(pages, ({ again }) => again),
@@ -269,9 +294,9 @@ function numbers() {
 let running;
 const commands = {
   async settle() {
-    const before = marks();
-    const stuck = () => `no event is acknowledged after ${JSON.stringify(before)}`;
-    await complete(await until(() => marks(before), stuck));
+    const counts = backEnds.map((it) => new Map(it.counts));
+    await until(() => stuckSince(counts).map(({ name }) => `no event of ${name} is acknowledged`));
+    await complete();
     return numbers();
   },
   async end() {
@@ -279,11 +304,14 @@ const commands = {
     await running.restless;
     hasEnded = true;
     await running.backEnds;
-    const ends = [...backEnds.values()].flatMap((it) => [...it.sent.keys()].map(async (topic) => {
-      while (!(await it.one(topic)));
-    }));
-    await Promise.all(ends);
-    await complete(marks());
+    const ends = await Promise.all(backEnds.flatMap((it) => it.topics.map(async (topic) => {
+      for (;;) {
+        const event = await it.one(topic);
+        if (event) return event;
+      }
+    })));
+    await until(() => pages.flatMap((page) => page.waitsFor(ends)));
+    await complete();
     return numbers();
   },
 };
@@ -291,7 +319,7 @@ const commands = {
 const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 await Promise.all(pages.map(({ sync }) => once(sync, 'connected')));
 running = {
-  backEnds: Promise.all([...backEnds.values()].map((it) => it.run())),
+  backEnds: Promise.all(backEnds.map((it) => it.run())),
   restless: Promise.all(restless.map((it) => it.comeAndGo())),
 };
 report({ ready: true });

@@ -14,6 +14,7 @@ mod chaos;
 
 mod events;
 mod failures;
+mod faults;
 mod history;
 mod member;
 mod nats;

@@ -11,7 +11,7 @@ use jackfield_tests::client::v2::{Client, Event};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-mod cuts;
+pub(crate) mod cuts;
 mod positions;
 mod retained;
 

@@ -17,14 +17,14 @@ use super::{Nats, status, until_peers};
 const GIVEN_UP: &str = "a node is silent and given up";
 
 /// Three nodes, three servers of NATS, and their pages and back ends.
-struct Group {
-    nats: [Nats; 3],
-    members: [Member; 3],
+pub(super) struct Group {
+    pub(super) nats: [Nats; 3],
+    pub(super) members: [Member; 3],
     traffic: Traffic,
 }
 
 impl Group {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let nats = Nats::three();
         let members = [0, 1, 2].map(|index| {
             let mut urls = nats.each_ref().map(Nats::url);
@@ -38,12 +38,12 @@ impl Group {
 
     /// Waits until the nodes exchange events, and no page has missed anything without being told. Returns
     /// the numbers of the pages before and now.
-    async fn settled(&mut self, after: &str) -> [Value; 2] {
+    pub(super) async fn settled(&mut self, after: &str) -> [Value; 2] {
         until_joined(&self.members).await;
         self.traffic.settled(after).await
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.traffic.end().await;
         until_joined(&self.members).await;
     }
