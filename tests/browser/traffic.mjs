@@ -287,7 +287,7 @@ function numbers() {
     again: sum(pages, ({ again }) => again),
     gaps: sum(pages, ({ gaps }) => gaps),
     covered: sum(pages, ({ covered }) => covered),
-    steady: pages.filter((it) => !restless.includes(it)).map(({ name, node, gaps, covered }) => ({ name, node, gaps, covered })),
+    steady: pages.filter((it) => !restless.includes(it)).map(({ name, node, gaps }) => ({ name, node, gaps })),
   };
 }
 

@@ -152,11 +152,9 @@ async fn a_rolling_restart_costs_only_the_pages_of_each_node() {
             if node == index {
                 continue;
             }
-            // On a very busy machine, a late answer or a pause is a doubt.
+            // Each hole has a gap behind it, so no gap is no hole. On a busy machine, a late answer is a doubt.
             if group.members[node].doubts() == doubts[node] {
-                for number in ["gaps", "covered"] {
-                    assert_eq!(page[number], earlier[number], "{number} of {page}");
-                }
+                assert_eq!(page["gaps"], earlier["gaps"], "{page} after a restart of node {index}");
             }
         }
     }
