@@ -23,11 +23,17 @@ const BEGIN: &str =
 const END: &str = "<!-- end -->\n";
 
 /// Names of features in the drivers and in the table.
-const FEATURES: [(&str, &str); 17] = [
+const FEATURES: [(&str, &str); 23] = [
     ("publish", "subscribe, publish, event"),
     ("unsubscribe", "unsubscribe"),
     ("pattern", "subscription to a prefix"),
+    ("retained", "`retain`, `get_retained`"),
+    ("receivers", "`exclude`, `eligible`"),
+    ("own_event", "`exclude_me: false`"),
+    ("disclosed", "`disclose_me`"),
+    ("binary", "binary values"),
     ("register", "register, unregister"),
+    ("shared", "`invoke: roundrobin`"),
     ("call", "call"),
     ("progress", "progressive results"),
     ("cancel", "cancel a call"),

@@ -1,6 +1,6 @@
 // The features of autobahn-js, in its versions 22 (`--library autobahn22`) and 26 (`autobahn`).
 
-import { ARGS, KWARGS, Queue, SECRETS, authenticated, equal, main, missing, require, source, uri } from './features.mjs';
+import { ARGS, BINARY, KWARGS, Queue, SECRETS, authenticated, checkBinary, equal, main, missing, require, source, uri } from './features.mjs';
 
 const VIOLATION = 'the library sees a violation of the protocol';
 
@@ -68,6 +68,58 @@ function features({ library, url, serializer: name }) {
     }
   });
 
+  /** The events of a topic, which the session has subscribed. */
+  const subscribed = async (session, options) => {
+    const events = new Queue();
+    await session.subscribe(uri('topic'), ([value], _kwargs, event) => events.push([value, event]), options);
+    return events;
+  };
+
+  const send = (session, value, options) =>
+    session.publish(uri('topic'), [value], {}, { acknowledge: true, ...options });
+
+  const retained = () => sessions(2, async (publisher, subscriber) => {
+    await send(publisher, 1, { retain: true });
+    const [value, event] = await (await subscribed(subscriber, { get_retained: true })).next();
+    equal([value, event.retained], [1, true], 'the event');
+  });
+
+  const receivers = () => sessions(3, async (publisher, one, two) => {
+    const [events, others] = [await subscribed(one), await subscribed(two)];
+    await send(publisher, 'exclude', { exclude: [one.id] });
+    await send(publisher, 'eligible', { eligible: [one.id] });
+    await send(publisher, 'end');
+    equal((await events.next())[0], 'eligible', 'the first event of one subscriber');
+    equal((await others.next())[0], 'exclude', 'the first event of the other one');
+    equal((await others.next())[0], 'end', 'the second event of the other one');
+  });
+
+  const ownEvent = () => sessions(1, async (publisher) => {
+    const events = await subscribed(publisher);
+    await send(publisher, 1);
+    await send(publisher, 2, { exclude_me: false });
+    equal((await events.next())[0], 2, 'the first event');
+  });
+
+  const disclosed = () => sessions(2, async (publisher, subscriber) => {
+    const events = await subscribed(subscriber);
+    await send(publisher, 1, { disclose_me: true });
+    equal((await events.next())[1].publisher, publisher.id, 'the publisher');
+  });
+
+  const binary = () => sessions(2, async (publisher, subscriber) => {
+    const events = await subscribed(subscriber);
+    await send(publisher, BINARY);
+    checkBinary((await events.next())[0], name);
+  });
+
+  const shared = () => sessions(3, async (one, two, caller) => {
+    for (const callee of [one, two]) {
+      await callee.register(uri('shared'), () => callee === one, { invoke: 'roundrobin' });
+    }
+    equal([await caller.call(uri('shared')), await caller.call(uri('shared'))], [true, false], 'the callees');
+  });
+
   /** The call must end with an error. */
   const refused = async (call) => {
     try {
@@ -128,6 +180,12 @@ function features({ library, url, serializer: name }) {
     publish: () => publish({}),
     unsubscribe: () => publish({ unsubscribe: true }),
     pattern: () => publish({ pattern: true }),
+    retained,
+    receivers,
+    own_event: ownEvent,
+    disclosed,
+    binary,
+    shared,
     register: () => sessions(2, async (callee, other) => {
       const registration = await callee.register(uri('procedure'), () => {});
       await registration.unregister();

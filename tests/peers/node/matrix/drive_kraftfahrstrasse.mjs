@@ -2,20 +2,23 @@
 
 import { createHmac, pbkdf2Sync } from 'node:crypto';
 
-import { ARGS, KWARGS, Queue, SECRETS, authenticated, equal, fault, main, missing, require, source, uri } from './features.mjs';
+import { ARGS, BINARY, KWARGS, Queue, SECRETS, authenticated, checkBinary, equal, fault, main, missing, require, source, uri } from './features.mjs';
 
 const PACKAGE = '@verkehrsministerium/kraftfahrstrasse';
 const library = require(PACKAGE);
 const { AnonymousAuthProvider, Connection, NodeWebSocketTransport, TicketAuthProvider, WampError } = library;
+const CLOSED = 'the connection has closed';
 const SERIALIZERS = { json: 'JSONSerializer', msgpack: 'NodeMSGPackSerializer' };
 
 function features({ url, serializer: name }) {
   if (name === 'cbor') missing(!Object.keys(library).some((key) => /cbor/i.test(key)), 'the library exports no serializer for it');
 
   /** Opens sessions, passes them and their details to `body`, and closes them. */
-  async function sessions(count, body, authProvider = new AnonymousAuthProvider()) {
+  async function sessions(count, body, { authProvider = new AnonymousAuthProvider(), ...more } = {}) {
     const opened = [];
     let details;
+    let closed;
+    const end = new Promise((_resolve, reject) => { closed = () => reject(new Error(CLOSED)); });
     try {
       while (opened.length < count) {
         const connection = new Connection({
@@ -25,11 +28,13 @@ function features({ url, serializer: name }) {
           transport: NodeWebSocketTransport,
           authProvider,
           logFunction: () => {},
+          ...more,
         });
         details = await connection.Open();
+        connection.OnClose().then(closed, closed);
         opened.push(connection);
       }
-      return await body(...opened, details);
+      return await Promise.race([body(...opened, details), end]);
     } finally {
       for (const connection of opened) connection.Close().catch(() => {});
     }
@@ -61,6 +66,64 @@ function features({ url, serializer: name }) {
       await acknowledged(subscriber, topic, [], {});
       equal(events.isEmpty, true, 'no event after the end of the subscription');
     }
+  });
+
+  /** The events of a topic, which the session has subscribed. */
+  const subscribed = async (session, options) => {
+    const events = new Queue();
+    await session.Subscribe(uri('topic'), ([value], _kwargs, details) => events.push([value, details]), options);
+    return events;
+  };
+
+  const send = async (session, value, options) =>
+    (await session.Publish(uri('topic'), [value], {}, { acknowledge: true, ...options })).OnPublished();
+
+  const retained = (transportOptions) => sessions(1, async (publisher) => {
+    await send(publisher, 1, { retain: true });
+    // Without the option, the library closes its connection when EVENT arrives together with SUBSCRIBED.
+    for (let round = 0; round < 20; round += 1) {
+      await sessions(1, async (subscriber) => {
+        const [value, { retained }] = await (await subscribed(subscriber, { get_retained: true })).next();
+        equal([value, retained], [1, true], 'the event');
+      }, { transportOptions });
+    }
+  });
+
+  const receivers = () => sessions(3, async (publisher, one, two) => {
+    const [events, others] = [await subscribed(one), await subscribed(two)];
+    await send(publisher, 'exclude', { exclude: [one.sessionId] });
+    await send(publisher, 'eligible', { eligible: [one.sessionId] });
+    await send(publisher, 'end');
+    equal((await events.next())[0], 'eligible', 'the first event of one subscriber');
+    equal((await others.next())[0], 'exclude', 'the first event of the other one');
+    equal((await others.next())[0], 'end', 'the second event of the other one');
+  });
+
+  const ownEvent = () => sessions(1, async (publisher) => {
+    const events = await subscribed(publisher);
+    await send(publisher, 1);
+    await send(publisher, 2, { exclude_me: false });
+    equal((await events.next())[0], 2, 'the first event');
+  });
+
+  const disclosed = () => sessions(2, async (publisher, subscriber) => {
+    const events = await subscribed(subscriber);
+    await send(publisher, 1, { disclose_me: true });
+    equal((await events.next())[1].publisher, publisher.sessionId, 'the publisher');
+  });
+
+  const binary = () => sessions(2, async (publisher, subscriber) => {
+    const events = await subscribed(subscriber);
+    await send(publisher, BINARY);
+    checkBinary((await events.next())[0], name);
+  });
+
+  const shared = () => sessions(3, async (one, two, caller) => {
+    for (const callee of [one, two]) {
+      await callee.Register(uri('shared'), async () => ({ args: [callee === one] }), { invoke: 'roundrobin' });
+    }
+    const call = async () => (await caller.Call(uri('shared'))[0]).args[0];
+    equal([await call(), await call()], [true, false], 'the callees');
   });
 
   /** The call must end with an error. */
@@ -115,7 +178,7 @@ function features({ url, serializer: name }) {
       return { signature: createHmac('sha256', key).update(challenge).digest('base64') };
     };
     const provider = new TicketAuthProvider(authid, compute, name.replace(/_salted$/, ''));
-    await sessions(1, (_connection, details) => authenticated(name, details), provider);
+    await sessions(1, (_connection, details) => authenticated(name, details), { authProvider: provider });
     if (name !== 'ticket') {
       equal(Object.keys(library).some((key) => /cra/i.test(key)), false, 'a class for it');
       return 'the application signs the challenge in a `TicketAuthProvider`: the library has no class for it';
@@ -126,6 +189,16 @@ function features({ url, serializer: name }) {
     publish: () => publish({}),
     unsubscribe: () => publish({ unsubscribe: true }),
     pattern: () => publish({ match: 'prefix' }),
+    retained: async () => {
+      equal((await refused(retained({}))).message, CLOSED, 'without the option');
+      await retained({ allowSynchronousEvents: false });
+      return 'with `transportOptions: { allowSynchronousEvents: false }` alone. Otherwise, the library takes an event that arrives together with SUBSCRIBED as a violation of the protocol, and closes the connection';
+    },
+    receivers,
+    own_event: ownEvent,
+    disclosed,
+    binary,
+    shared,
     register: () => sessions(2, async (callee, other) => {
       const registration = await callee.Register(uri('procedure'), async () => ({}));
       await registration.Unregister();

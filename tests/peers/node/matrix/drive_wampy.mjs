@@ -1,6 +1,6 @@
 // The features of Wampy.
 
-import { ARGS, KWARGS, Queue, SECRETS, authenticated, equal, main, missing, require, source, uncaught, uri } from './features.mjs';
+import { ARGS, BINARY, KWARGS, Queue, SECRETS, authenticated, checkBinary, equal, fault, main, missing, require, source, uncaught, uri } from './features.mjs';
 
 const { Wampy } = require('wampy');
 const SERIALIZERS = {
@@ -65,6 +65,62 @@ function features({ url, serializer: name }) {
     }
   });
 
+  /** The events of a topic, which the session has subscribed. */
+  const subscribed = async (client, options) => {
+    const events = new Queue();
+    await client.subscribe(uri('topic'), ({ argsList, details }) => events.push([argsList[0], details]), options);
+    return events;
+  };
+
+  const send = (client, value, options) => client.publish(uri('topic'), { argsList: [value] }, options);
+
+  const retained = () => sessions(2, async (publisher, subscriber) => {
+    await send(publisher, 1, { retain: true });
+    const events = await subscribed(subscriber, { get_retained: true });
+    await send(publisher, 2);
+    const [value, { retained }] = await events.next();
+    equal([value, retained], [1, true], 'the event');
+  });
+
+  const receivers = () => sessions(3, async (publisher, one, two) => {
+    const [events, others] = [await subscribed(one), await subscribed(two)];
+    const own = [Number(one.getSessionId())];
+    await send(publisher, 'exclude', { exclude: own });
+    await send(publisher, 'eligible', { eligible: own });
+    await send(publisher, 'end');
+    equal((await events.next())[0], 'eligible', 'the first event of one subscriber');
+    equal((await others.next())[0], 'exclude', 'the first event of the other one');
+    equal((await others.next())[0], 'end', 'the second event of the other one');
+  });
+
+  const ownEvent = () => sessions(2, async (publisher, other) => {
+    const events = await subscribed(publisher);
+    await send(publisher, 1);
+    await send(publisher, 2, { exclude_me: false });
+    await send(other, 'later');
+    equal((await events.next())[0], 2, 'the first event');
+  });
+
+  const disclosed = () => sessions(2, async (publisher, subscriber) => {
+    const events = await subscribed(subscriber);
+    await send(publisher, 1, { disclose_me: true });
+    equal(Number((await events.next())[1].publisher), Number(publisher.getSessionId()), 'the publisher');
+  });
+
+  const binary = () => sessions(2, async (publisher, subscriber) => {
+    const events = await subscribed(subscriber);
+    await send(publisher, BINARY);
+    checkBinary((await events.next())[0], name);
+  });
+
+  const shared = () => sessions(3, async (one, two, caller) => {
+    for (const callee of [one, two]) {
+      await callee.register(uri('shared'), () => ({ argsList: [callee === one] }), { invoke: 'roundrobin' });
+    }
+    const call = async () => (await caller.call(uri('shared'))).argsList[0];
+    equal([await call(), await call()], [true, false], 'the callees');
+  });
+
   /** The call must end with an error. */
   const refused = async (call) => {
     try {
@@ -114,6 +170,12 @@ function features({ url, serializer: name }) {
       return 'without options of `subscribe` alone. With any, the library looks for the subscription under a key without them: `TypeError`';
     },
     pattern: () => publish({ options: { match: 'prefix' } }),
+    retained: () => fault('the event: [2,null] in place of', '`publish` takes `retain`, and does not send it', retained),
+    receivers,
+    own_event: () => fault('the first event: "later" in place of', '`publish` takes `exclude_me: false`, and does not send it', ownEvent),
+    disclosed,
+    binary,
+    shared,
     register: () => sessions(2, async (callee, other) => {
       await callee.register(uri('procedure'), () => {});
       await callee.unregister(uri('procedure'));

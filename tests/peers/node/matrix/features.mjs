@@ -21,6 +21,7 @@ const ROLES = { billing: 'backend', page: 'member', tablet: 'member', sensor: 's
 
 export const ARGS = ['text', 1, [2, null]];
 export const KWARGS = { key: { deep: true } };
+export const BINARY = Buffer.from([0, 1, 0x7f, 0x80, 0xff]);
 
 /** Loads modules of the folder with the libraries. */
 export const require = createRequire(`${MODULES}/`);
@@ -61,6 +62,14 @@ export function equal(found, expected, what) {
   if (!isDeepStrictEqual(plain, expected)) {
     throw new Error(`${what}: ${JSON.stringify(found)} in place of ${JSON.stringify(expected)}`);
   }
+}
+
+/** Checks that a received value is `BINARY`. Under JSON, a library may have no form for it. */
+export function checkBinary(found, serializer) {
+  // msgpack5 leaves binary in a list of buffers.
+  const value = typeof found?.append === 'function' ? found.slice() : found;
+  if (serializer === 'json') missing(found?.type === 'Buffer', 'its JSON has no form for binary values');
+  equal([value instanceof Uint8Array, ...Buffer.from(value)], [true, ...BINARY], 'the event');
 }
 
 let current;

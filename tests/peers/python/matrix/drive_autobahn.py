@@ -11,7 +11,7 @@ from autobahn.asyncio.wamp import ApplicationRunner, Session
 from autobahn.wamp import auth, serializer, types
 from autobahn.wamp.exception import ApplicationError
 
-from features import ARGS, KWARGS, SECRETS, authenticated, equal, main, uri
+from features import ARGS, BINARY, KWARGS, SECRETS, authenticated, equal, main, missing, uri
 
 SERIALIZERS = {
     "json": serializer.JsonSerializer,
@@ -87,6 +87,63 @@ def features(url, name):
                 # Its answer is behind the event.
                 await subscriber.publish(topic, options=acknowledged)
                 equal(events.empty(), True, "no event after the end of the subscription")
+
+    async def subscribed(session, **options):
+        """The events of a topic, which the session has subscribed."""
+        events = asyncio.Queue()
+
+        def on_event(*args, details, **_kwargs):
+            events.put_nowait((args[0], details))
+
+        await session.subscribe(
+            on_event, uri("topic"), types.SubscribeOptions(details=True, **options)
+        )
+        return events
+
+    async def send(session, value, **options):
+        options = types.PublishOptions(acknowledge=True, **options)
+        await session.publish(uri("topic"), value, options=options)
+
+    async def retained():
+        async with two_sessions() as (publisher, subscriber):
+            await send(publisher, 1, retain=True)
+            events = await subscribed(subscriber, get_retained=True)
+            value, details = await events.get()
+            equal((value, details.retained), (1, True), "the event")
+
+    async def receivers():
+        async with session() as (publisher, _), session() as (one, details), session() as (two, _):
+            events, others = await subscribed(one), await subscribed(two)
+            await send(publisher, "exclude", exclude=[details.session])
+            await send(publisher, "eligible", eligible=[details.session])
+            await send(publisher, "end")
+            equal((await events.get())[0], "eligible", "the first event of one subscriber")
+            equal((await others.get())[0], "exclude", "the first event of the other one")
+            equal((await others.get())[0], "end", "the second event of the other one")
+
+    async def own_event():
+        async with session() as (publisher, _):
+            events = await subscribed(publisher)
+            await send(publisher, 1)
+            await send(publisher, 2, exclude_me=False)
+            equal((await events.get())[0], 2, "the first event")
+
+    async def disclosed():
+        has = "disclose_me" in types.PublishOptions.__slots__
+        missing(not has, "`PublishOptions` has no `disclose_me`")
+
+    async def binary():
+        async with two_sessions() as (publisher, subscriber):
+            events = await subscribed(subscriber)
+            await send(publisher, BINARY)
+            equal((await events.get())[0], BINARY, "the event")
+
+    async def shared():
+        async with two_sessions() as (one, two), session() as (caller, _):
+            for callee in (one, two):
+                options = types.RegisterOptions(invoke="roundrobin")
+                await callee.register(lambda callee=callee: callee is one, uri("shared"), options)
+            equal([await caller.call(uri("shared")) for _ in "ab"], [True, False], "the callees")
 
     async def register():
         async with two_sessions() as (callee, other):
@@ -183,7 +240,13 @@ def features(url, name):
         "publish": publish,
         "unsubscribe": lambda: publish(unsubscribe=True),
         "pattern": lambda: publish(pattern=True),
+        "retained": retained,
+        "receivers": receivers,
+        "own_event": own_event,
+        "disclosed": disclosed,
+        "binary": binary,
         "register": register,
+        "shared": shared,
         "call": call,
         "progress": progress,
         "cancel": cancel,

@@ -8,9 +8,17 @@ from wampproto import auth, serializers
 from xconn import async_session
 from xconn.async_client import AsyncClient
 from xconn.exception import ApplicationError
-from xconn.types import CallOptions, MatchOptions, PublishOptions, Result, SubscribeOptions
+from xconn.types import (
+    CallOptions,
+    InvokeOptions,
+    MatchOptions,
+    PublishOptions,
+    RegisterOptions,
+    Result,
+    SubscribeOptions,
+)
 
-from features import ARGS, KWARGS, SECRETS, authenticated, equal, fault, main, missing, uri
+from features import ARGS, BINARY, KWARGS, SECRETS, authenticated, equal, fault, main, missing, uri
 
 SERIALIZERS = {
     "json": serializers.JSONSerializer,
@@ -67,6 +75,74 @@ def features(url, name):
                 # Its answer is behind the event.
                 await subscriber.publish(topic, [], {}, acknowledged)
                 equal(events.empty(), True, "no event after the end of the subscription")
+
+    async def subscribed(session, options=None):
+        """The events of a topic, which the session has subscribed."""
+        events = asyncio.Queue()
+
+        async def on_event(event):
+            events.put_nowait((event.args[0], event.details or {}))
+
+        await session.subscribe(uri("topic"), on_event, options)
+        return events
+
+    async def send(session, value, **options):
+        options = PublishOptions(acknowledge=True, **options)
+        await session.publish(uri("topic"), [value], {}, options)
+
+    async def retained():
+        async with session() as publisher, session() as subscriber:
+            await send(publisher, 1, retain=True)
+            events = await subscribed(subscriber, SubscribeOptions(get_retained=True))
+            value, details = await events.get()
+            equal((value, details.get("retained")), (1, True), "the event")
+
+    async def receivers():
+        async with session() as publisher, session() as one, session() as two:
+            events, others = await subscribed(one), await subscribed(two)
+            own = one._base_session.id
+            await send(publisher, "exclude", exclude=[own])
+            await send(publisher, "eligible", eligible=[own])
+            await send(publisher, "end")
+            equal((await events.get())[0], "eligible", "the first event of one subscriber")
+            equal((await others.get())[0], "exclude", "the first event of the other one")
+            equal((await others.get())[0], "end", "the second event of the other one")
+
+    async def own_event():
+        async with session() as publisher:
+            events = await subscribed(publisher)
+            await send(publisher, 1)
+            await send(publisher, 2, exclude_me=False)
+            equal((await events.get())[0], 2, "the first event")
+
+    async def disclosed():
+        async with session() as publisher, session() as subscriber:
+            events = await subscribed(subscriber)
+            await send(publisher, 1, disclose_me=True)
+            _, details = await events.get()
+            equal(details.get("publisher"), publisher._base_session.id, "the publisher")
+
+    async def binary():
+        async with session() as publisher, session() as subscriber:
+            events = await subscribed(subscriber)
+            try:
+                await send(publisher, BINARY)
+            except TypeError as error:
+                is_json = "not JSON serializable" in str(error)
+                missing(is_json, "its JSON has no form for binary values")
+            equal((await events.get())[0], BINARY, "the event")
+
+    async def shared():
+        async with session() as one, session() as two, session() as caller:
+            for callee in (one, two):
+
+                async def answer(_invocation, callee=callee):
+                    return Result([callee is one])
+
+                options = RegisterOptions(invoke=InvokeOptions.ROUNDROBIN)
+                await callee.register(uri("shared"), answer, options)
+            results = [(await caller.call(uri("shared"))).args for _ in "ab"]
+            equal(results, [[True], [False]], "the callees")
 
     async def register():
         async def nothing(_invocation):
@@ -146,7 +222,13 @@ def features(url, name):
         "publish": publish,
         "unsubscribe": lambda: publish(unsubscribe=True),
         "pattern": lambda: publish(pattern=True),
+        "retained": retained,
+        "receivers": receivers,
+        "own_event": own_event,
+        "disclosed": disclosed,
+        "binary": binary,
         "register": register,
+        "shared": shared,
         "call": call,
         "progress": progress,
         "cancel": cancel,

@@ -33,6 +33,7 @@ ROLES = {"billing": "backend", "page": "member", "tablet": "member", "sensor": "
 
 ARGS = ["text", 1, [2, None]]
 KWARGS = {"key": {"deep": True}}
+BINARY = b"\0\1\x7f\x80\xff"
 
 CURRENT = contextvars.ContextVar("CURRENT")
 
