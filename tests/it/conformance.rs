@@ -1,7 +1,7 @@
 //! Conformance scripts: `tests/conformance` has a folder for each feature of the WAMP specification,
-//! with dialogue scripts. `jackfield test` runs them in process, and `sockets` sends them to a
-//! server with each serializer. The first line of a script says what it shows: `docs/conformance.md` lists
-//! these lines; `ACCEPT=1` writes it.
+//! with dialogue scripts. `jackfield test` runs them in process. `sockets` sends them to a server with
+//! each serializer, and shares no code with it. The first line of a script says what it shows:
+//! `docs/conformance.md` lists these lines; `ACCEPT=1` writes it.
 
 mod script;
 mod sockets;
