@@ -2,7 +2,8 @@
 //
 // The argument is a JSON object: "servers", the addresses of the nodes, and "token", of the HTTP API. Each
 // node has pages that stay and one that comes and goes; two more pages go to the next node with each
-// connection. Each node has a back end that publishes over HTTP, and one over WAMP. They number their events
+// connection. Visitors open a page in the middle, some of them with data that a back end has read behind a
+// position. Each node has a back end that publishes over HTTP, and one over WAMP. They number their events
 // for each topic, without an end.
 //
 // Events of a session of a back end come in order and once, in each connection and to each page that stays
@@ -31,6 +32,8 @@ const { servers, token } = JSON.parse(process.argv[2]);
 const PATIENCE = 50_000;
 /** Time between two events of a back end. */
 const PACE = 50;
+/** Visitors that stay until the next command. */
+const MAX_VISITORS = 10;
 const TOPICS = Array.from({ length: 6 }, (_, number) => `long/${number}`);
 /** Far above the time for which a node stands still: a late answer is no refusal. */
 const CONNECTION = { WebSocket, timeout: 40_000, retry: { first: 200, most: 1_000 } };
@@ -105,15 +108,15 @@ class BackEnd {
   }
 }
 
-function overHttp(server) {
+/** A request to the HTTP API. Rejects if it is refused. */
+async function request(server, path, body) {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-  return async (topic, value) => {
-    const body = JSON.stringify({ topic, args: [value] });
-    const signal = AbortSignal.timeout(CONNECTION.timeout);
-    const answer = await fetch(`http://${server}/api/publish`, { method: 'POST', headers, body, signal });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(text);
-  };
+  const signal = AbortSignal.timeout(CONNECTION.timeout);
+  const method = body ? 'POST' : 'GET';
+  const answer = await fetch(`http://${server}/api/${path}`, { method, headers, body: body && JSON.stringify(body), signal });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(text);
+  return JSON.parse(text);
 }
 
 /** What a page has of a session and topic. */
@@ -133,7 +136,7 @@ class Page {
   again = 0;
 
   /** `node` is its number, unless it goes from one to the next. */
-  constructor(name, node, topics) {
+  constructor(name, node, topics, positions = new Map()) {
     Object.assign(this, { name, node, topics });
     let next = 0;
     const url = () => {
@@ -141,12 +144,16 @@ class Page {
       return `http://${servers[node ?? next++ % servers.length]}/`;
     };
     this.seen = new Map(topics.map((topic) => [topic, new Map()]));
-    this.gapAt = new Map();
+    /** The moments from which the page has to have the events of each topic, or a later gap. */
+    this.gapAt = new Map(topics.map((topic) => [topic, 0]));
     this.sync = new Sync({ ...CONNECTION, url });
     this.sync.addEventListener('connected', () => this.connections++);
     this.sync.addEventListener('gap', ({ detail }) => this.gap(detail.topic));
     this.sync.addEventListener('refused', ({ detail }) => faults.push(`${name}: ${detail.topic} is refused: ${detail.error.message}`));
-    for (const topic of topics) this.sync.subscribe(topic, (value, { details }) => this.event(topic, value, details));
+    this.ready = new Map(topics.map((topic) => {
+      const handler = (value, { details }) => this.event(topic, value, details);
+      return [topic, this.sync.subscribe(topic, handler, { since: positions.get(topic) }).ready];
+    }));
   }
 
   event(topic, [from, number], details) {
@@ -163,7 +170,7 @@ class Page {
     }
     const { moments, acknowledged } = sentBy(from, topic);
     for (let it = seen.last + 1; it < number; it++) {
-      if (moments[it - 1] > (this.gapAt.get(topic) ?? 0)) seen.missing.add(it);
+      if (moments[it - 1] > this.gapAt.get(topic)) seen.missing.add(it);
       else if (acknowledged.has(it)) this.covered++;
     }
     seen.last = number;
@@ -196,7 +203,7 @@ class Page {
       if (!this.seen.has(topic)) continue;
       const { last, missing } = this.of(topic, from);
       const { moments, acknowledged } = sentBy(from, topic);
-      const isUntold = (it) => acknowledged.has(it) && moments[it - 1] > (this.gapAt.get(topic) ?? 0);
+      const isUntold = (it) => acknowledged.has(it) && moments[it - 1] > this.gapAt.get(topic);
       const holes = [...missing].filter(isUntold);
       for (let it = last + 1; it <= number; it++) if (isUntold(it)) holes.push(it);
       if (holes.length > 0) lacks.push(`${this.name}: ${topic} ${from} ${holes} of ${number} are missing, without a gap`);
@@ -225,11 +232,14 @@ class Page {
 
 const backEnds = [];
 const pages = [];
+/** Pages that were opened since the last command. */
+const visitors = [];
+let visits = 0;
 const restless = [];
 
 servers.forEach((server, node) => {
   const topics = (from) => [0, 1, 2].map((it) => TOPICS[(from + it) % TOPICS.length]);
-  backEnds.push(new BackEnd(`http-${node}`, topics(node * 2), overHttp(server)));
+  backEnds.push(new BackEnd(`http-${node}`, topics(node * 2), (topic, value) => request(server, 'publish', { topic, args: [value] })));
   const sync = new Sync({ ...CONNECTION, url: `http://${server}/` });
   const connected = async () => {
     while (sync.session === null) await once(sync, 'connected');
@@ -244,6 +254,39 @@ servers.forEach((server, node) => {
 });
 restless.push(...['one', 'other'].map((name) => new Page(`roaming-${name}`, null, TOPICS)));
 pages.push(...restless);
+
+/** Opens a page: it has to get what is sent after SUBSCRIBED, or after the data was read. */
+async function visit() {
+  const node = Math.floor(random(0, servers.length));
+  const first = Math.floor(random(0, TOPICS.length));
+  const topics = [TOPICS[first], TOPICS[(first + 1) % TOPICS.length]];
+  const name = `visitor-${++visits}`;
+  if (visits % 2 === 0) {
+    const page = new Page(name, node, topics);
+    for (const [topic, ready] of page.ready) {
+      page.gapAt.set(topic, Infinity);
+      ready.then(() => page.gapAt.set(topic, ++moment), () => {});
+    }
+    return page;
+  }
+  const positions = new Map();
+  for (const topic of topics) {
+    const { epoch, offset } = await request(servers[node], `topics/${topic}/position`);
+    positions.set(topic, { epoch, offset });
+  }
+  const read = ++moment;
+  const page = new Page(name, node, topics, positions);
+  for (const topic of topics) page.gapAt.set(topic, read);
+  return page;
+}
+
+async function visitOften() {
+  while (!isCalm) {
+    await delay(random(200, 1_000));
+    // A node that is away refuses it, or answers later.
+    if (visitors.length < MAX_VISITORS) visit().then((page) => visitors.push(page), () => {});
+  }
+}
 
 /** The last acknowledged event of each session and topic. */
 function lastEvents() {
@@ -274,7 +317,9 @@ async function until(missing) {
 /** Waits until the pages have all acknowledged events, or were told that they have not. */
 async function complete() {
   const events = lastEvents();
-  await until(() => pages.flatMap((page) => page.lacks(events)));
+  const some = [...visitors];
+  await until(() => [...pages, ...some].flatMap((page) => page.lacks(events)));
+  for (const { sync } of visitors.splice(0, some.length)) sync.close();
 }
 
 function numbers() {
@@ -283,6 +328,7 @@ function numbers() {
     acknowledged: sum(backEnds, ({ counts }) => sum([...counts.values()], (it) => it)),
     unacknowledged: sum(backEnds, ({ failures }) => failures),
     received: sum(pages, ({ received }) => received),
+    visits,
     connections: sum(pages, ({ connections }) => connections),
     again: sum(pages, ({ again }) => again),
     gaps: sum(pages, ({ gaps }) => gaps),
@@ -320,7 +366,7 @@ const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 await Promise.all(pages.map(({ sync }) => once(sync, 'connected')));
 running = {
   backEnds: Promise.all(backEnds.map((it) => it.run())),
-  restless: Promise.all(restless.map((it) => it.comeAndGo())),
+  restless: Promise.all([visitOften(), ...restless.map((it) => it.comeAndGo())]),
 };
 report({ ready: true });
 for await (const line of createInterface({ input: process.stdin })) {

@@ -64,12 +64,13 @@ impl Traffic {
         };
         let number = |name: &str| numbers[name].as_u64().unwrap();
         eprintln!(
-            "{what}: {} events published and {} not acknowledged; {} received, {} of them again from another node, with {} connections; {} gaps, which cover {} missing events",
+            "{what}: {} events published and {} not acknowledged; {} received, {} of them again from another node, with {} connections; {} visits; {} gaps, which cover {} missing events",
             number("acknowledged"),
             number("unacknowledged"),
             number("received"),
             number("again"),
             number("connections"),
+            number("visits"),
             number("gaps"),
             number("covered"),
         );
