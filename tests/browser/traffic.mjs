@@ -1,15 +1,17 @@
 // Pages with `sync.js` and back ends of a cluster, in Node: one JSON object a line, each answered by one.
 //
-// The argument is a JSON object: "servers", the addresses of the nodes, and "token", of the HTTP API. Each
-// node has pages that stay and one that comes and goes; two more pages go to the next node with each
+// The argument is a JSON object: "servers", the addresses of the nodes, and tokens of the HTTP API: "token"
+// publishes, and "readerToken" reads, because a token does not read its own events.
+//
+// Each node has pages that stay and one that comes and goes; two more pages go to the next node with each
 // connection. Visitors open a page in the middle, some of them with data that a back end has read behind a
-// position. Each node has a back end that publishes over HTTP, and one over WAMP. They number their events
-// for each topic, without an end.
+// position. A reader of each node asks for histories again and again. Each node has a back end that publishes
+// over HTTP, and one over WAMP. They number their events for each topic, without an end.
 //
 // Events of a session of a back end come in order and once, in each connection and to each page that stays
 // at its node. A node that is behind sends a page that moves there what it has had already, after a `gap`.
 //
-// Each page has each acknowledged event of its topics, or was told of a `gap` of the topic after the event
+// Each of these clients has each acknowledged event of its topics, or was told of a `gap` of the topic after the event
 // was sent: what the page reads then has it.
 //
 // Commands:
@@ -26,7 +28,7 @@ import { Sync } from '../../host/browser/sync.js';
 
 const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
 const WebSocket = require('ws');
-const { servers, token } = JSON.parse(process.argv[2]);
+const { servers, token, readerToken } = JSON.parse(process.argv[2]);
 
 /** Time limit of a command on a busy machine; the test's own limit is a minute. */
 const PATIENCE = 50_000;
@@ -35,6 +37,8 @@ const PACE = 50;
 /** Visitors that stay until the next command. */
 const MAX_VISITORS = 10;
 const TOPICS = Array.from({ length: 6 }, (_, number) => `long/${number}`);
+/** No page is subscribed to it. */
+const QUIET = 'long/quiet';
 /** Far above the time for which a node stands still: a late answer is no refusal. */
 const CONNECTION = { WebSocket, timeout: 40_000, retry: { first: 200, most: 1_000 } };
 
@@ -44,6 +48,7 @@ let moment = 0;
 const faults = [];
 let isCalm = false;
 let hasEnded = false;
+let isDone = false;
 
 const random = (from, to) => from + Math.random() * (to - from);
 
@@ -110,7 +115,7 @@ class BackEnd {
 
 /** A request to the HTTP API. Rejects if it is refused. */
 async function request(server, path, body) {
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const headers = { authorization: `Bearer ${body ? token : readerToken}`, 'content-type': 'application/json' };
   const signal = AbortSignal.timeout(CONNECTION.timeout);
   const method = body ? 'POST' : 'GET';
   const answer = await fetch(`http://${server}/api/${path}`, { method, headers, body: body && JSON.stringify(body), signal });
@@ -127,7 +132,8 @@ class Seen {
   here = 0;
 }
 
-class Page {
+/** What a client has of its topics. */
+class Client {
   received = 0;
   gaps = 0;
   covered = 0;
@@ -136,24 +142,11 @@ class Page {
   again = 0;
 
   /** `node` is its number, unless it goes from one to the next. */
-  constructor(name, node, topics, positions = new Map()) {
+  constructor(name, node, topics) {
     Object.assign(this, { name, node, topics });
-    let next = 0;
-    const url = () => {
-      if (node === null) this.move();
-      return `http://${servers[node ?? next++ % servers.length]}/`;
-    };
     this.seen = new Map(topics.map((topic) => [topic, new Map()]));
-    /** The moments from which the page has to have the events of each topic, or a later gap. */
+    /** The moments from which the client has to have the events of each topic, or a later gap. */
     this.gapAt = new Map(topics.map((topic) => [topic, 0]));
-    this.sync = new Sync({ ...CONNECTION, url });
-    this.sync.addEventListener('connected', () => this.connections++);
-    this.sync.addEventListener('gap', ({ detail }) => this.gap(detail.topic));
-    this.sync.addEventListener('refused', ({ detail }) => faults.push(`${name}: ${detail.topic} is refused: ${detail.error.message}`));
-    this.ready = new Map(topics.map((topic) => {
-      const handler = (value, { details }) => this.event(topic, value, details);
-      return [topic, this.sync.subscribe(topic, handler, { since: positions.get(topic) }).ready];
-    }));
   }
 
   event(topic, [from, number], details) {
@@ -186,8 +179,9 @@ class Page {
     }
   }
 
-  move() {
-    for (const streams of this.seen.values()) for (const seen of streams.values()) seen.here = 0;
+  /** Goes to another node, or to another history of this one. */
+  move(topics) {
+    for (const topic of topics) for (const seen of this.seen.get(topic).values()) seen.here = 0;
   }
 
   of(topic, from) {
@@ -216,6 +210,25 @@ class Page {
     const waits = events.filter(({ from, topic, number }) => this.seen.has(topic) && this.of(topic, from).last < number);
     return waits.map(({ from, topic, number }) => `${this.name}: ${topic} ${from} ${number} does not come`);
   }
+}
+
+class Page extends Client {
+  constructor(name, node, topics, positions = new Map()) {
+    super(name, node, topics);
+    let next = 0;
+    const url = () => {
+      if (node === null) this.move(topics);
+      return `http://${servers[node ?? next++ % servers.length]}/`;
+    };
+    this.sync = new Sync({ ...CONNECTION, url });
+    this.sync.addEventListener('connected', () => this.connections++);
+    this.sync.addEventListener('gap', ({ detail }) => this.gap(detail.topic));
+    this.sync.addEventListener('refused', ({ detail }) => faults.push(`${name}: ${detail.topic} is refused: ${detail.error.message}`));
+    this.ready = new Map(topics.map((topic) => {
+      const handler = (value, { details }) => this.event(topic, value, details);
+      return [topic, this.sync.subscribe(topic, handler, { since: positions.get(topic) }).ready];
+    }));
+  }
 
   /** Leaves and comes back, often. */
   async comeAndGo() {
@@ -230,8 +243,35 @@ class Page {
   }
 }
 
+/** Reads histories over HTTP, without a subscription. */
+class Reader extends Client {
+  positions = new Map();
+
+  async run() {
+    while (!isDone) {
+      for (const topic of this.topics) await this.read(topic).catch(() => {});
+      await delay(4 * PACE);
+    }
+  }
+
+  async read(topic) {
+    const position = this.positions.get(topic);
+    const query = new URLSearchParams({ ...position, limit: 5_000 });
+    const { epoch, offset, recovered, events } = await request(servers[this.node], `topics/${topic}/history?${query}`);
+    this.positions.set(topic, { epoch, offset });
+    if (!position) {
+      this.gapAt.set(topic, ++moment);
+    } else if (!recovered) {
+      this.gap(topic);
+      this.move([topic]);
+    }
+    for (const { args } of events) this.event(topic, args[0], { offset });
+  }
+}
+
 const backEnds = [];
 const pages = [];
+const readers = [];
 /** Pages that were opened since the last command. */
 const visitors = [];
 let visits = 0;
@@ -239,7 +279,7 @@ const restless = [];
 
 servers.forEach((server, node) => {
   const topics = (from) => [0, 1, 2].map((it) => TOPICS[(from + it) % TOPICS.length]);
-  backEnds.push(new BackEnd(`http-${node}`, topics(node * 2), (topic, value) => request(server, 'publish', { topic, args: [value] })));
+  backEnds.push(new BackEnd(`http-${node}`, [...topics(node * 2), QUIET], (topic, value) => request(server, 'publish', { topic, args: [value] })));
   const sync = new Sync({ ...CONNECTION, url: `http://${server}/` });
   const connected = async () => {
     while (sync.session === null) await once(sync, 'connected');
@@ -251,6 +291,7 @@ servers.forEach((server, node) => {
   pages.push(new Page(`steady-${node}`, node, TOPICS));
   pages.push(new Page(`half-${node}`, node, TOPICS.filter((_, it) => it % 2 === node % 2)));
   restless.push(new Page(`restless-${node}`, node, TOPICS));
+  readers.push(new Reader(`reader-${node}`, node, [TOPICS[0], QUIET]));
 });
 restless.push(...['one', 'other'].map((name) => new Page(`roaming-${name}`, null, TOPICS)));
 pages.push(...restless);
@@ -318,7 +359,7 @@ async function until(missing) {
 async function complete() {
   const events = lastEvents();
   const some = [...visitors];
-  await until(() => [...pages, ...some].flatMap((page) => page.lacks(events)));
+  await until(() => [...pages, ...readers, ...some].flatMap((page) => page.lacks(events)));
   for (const { sync } of visitors.splice(0, some.length)) sync.close();
 }
 
@@ -356,18 +397,21 @@ const commands = {
         if (event) return event;
       }
     })));
-    await until(() => pages.flatMap((page) => page.waitsFor(ends)));
+    await until(() => [...pages, ...readers].flatMap((it) => it.waitsFor(ends)));
     await complete();
+    isDone = true;
     return numbers();
   },
 };
 
 const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 await Promise.all(pages.map(({ sync }) => once(sync, 'connected')));
+await Promise.all(readers.flatMap((it) => it.topics.map((topic) => it.read(topic))));
 running = {
   backEnds: Promise.all(backEnds.map((it) => it.run())),
   restless: Promise.all([visitOften(), ...restless.map((it) => it.comeAndGo())]),
 };
+for (const reader of readers) reader.run();
 report({ ready: true });
 for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);

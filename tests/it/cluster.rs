@@ -24,8 +24,9 @@ mod traffic;
 
 use nats::Nats;
 
-/// A token of the HTTP API.
+/// Tokens of the HTTP API: of back ends that publish, and of one that reads.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const READER_TOKEN: &str = "fedcba9876543210fedcba9876543210";
 
 const ROUTES: &str = "\
 open: { channel: 'open/{name}', handler: { callback: 'broadcast' } }
@@ -44,7 +45,7 @@ fn config(name: &str, urls: &[String], more: &str) -> String {
     let urls = urls.join(", ");
     format!(
         "cluster: {{ node: {name}, nats: {{ urls: [{urls}] }}{more} }}\n\
-         api: {{ tokens: [{{ name: backend, token: '{TOKEN}' }}] }}\n"
+         api: {{ tokens: [{{ name: backend, token: '{TOKEN}' }}, {{ name: reader, token: '{READER_TOKEN}' }}] }}\n"
     )
 }
 

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use jackfield_tests::client::within;
 use jackfield_tests::peer;
 
-use super::TOKEN;
 use super::member::Member;
+use super::{READER_TOKEN, TOKEN};
 use crate::browser::script;
 
 /// Pages and back ends. They end with the test.
@@ -31,7 +31,9 @@ impl Traffic {
     pub(super) async fn of(members: &[Member]) -> Self {
         let servers: Vec<_> = members.iter().map(|it| it.server().addr).collect();
         let mut command = script("traffic.mjs");
-        command.arg(json!({ "servers": servers, "token": TOKEN }).to_string());
+        command.arg(
+            json!({ "servers": servers, "token": TOKEN, "readerToken": READER_TOKEN }).to_string(),
+        );
         let (process, stdin, lines, complaints) = peer::spawn(command);
         let mut traffic = Self { _process: process, stdin, lines, complaints, last: Value::Null };
         let first = traffic.line("the pages").await;
