@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jackfield_broker::Cluster;
-use jackfield_broker::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers};
+use jackfield_broker::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers, Stake};
 use jackfield_cluster::PipeSettings;
 use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
 use jackfield_wamp::uri::MatchPolicy;
@@ -66,7 +66,7 @@ pub(crate) enum PipeState {
 }
 
 /// The maximum time for which SUBSCRIBED waits for the other nodes.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_millis(250);
+pub(crate) const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The time without an own message after which the pipe does not work.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -113,6 +113,11 @@ impl ClusterNode {
     /// Returns the state that realms share.
     pub(crate) fn shared(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// Returns the id of this node.
+    pub(crate) fn id(&self) -> NodeId {
+        self.cluster.read(Peers::node)
     }
 
     /// Returns the name and the id of this node, and the name of the cluster.
@@ -222,19 +227,31 @@ impl ClusterNode {
         self.cluster.announce(&key, self.now())
     }
 
-    /// Waits until the other nodes know of a subscription, for a bounded time.
-    pub(crate) async fn acknowledged(&self, barrier: Barrier) {
+    /// Sets the part of this node in a procedure or plugin. Returns the wait until the other nodes have
+    /// applied it.
+    pub(crate) fn offer(&self, key: &InterestKey, stake: &Stake) -> Option<Barrier> {
+        self.cluster.offer(key, stake, self.now())
+    }
+
+    /// Waits until the other nodes have acknowledged all of a barrier, for a bounded time. Returns whether
+    /// they have.
+    pub(crate) async fn applied(&self, barrier: &Barrier) -> bool {
         let all = async {
             loop {
                 let mut progress = std::pin::pin!(self.progress.notified());
                 progress.as_mut().enable();
-                if self.cluster.is_acknowledged(&barrier) {
+                if self.cluster.is_acknowledged(barrier) {
                     return;
                 }
                 progress.await;
             }
         };
-        if timeout(ACKNOWLEDGE_TIMEOUT, all).await.is_err() {
+        timeout(ACKNOWLEDGE_TIMEOUT, all).await.is_ok()
+    }
+
+    /// Waits until the other nodes know of a subscription, for a bounded time.
+    pub(crate) async fn acknowledged(&self, barrier: Barrier) {
+        if !self.applied(&barrier).await {
             let notices = self.cluster.expire(&barrier);
             self.lock_notices().extend(notices);
             self.queued.notify_one();

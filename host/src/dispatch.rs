@@ -49,6 +49,7 @@ mod plugin_call;
 mod probe_handler;
 mod refusal;
 mod register;
+mod remote_calls;
 mod remote_effects;
 mod subscribe;
 mod timer_hooks;
@@ -61,6 +62,7 @@ use hooks::{flush_before_wait, reply};
 use meta::Testaments;
 use outgoing::Outgoing;
 use probe_handler::ProbeHandler;
+use remote_calls::{Offers, RemoteNodes};
 use trace::MessageKind;
 
 pub(crate) use call::Cancellation;
@@ -69,6 +71,7 @@ pub(crate) use meta::SessionQuestion;
 pub(crate) use outgoing::InFlight;
 pub(crate) use probe_handler::{PROBE_PROCEDURE, PROBE_REALM};
 pub(crate) use refusal::{NO_ROUTE, Refusal};
+pub(crate) use remote_calls::split_realm;
 pub(crate) use remote_effects::RemoteEffect;
 
 /// Handles the requests of one realm's sessions.
@@ -95,6 +98,9 @@ pub(crate) struct Dispatch {
     traces: Arc<Traces>,
     /// This node, in a cluster.
     cluster: Option<Arc<ClusterNode>>,
+    /// The other nodes as callees and callers, and the procedures of this one as they know them.
+    remote_nodes: RemoteNodes,
+    offers: Offers,
 }
 
 /// A publication that was not refused.
@@ -124,6 +130,7 @@ impl Dispatch {
     ) -> Self {
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits())
             .with_clock(Clock(wall_clock::since_epoch));
+        let dealer = if cluster.is_some() { dealer.in_cluster() } else { dealer };
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let slow_matching = Semaphore::new(workers.saturating_sub(1).max(1));
         Self {
@@ -141,6 +148,8 @@ impl Dispatch {
             slow_matching,
             traces,
             cluster,
+            remote_nodes: RemoteNodes::default(),
+            offers: Offers::default(),
         }
     }
 
@@ -197,7 +206,9 @@ impl Dispatch {
                 None => Box::pin(self.handle_call(from, &call, cancellation, batch)).await,
                 Some(probe) => Box::pin(self.answer_probe(probe, from, &call, batch)).await,
             },
-            Request::Register(register) => self.handle_register(from, &register, batch),
+            Request::Register(register) => {
+                Box::pin(self.handle_register(from, &register, batch)).await;
+            }
             Request::Unregister(unregister) => self.handle_unregister(from, &unregister, batch),
             Request::Cancel(cancel) => self.handle_cancel(from, &cancel, batch),
             // The dealer ignores messages about a call that has ended.

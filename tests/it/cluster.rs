@@ -10,6 +10,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 mod access;
+mod calls;
 mod chaos;
 
 mod events;

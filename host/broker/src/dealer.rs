@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::id::{RegistrationId, RequestId, SessionId};
-use jackfield_wamp::message::{CallId, CancelMode, Register, Unregister};
+use jackfield_wamp::id::{RegistrationId, SessionId};
+use jackfield_wamp::message::{CallId, Cancel, CancelMode, Register, Unregister};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
@@ -22,7 +22,8 @@ use jackfield_wamp::uri::MatchPolicy;
 use crate::publication::{DeliveryError, TooLarge};
 use crate::quota::Usage;
 use crate::realm::RealmLimits;
-use crate::registrations::{RegisterError, Registrations};
+use crate::registrations::{Claim, RegisterError, Registrations};
+use crate::relay;
 use crate::session::{PendingFlushes, Session};
 
 mod calls;
@@ -32,6 +33,7 @@ mod error;
 mod inspect;
 mod meta;
 mod parts;
+mod remote;
 mod reroute;
 mod session_calls;
 
@@ -98,29 +100,34 @@ impl Dealer {
         register: &Register,
         batch: &mut PendingFlushes,
     ) -> Result<(), RegisterError> {
+        self.register_claimed(callee, register, Claim::default(), batch)
+    }
+
+    /// [`Dealer::register`] with the age of the registration among those of other nodes.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; nothing is queued then.
+    pub fn register_claimed(
+        &self,
+        callee: &Arc<Session>,
+        register: &Register,
+        claim: Claim,
+        batch: &mut PendingFlushes,
+    ) -> Result<(), RegisterError> {
         let mut state = self.lock();
         let state = &mut *state;
-        let State { limits, sessions, registered, .. } = state;
-        let session_calls = sessions.entry(callee.id).or_insert_with(|| SessionCalls::new(callee));
-        if session_calls.registered.len() >= limits.subscriptions {
-            return Err(RegisterError::TooMany(limits.subscriptions));
-        }
+        state.check_limits(callee, register)?;
         let Register { request, options, procedure } = register;
-        let by_pattern = options.policy != MatchPolicy::Exact;
-        if by_pattern && session_calls.patterns >= limits.patterns {
-            return Err(RegisterError::TooManyPatterns(limits.patterns));
-        }
-        registered.check(callee.client, limits.quota("registrations of the realm"))?;
-        let wildcards = limits.wildcards("registered wildcards of the realm");
+        let wildcards = state.limits.wildcards("registered wildcards of the realm");
         if options.force_reregister {
             self.dismiss_others(state, callee, register, batch)?;
         }
-        let registration = state.registrations.add(callee, procedure, options, wildcards)?;
+        let registration = state.registrations.add(callee, procedure, options, claim, wildcards)?;
         state.registered.add(callee.client);
-        if let Some(session_calls) = state.sessions.get_mut(&callee.id) {
-            session_calls.patterns += usize::from(by_pattern);
-            session_calls.registered.insert(registration);
-        }
+        let session_calls =
+            state.sessions.entry(callee.id).or_insert_with(|| SessionCalls::new(callee));
+        session_calls.patterns += usize::from(options.policy != MatchPolicy::Exact);
+        session_calls.registered.insert(registration);
         self.confirm(callee, &Reply::Registered { request: *request, registration }, batch);
         Ok(())
     }
@@ -172,13 +179,8 @@ impl Dealer {
                 state.calls.remove(client, 1);
             }
             if callee.features.call_canceling && !interrupted {
-                self.interrupt(
-                    &callee,
-                    request,
-                    CancelMode::KillNoWait,
-                    error_uri::CANCELED,
-                    batch,
-                );
+                let end = Cancel { request, mode: CancelMode::KillNoWait };
+                self.interrupt(&callee, session, end, error_uri::CANCELED, batch);
             }
         }
     }
@@ -251,15 +253,21 @@ impl Dealer {
         }
     }
 
+    /// Interrupts an invocation, or passes the end of the call to the callee's node.
     fn interrupt(
         &self,
         callee: &Arc<Session>,
-        request: RequestId,
-        mode: CancelMode,
+        caller: SessionId,
+        end: Cancel,
         reason: &str,
         batch: &mut PendingFlushes,
     ) {
-        self.send(callee, &Reply::Interrupt { request, mode, reason }, batch);
+        if callee.relay().is_some() {
+            callee.forward(relay::cancel(caller, end, reason), batch);
+        } else {
+            let Cancel { request, mode } = end;
+            self.send(callee, &Reply::Interrupt { request, mode, reason }, batch);
+        }
     }
 
     fn send_canceled(
@@ -273,9 +281,17 @@ impl Dealer {
         self.send(caller, &Reply::Error { to, uri: error_uri::CANCELED, message }, batch);
     }
 
+    /// Writes a message to a session, or to the node that it stands for.
+    fn frame(&self, session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
+        match session.relay() {
+            None => (self.encode)(session, reply),
+            Some(_) => relay::reply(reply),
+        }
+    }
+
     /// Answers the session's own request.
     fn confirm(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
-        if let Some(frame) = (self.encode)(session, reply) {
+        if let Some(frame) = self.frame(session, reply) {
             session.reply(frame, batch);
         }
     }
@@ -289,14 +305,15 @@ impl Dealer {
         payload: &Payload,
         batch: &mut PendingFlushes,
     ) -> Result<(), DeliveryError> {
-        payload.check_translatable(session.dialect.codec())?;
-        let Some(frame) = (self.encode)(session, reply) else { return Ok(()) };
-        let (bytes, limit) = (frame.len(), self.max_bytes.load(Ordering::Relaxed));
-        if bytes > limit {
-            return Err(TooLarge { bytes, limit }.into());
+        let mut limit = self.max_bytes.load(Ordering::Relaxed);
+        if session.relay().is_some() {
+            // The node of the receiver checks the rest.
+            limit = relay::MAX_BYTES;
+        } else {
+            payload.check_translatable(session.dialect.codec())?;
         }
-        session.forward(frame, batch);
-        Ok(())
+        let Some(frame) = self.frame(session, reply) else { return Ok(()) };
+        forward_within(session, frame, limit, batch)
     }
 
     /// Sends an error to a caller whose answer could not be delivered.
@@ -315,7 +332,7 @@ impl Dealer {
 
     /// Sends a message caused by another session.
     fn send(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
-        if let Some(frame) = (self.encode)(session, reply) {
+        if let Some(frame) = self.frame(session, reply) {
             session.forward(frame, batch);
         }
     }
@@ -323,6 +340,38 @@ impl Dealer {
     fn lock(&self) -> MutexGuard<'_, State> {
         // As with a realm's lock: it is better to continue than to refuse every call.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends a frame of another session, if its size is within the limit.
+fn forward_within(
+    session: &Arc<Session>,
+    frame: Bytes,
+    limit: usize,
+    batch: &mut PendingFlushes,
+) -> Result<(), DeliveryError> {
+    let bytes = frame.len();
+    if bytes > limit {
+        return Err(TooLarge { bytes, limit }.into());
+    }
+    session.forward(frame, batch);
+    Ok(())
+}
+
+impl State {
+    /// Checks the limits of registrations.
+    fn check_limits(&self, callee: &Session, register: &Register) -> Result<(), RegisterError> {
+        let limits = &self.limits;
+        let (registered, patterns) =
+            self.sessions.get(&callee.id).map_or((0, 0), |it| (it.registered.len(), it.patterns));
+        if registered >= limits.subscriptions {
+            return Err(RegisterError::TooMany(limits.subscriptions));
+        }
+        if register.options.policy != MatchPolicy::Exact && patterns >= limits.patterns {
+            return Err(RegisterError::TooManyPatterns(limits.patterns));
+        }
+        self.registered.check(callee.client, limits.quota("registrations of the realm"))?;
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`outbox`]: the bounded queue between the broker and one connection;
 //! - [`total`]: a byte counter with a limit, such as that of all outboxes together;
 //! - `tally`: counters of publications;
+//! - `node`: ids of nodes, and sessions that stand for them;
 //! - [`session`]: a session, and the set of sessions to be flushed;
 //! - [`quota`]: totals of a realm, and the share of each client;
 //! - `wake`: wakes the task that sends to other nodes;
@@ -21,6 +22,7 @@
 //! - [`publication`]: an event and its audience, encoded at most once per dialect;
 //! - [`realm`]: sessions and subscriptions under one lock;
 //! - [`peers`]: the other nodes of a cluster; [`cluster`]: shared by the realms of a node;
+//! - [`relay`]: calls between nodes;
 //! - `registrations`: registrations of a realm;
 //! - [`dealer`]: registrations and pending calls under one lock.
 //!
@@ -38,6 +40,7 @@ pub mod cluster;
 pub mod dealer;
 pub mod history;
 pub mod identity;
+mod node;
 pub mod outbox;
 pub mod peers;
 pub mod publication;
@@ -45,6 +48,7 @@ pub mod quota;
 pub mod realm;
 mod recording;
 mod registrations;
+pub mod relay;
 pub mod session;
 pub mod subscriptions;
 mod tally;
@@ -73,7 +77,7 @@ pub use realm::{
     UnsubscribeError,
 };
 pub use recording::{HistoryRule, Recording};
-pub use registrations::RegisterError;
+pub use registrations::{Claim, RegisterError, Terms};
 pub use session::{ConnectionInfo, Features, PendingFlushes, Session, Transport};
 pub use subscriptions::Subscribed;
 pub use tally::PublicationCounts;

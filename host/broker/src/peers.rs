@@ -12,7 +12,7 @@
 //! between nodes; `notice`; `peer`: one peer; this page: all of them; `offers`: procedures and plugins of nodes,
 //! and messages of the host; `home`: one node of several for a key. Time is a duration since any fixed instant.
 
-mod bytes;
+pub(crate) mod bytes;
 mod envelope;
 mod event;
 mod home;
@@ -30,6 +30,7 @@ use ::bytes::Bytes;
 
 use crate::publication::{PatternAudience, Publication};
 
+pub use crate::node::NodeId;
 pub use envelope::MAX_ENVELOPE_BYTES;
 pub use event::RemoteEvent;
 pub use home::home;
@@ -41,16 +42,6 @@ use envelope::Kind;
 use interest::LocalInterest;
 use peer::{About, Peer};
 use remote::RemoteInterest;
-
-/// A node of a cluster: a number that each process draws, so that a restart is another node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u64);
-
-impl std::fmt::Display for NodeId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
 
 /// The result of received bytes.
 #[derive(Debug, Default)]

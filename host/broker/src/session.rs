@@ -14,6 +14,7 @@ use jackfield_wamp::message::Hello;
 use crate::client_key::ClientKey;
 use crate::close_reason::CloseReason;
 use crate::identity::Identity;
+use crate::node::Relay;
 use crate::outbox::{Outbox, PushOutcome};
 use crate::tally::{PublicationCounts, Tally};
 use crate::wake::Wake;
@@ -100,6 +101,8 @@ pub struct Session {
     pub dialect: Dialect,
     /// Features announced by its client.
     pub features: Features,
+    /// The node or the caller of another node that the session stands for.
+    relay: Option<Relay>,
     outbox: Arc<Outbox>,
     transport: Arc<dyn Transport>,
 }
@@ -116,7 +119,24 @@ impl Session {
         transport: Arc<dyn Transport>,
     ) -> Self {
         let client = ClientKey::of(&identity);
-        Self { id, identity, client, dialect, features, outbox, transport }
+        Self { id, identity, client, dialect, features, relay: None, outbox, transport }
+    }
+
+    /// Makes the session stand for a node, or for a caller of another one.
+    #[must_use]
+    pub fn standing_for(mut self, relay: Relay) -> Self {
+        self.relay = Some(relay);
+        self
+    }
+
+    /// Returns whether its calls may go to a callee: those of another node go to clients of this one.
+    pub(crate) const fn reaches(&self, callee: &Self) -> bool {
+        !matches!((self.relay, callee.relay), (Some(Relay::Caller(_)), Some(Relay::Callees(_))))
+    }
+
+    /// Returns what the session stands for; `None` of a client.
+    pub const fn relay(&self) -> Option<Relay> {
+        self.relay
     }
 
     /// Returns the outbox of the session's connection.

@@ -22,10 +22,12 @@ use tokio::time::timeout;
 pub(crate) enum Subject {
     /// Sessions: their list, messages to them, and their ends.
     Sessions = 0,
+    /// Calls of clients, and procedures that a client wants alone.
+    Calls = 1,
 }
 
 impl Subject {
-    const ALL: [Self; 1] = [Self::Sessions];
+    const ALL: [Self; 2] = [Self::Sessions, Self::Calls];
 }
 
 /// A question has no answer.
@@ -58,6 +60,9 @@ pub(crate) trait Service: Send + Sync {
 
     /// Takes a message of a peer, in order. It must not wait.
     fn hear(&self, from: NodeId, message: Bytes);
+
+    /// Notes that messages to or from a peer may be lost, or that it is gone.
+    fn interrupted(&self, node: NodeId);
 }
 
 /// The maximum number of open questions of this node, and of those that it answers.
@@ -165,6 +170,9 @@ impl Exchange {
             self.lock().questions.extract_if(|_, question| question.to == node).collect();
         for (_, question) in ended {
             let _asker_is_gone = question.answer.send(Err(Unanswered::Interrupted));
+        }
+        for service in self.services.iter().filter_map(OnceLock::get) {
+            service.interrupted(node);
         }
     }
 

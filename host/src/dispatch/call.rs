@@ -37,7 +37,7 @@ pub(super) use stop::Timeout;
 use stop::{Answer, Asked};
 
 /// The result of forwarding a call to a client.
-enum Passed {
+pub(super) enum Passed {
     /// The call was sent to the callee.
     On,
     /// The id is that of a pending call.
@@ -155,17 +155,23 @@ impl Dispatch {
 
     /// Handles a callee's ERROR. The call may go to another callee, which is judged as for a CALL.
     pub(super) fn handle_error(&self, callee: &Session, error: &Error, batch: &mut PendingFlushes) {
-        let may_offer = |procedure: &str, session: &Session| {
+        let chance = fastrand::u64(..);
+        let is_earliest = self.dealer.fail(callee, error, self.may_offer_now(), chance, batch);
+        self.note_timeout(is_earliest);
+    }
+
+    /// Returns whether a session may register a procedure by name now. Another node judges for its own
+    /// callees.
+    pub(super) fn may_offer_now(&self) -> impl Fn(&str, &Session) -> bool {
+        |procedure, session| {
             let (generation, at) = (self.generations.current(), self.at(procedure));
-            let routed = route(&generation, at);
             let may_register = |it: Option<RouteMatch<'_, '_>>| {
                 may(&generation, at, it.as_ref(), Action::Register, session)
             };
-            !uri::is_reserved(procedure) && routed.is_ok_and(may_register)
-        };
-        let chance = fastrand::u64(..);
-        let is_earliest = self.dealer.fail(callee, error, may_offer, chance, batch);
-        self.note_timeout(is_earliest);
+            let is_allowed =
+                || session.relay().is_some() || route(&generation, at).is_ok_and(may_register);
+            !uri::is_reserved(procedure) && is_allowed()
+        }
     }
 
     /// Handles a call of a backend, which has no connection for later answers: only handlers answer
@@ -254,7 +260,7 @@ impl Dispatch {
     }
 
     /// Forwards the call to a client that has registered the procedure.
-    fn route_to_callee(
+    pub(super) fn route_to_callee(
         &self,
         generation: &Generation,
         routed: Option<&RouteMatch<'_, '_>>,
@@ -267,8 +273,10 @@ impl Dispatch {
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);
         let at = self.at(&call.procedure);
-        let may_offer =
-            |callee: &Session| !reserved && may(generation, at, routed, Action::Register, callee);
+        let may_offer = |callee: &Session| {
+            let is_of_node = callee.relay().is_some();
+            !reserved && (is_of_node || may(generation, at, routed, Action::Register, callee))
+        };
         let chance = fastrand::u64(..);
         let passed = self.dealer.call(from, call, may_offer, chance, due, batch);
         match (passed, routed) {

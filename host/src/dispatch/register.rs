@@ -2,7 +2,7 @@
 //!
 //! A procedure that a handler answers cannot be registered. For others, the roles of the route
 //! decide, or the settings if no route matches. A pattern requires a session that may register any
-//! procedure at all. Its callee is called only for procedures that it may register by name: this is
+//! procedure at all. In a cluster, it is granted for all nodes ([`super::remote_calls`]). Its callee is called only for procedures that it may register by name: this is
 //! checked at each call, against the current routes.
 
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::generation::Generation;
 use crate::metrics::RequestKind;
 
 impl Dispatch {
-    pub(super) fn handle_register(
+    pub(super) async fn handle_register(
         &self,
         from: &Arc<Session>,
         register: &Register,
         batch: &mut PendingFlushes,
     ) {
         let trace = self.trace(from, MessageKind::Register, &register.procedure, None);
-        let registered = self.register(from, register, batch);
+        let registered = self.register(from, register, batch).await;
         self.tell_registrations(batch);
         trace::ended(trace.as_deref(), &registered);
         if let Err(refusal) = registered {
@@ -54,7 +54,7 @@ impl Dispatch {
         }
     }
 
-    fn register(
+    async fn register(
         &self,
         from: &Arc<Session>,
         register: &Register,
@@ -74,7 +74,10 @@ impl Dispatch {
         } else if !may_register_any(&generation, self.realm.name(), from) {
             return Err(Refusal::not_allowed(Action::Register, None));
         }
-        self.dealer.register(from, register, batch)?;
+        match &self.cluster {
+            None => self.dealer.register(from, register, batch)?,
+            Some(cluster) => self.register_everywhere(cluster, from, register, batch).await?,
+        }
         // A reload on another thread may have revoked registrations just before this one.
         let current = self.generations.current();
         if current.number() != generation.number() {

@@ -1,6 +1,7 @@
 //! Tasks of a node of a cluster: one reads from the pipe, one writes to it and keeps the time. Neither
 //! is waited for by a publication.
 
+mod calls;
 mod sessions;
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use jackfield_broker::PendingFlushes;
 use jackfield_broker::peers::{
-    Delivery, InterestKey, MAX_ENVELOPE_BYTES, NodeId, Notice, Peers, Received, RemoteEvent,
+    Delivery, InterestKey, InterestKind, MAX_ENVELOPE_BYTES, NodeId, Notice, Peers, Received,
+    RemoteEvent,
 };
 use jackfield_cluster::{Incoming, Pipe, PipeEvent, PipeMessage};
 use tokio::task::yield_now;
@@ -24,6 +26,7 @@ use crate::ids;
 use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
+use calls::CallService;
 use sessions::SessionService;
 
 /// The time between two HELLOs.
@@ -88,6 +91,7 @@ pub(super) struct ClusterTasks {
 impl ClusterTasks {
     fn new(node: Arc<ClusterNode>, realms: Arc<Realms>, pipe: Pipe) -> Arc<Self> {
         node.serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
+        node.serve(Subject::Calls, Arc::new(CallService::new(Arc::clone(&realms))));
         let (faults, applying) = (Backoff::default(), Mutex::default());
         Arc::new(Self { node, realms, pipe: Arc::new(pipe), faults, applying })
     }
@@ -142,10 +146,11 @@ impl ClusterTasks {
                 PipeMessage::Direct(bytes) => {
                     let received = node.shared().receive(&bytes, node.now());
                     let Received { deliveries, notices, has_offers } = received;
-                    self.take(&notices);
+                    // No call goes to a node that is gone, when its calls end.
                     if has_offers {
                         self.apply_offers();
                     }
+                    self.take(&notices);
                     for delivery in deliveries {
                         match delivery {
                             Delivery::Event(event) => self.deliver(&event, &mut batch),
@@ -244,8 +249,8 @@ impl ClusterTasks {
         let (node, now) = (&self.node, self.node.now());
         let (notices, expired) = node.shared().write(|peers| peers.tick(now));
         self.end_histories(&expired);
-        self.take(&notices);
         self.apply_offers();
+        self.take(&notices);
         let mut changed: HashSet<_> = node.shared().write(|it| it.take_claimed().collect());
         changed.extend(self.realms.iter().flat_map(|dispatch| dispatch.realm().take_changes()));
         for key in changed {
@@ -260,8 +265,21 @@ impl ClusterTasks {
     fn apply_offers(&self) {
         // What one task has taken is applied before another one acknowledges it.
         let _turn = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = self.node.shared().write(Peers::take_changed_offers);
+        let mut by_realm: HashMap<String, HashSet<InterestKey>> = HashMap::new();
         // Plugins are looked up when they are needed.
-        let _changed = self.node.shared().write(Peers::take_changed_offers);
+        for key in changed.into_iter().filter(|key| key.kind() == InterestKind::Registration) {
+            by_realm.entry(key.realm().to_owned()).or_default().insert(key);
+        }
+        for (realm, keys) in by_realm {
+            let Some(dispatch) = self.realms.get(&realm) else { continue };
+            if let Err(error) = dispatch.follow_offers(&keys)
+                && let Some(times) =
+                    self.faults.happened(format!("procedures of {realm}"), Instant::now())
+            {
+                error!(name: "cluster.procedures_refused", realm, times, "wildcards of other nodes cannot be kept here, and are not called from this node: {error}");
+            }
+        }
         if self.node.shared().write(Peers::settle) {
             self.node.advanced();
         }

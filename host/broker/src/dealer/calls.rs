@@ -14,9 +14,10 @@ use super::error::{CallError, MAX_CALL_ID_BYTES, MAX_CALLS, callee_calls, open_c
 use super::parts::takes_parts;
 use super::reroute::{Rerouted, Unavailable};
 use super::session_calls::{InboundCall, OutboundCall, Parts, SessionCalls, Timeout};
-use super::{Dealer, State};
+use super::{Dealer, State, forward_within};
 use crate::publication::DeliveryError;
 use crate::registrations::{Callee, ChosenCallee};
+use crate::relay;
 use crate::session::{PendingFlushes, Session};
 
 impl Dealer {
@@ -38,17 +39,17 @@ impl Dealer {
         let mut state = self.lock();
         let state = &mut *state;
         let may_offer = |callee: &Callee| may_offer(&callee.session);
-        let chosen = state.registrations.choose(&call.procedure, may_offer, |_| true, chance)?;
+        let wants = |callee: &Callee| caller.reaches(&callee.session);
+        let chosen =
+            state.registrations.choose(&call.procedure, wants, may_offer, |_| true, chance)?;
         if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
             return Err(CallError::LongId);
         }
-        let of_caller =
-            state.sessions.entry(caller.id).or_insert_with(|| SessionCalls::new(caller));
-        let waiting = &of_caller.waiting;
-        if waiting.contains_key(&call.request) {
+        let waiting = state.sessions.get(&caller.id).map(|of_caller| &of_caller.waiting);
+        if waiting.is_some_and(|waiting| waiting.contains_key(&call.request)) {
             return Err(CallError::Repeated);
         }
-        if waiting.len() >= MAX_CALLS {
+        if waiting.is_some_and(|waiting| waiting.len() >= MAX_CALLS) {
             return Err(CallError::TooMany);
         }
         state.calls.check(caller.client, open_calls(state.limits.client_percent))?;
@@ -68,9 +69,9 @@ impl Dealer {
         let kept = if is_shared && !has_parts { state.keep(call, due) } else { None };
         let interrupted = false;
         let outbound = OutboundCall { callee, request, interrupted, timeout, parts, kept };
-        if let Some(of_caller) = state.sessions.get_mut(&caller.id) {
-            of_caller.waiting.insert(call.request.clone(), outbound);
-        }
+        let of_caller =
+            state.sessions.entry(caller.id).or_insert_with(|| SessionCalls::new(caller));
+        of_caller.waiting.insert(call.request.clone(), outbound);
         Ok(is_earliest)
     }
 
@@ -93,13 +94,18 @@ impl Dealer {
         let handling = of_callee.or_insert_with(|| SessionCalls::new(&callee.session));
         handling.callers.check(caller.client, callee_calls(state.limits.client_percent))?;
         let request = handling.next_invocation();
-        let mut details = details(caller, call, &callee, pattern);
-        if call.options.progress {
-            details.insert("progress", true);
+        if callee.session.relay().is_some() {
+            let frame = relay::call(caller, call, request, false);
+            forward_within(&callee.session, frame, relay::MAX_BYTES, batch)?;
+        } else {
+            let mut details = details(caller, call, &callee, pattern);
+            if call.options.progress {
+                details.insert("progress", true);
+            }
+            let (details, payload) = (&details, &call.payload);
+            let invocation = Reply::Invocation { request, registration, details, payload };
+            self.forward(&callee.session, &invocation, payload, batch)?;
         }
-        let (details, payload) = (&details, &call.payload);
-        let invocation = Reply::Invocation { request, registration, details, payload };
-        self.forward(&callee.session, &invocation, payload, batch)?;
         let (caller, call) = (Arc::clone(caller), call.request.clone());
         handling.callers.add(caller.client);
         let pending = InboundCall { caller, call, progress, _busy: callee.load.busy() };
@@ -159,9 +165,23 @@ impl Dealer {
         chance: u64,
         batch: &mut PendingFlushes,
     ) -> bool {
+        let is_unavailable = error.uri == error_uri::UNAVAILABLE;
+        self.pass_on(callee, error, is_unavailable, may_offer, chance, batch)
+    }
+
+    /// [`Dealer::fail`], which routes the call to another callee if this one `is_unavailable`.
+    pub(super) fn pass_on(
+        &self,
+        callee: &Session,
+        error: &Error,
+        is_unavailable: bool,
+        may_offer: impl Fn(&str, &Session) -> bool,
+        chance: u64,
+        batch: &mut PendingFlushes,
+    ) -> bool {
         let mut state = self.lock();
         let state = &mut *state;
-        if error.uri == error_uri::UNAVAILABLE {
+        if is_unavailable {
             let unavailable = Unavailable { callee, request: error.request };
             match self.reroute(state, &unavailable, may_offer, chance, batch) {
                 Rerouted::Sent { is_earliest } => return is_earliest,
@@ -197,9 +217,20 @@ impl Dealer {
 
     /// Cancels a call. A callee without call canceling is not interrupted.
     pub fn cancel(&self, caller: &Arc<Session>, cancel: &Cancel, batch: &mut PendingFlushes) {
+        self.cancel_because(caller.id, cancel, error_uri::CANCELED, batch);
+    }
+
+    /// [`Dealer::cancel`] with a reason for the callee, a URI.
+    pub(super) fn cancel_because(
+        &self,
+        caller: SessionId,
+        cancel: &Cancel,
+        reason: &str,
+        batch: &mut PendingFlushes,
+    ) {
         let mut state = self.lock();
         let call = CallId::V2(cancel.request);
-        let session_calls = state.sessions.get_mut(&caller.id);
+        let session_calls = state.sessions.get_mut(&caller);
         let Some(outbound) =
             session_calls.and_then(|session_calls| session_calls.waiting.get_mut(&call))
         else {
@@ -209,14 +240,15 @@ impl Dealer {
         let (callee, request) = (Arc::clone(callee), *request);
         let interrupt = cancel.mode != CancelMode::Skip && callee.features.call_canceling;
         if interrupt && !std::mem::replace(interrupted, true) {
-            self.interrupt(&callee, request, cancel.mode, error_uri::CANCELED, batch);
+            let end = Cancel { request, mode: cancel.mode };
+            self.interrupt(&callee, caller, end, reason, batch);
         }
         if interrupt && cancel.mode == CancelMode::Kill {
             // The callee's answer will be forwarded to the caller.
             return;
         }
-        if state.take_call(callee.id, request).is_some() {
-            self.send_canceled(caller, &call, "the call was cancelled", batch);
+        if let Some(pending) = state.take_call(callee.id, request) {
+            self.send_canceled(&pending.caller, &call, "the call was cancelled", batch);
         }
     }
 }
@@ -252,6 +284,9 @@ impl State {
         let Some(outbound) = of_caller.waiting.remove(call) else { return };
         if outbound.parts.is_some() {
             of_caller.ended.add(call);
+        }
+        if of_caller.is_over() {
+            self.sessions.remove(&caller);
         }
         self.release(caller, call, &outbound);
     }

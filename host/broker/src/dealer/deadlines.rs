@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::{RequestId, SessionId};
-use jackfield_wamp::message::{CallId, CancelMode};
+use jackfield_wamp::message::{CallId, Cancel, CancelMode};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 
 use super::Dealer;
@@ -71,8 +71,8 @@ impl Dealer {
             let (callee, invocation) = (std::sync::Arc::clone(callee), *request);
             let limit = timeout.map_or(Duration::ZERO, |it| it.limit);
             if callee.features.call_canceling && !interrupted {
-                let (mode, reason) = (CancelMode::KillNoWait, error_uri::TIMEOUT);
-                self.interrupt(&callee, invocation, mode, reason, batch);
+                let end = Cancel { request: invocation, mode: CancelMode::KillNoWait };
+                self.interrupt(&callee, caller, end, error_uri::TIMEOUT, batch);
             }
             if let Some(pending) = state.take_call(callee.id, invocation) {
                 let limit = limit.as_millis();

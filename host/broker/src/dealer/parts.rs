@@ -7,15 +7,17 @@
 use std::sync::Arc;
 
 use jackfield_wamp::error_uri;
-use jackfield_wamp::message::{Call, CallId, CancelMode};
+use jackfield_wamp::id::RequestId;
+use jackfield_wamp::message::{Call, CallId, Cancel, CancelMode};
 use jackfield_wamp::protocol::Reply;
 use jackfield_wamp::value::Value;
 
-use super::Dealer;
 use super::details::details;
 use super::session_calls::{OutboundCall, Parts, SessionCalls};
+use super::{Dealer, State, forward_within};
 use crate::publication::DeliveryError;
 use crate::registrations::ChosenCallee;
+use crate::relay;
 use crate::session::{PendingFlushes, Session};
 
 /// The result of [`Dealer::go_on`].
@@ -75,6 +77,16 @@ impl Dealer {
         } else {
             details.insert("progress", true);
         }
+        if callee.relay().is_some() {
+            // Its node compares the parts.
+            let frame = relay::call(caller, call, request, true);
+            let forwarded = forward_within(&callee, frame, relay::MAX_BYTES, batch);
+            if forwarded.is_err() {
+                self.break_off(state, &callee, request, batch);
+                self.send_undeliverable(forwarded, caller, &call.request, batch);
+            }
+            return Continued::Yes;
+        }
         let payload = &call.payload;
         // The attributes of the first CALL count. A part that is packed in another way would lose its own.
         let packing = payload.passthru().map(|it| it.entries().collect::<Vec<_>>());
@@ -90,12 +102,24 @@ impl Dealer {
             Err(DeliveryError::NoPassthru)
         };
         if forwarded.is_err() {
-            let (mode, reason) = (CancelMode::KillNoWait, error_uri::CANCELED);
-            self.interrupt(&callee, request, mode, reason, batch);
-            drop(state.take_call(callee.id, request));
+            self.break_off(state, &callee, request, batch);
             self.send_undeliverable(forwarded, caller, &call.request, batch);
         }
         Continued::Yes
+    }
+
+    /// Ends a call whose next part cannot be sent.
+    fn break_off(
+        &self,
+        state: &mut State,
+        callee: &Arc<Session>,
+        request: RequestId,
+        batch: &mut PendingFlushes,
+    ) {
+        if let Some(pending) = state.take_call(callee.id, request) {
+            let end = Cancel { request, mode: CancelMode::KillNoWait };
+            self.interrupt(callee, pending.caller.id, end, error_uri::CANCELED, batch);
+        }
     }
 
     /// Notes that a call with arguments in parts was refused at its first CALL: the rest is

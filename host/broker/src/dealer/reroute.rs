@@ -124,8 +124,9 @@ impl Dealer {
         loop {
             let offers = |callee: &Callee| may_offer(&call.procedure, &callee.session);
             let is_left = |callee: &Callee| !tried.contains(&callee.session.id);
+            let wants = |callee: &Callee| caller.reaches(&callee.session);
             let chosen =
-                state.registrations.choose(&call.procedure, offers, is_left, chance).ok()?;
+                state.registrations.choose(&call.procedure, wants, offers, is_left, chance).ok()?;
             let callee = chosen.callee.clone();
             match self.invoke(state, caller, call, chosen, batch) {
                 Ok(request) => return Some((callee, request)),

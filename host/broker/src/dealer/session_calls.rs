@@ -9,6 +9,7 @@ use jackfield_wamp::message::{Call, CallId};
 use jackfield_wamp::value::Dict;
 
 use crate::client_key::ClientKey;
+use crate::node::Relay;
 use crate::quota::Usage;
 use crate::registrations::Busy;
 use crate::session::Session;
@@ -16,6 +17,7 @@ use crate::session::Session;
 /// Registrations and pending calls of one session.
 pub(super) struct SessionCalls {
     pub(super) client: ClientKey,
+    pub(super) relay: Option<Relay>,
     pub(super) registered: HashSet<RegistrationId>,
     /// Number of pattern registrations among them.
     pub(super) patterns: usize,
@@ -58,6 +60,7 @@ impl SessionCalls {
     pub(super) fn new(session: &Session) -> Self {
         Self {
             client: session.client,
+            relay: session.relay(),
             registered: HashSet::new(),
             patterns: 0,
             last_invocation: 0,
@@ -66,6 +69,11 @@ impl SessionCalls {
             waiting: HashMap::new(),
             ended: EndedParts::default(),
         }
+    }
+
+    /// Returns whether the session stands for a caller of another node that waits for nothing any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.relay, Some(Relay::Caller(_))) && self.waiting.is_empty()
     }
 
     pub(super) fn next_invocation(&mut self) -> RequestId {

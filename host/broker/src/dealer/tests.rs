@@ -1,10 +1,8 @@
 //! Tests of the messages to callers and callees, compared as WAMP v2 in JSON.
 
 use jackfield_wamp::dialect::{Codec, Dialect};
-use jackfield_wamp::id::RegistrationId;
-use jackfield_wamp::message::{
-    Call, CallOptions, Cancel, Error, InvocationPolicy, RegisterOptions, Yield,
-};
+use jackfield_wamp::id::{RegistrationId, RequestId};
+use jackfield_wamp::message::{Call, CallOptions, Error, InvocationPolicy, RegisterOptions, Yield};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::Dict;
@@ -22,6 +20,7 @@ mod forced;
 mod limits;
 mod parts;
 mod passthru;
+mod remote;
 mod reroute;
 mod shares;
 mod timeouts;
@@ -63,6 +62,11 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::numbered(0)
+    }
+
+    /// The ids of its sessions begin behind this one.
+    fn numbered(first: u64) -> Self {
         let everything = Features {
             subscription_revocation: true,
             registration_revocation: true,
@@ -76,7 +80,8 @@ impl Fixture {
         let session = |(id, features, dialect)| {
             let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };
             let identity = Identity::anonymous(format!("user{id}"), Ipv4Addr::LOCALHOST.into());
-            let (id, outbox) = (SessionId::new(id).unwrap(), Arc::new(Outbox::new(bounds)));
+            let id = SessionId::new(first + id).unwrap();
+            let outbox = Arc::new(Outbox::new(bounds));
             Arc::new(Session::new(id, identity, dialect, features, outbox, Arc::new(NoLink)))
         };
         let nothing = Features::default();

@@ -8,9 +8,9 @@ use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::event::Publisher;
 use jackfield_wamp::id::{PublicationId, RequestId, SessionId};
 use jackfield_wamp::message::{Message, Publish, PublishOptions, ReceiverFilter};
-use jackfield_wamp::payload::Payload;
+use jackfield_wamp::payload::{MAX_DEPTH, Payload};
 
-use super::bytes::{Input, put_bytes, put_list, put_u64};
+use super::bytes::{Input, codec_number, codec_of, put_bytes, put_list, put_u64};
 use crate::publication::Publication;
 
 /// An event that was published on another node.
@@ -83,11 +83,7 @@ pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
     }
     // The arguments, as the message that has them.
     let codec = payload.codec();
-    out.push(match codec {
-        Codec::Json => 0,
-        Codec::MessagePack => 1,
-        Codec::Cbor => 2,
-    });
+    out.push(codec_number(codec));
     let options = PublishOptions { retain: retain.is_some(), ..PublishOptions::default() };
     let request = RequestId::default();
     let payload = Payload::clone(payload);
@@ -95,9 +91,6 @@ pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
     Message::Publish(publish).encode(codec, &mut out);
     out
 }
-
-/// The codecs by their number, as [`encode`] writes it.
-const CODECS: [Codec; 3] = [Codec::Json, Codec::MessagePack, Codec::Cbor];
 
 /// The approximate size of an event besides names and arguments.
 const HEAD_BYTES: usize = 96;
@@ -145,8 +138,8 @@ fn option<T>(input: &mut Input, item: impl FnMut(&mut Input) -> Option<T>) -> Op
 
 /// Reads the message with the arguments, and checks it as that of a client.
 fn publish(mut input: Input) -> Option<Publish> {
-    let codec = *CODECS.get(usize::from(input.u8()?))?;
-    match Message::decode(codec, &input.rest()).ok()? {
+    let codec = codec_of(input.u8()?)?;
+    match Message::decode_within(codec, &input.rest(), MAX_DEPTH).ok()? {
         Message::Publish(publish) => Some(publish),
         _ => None,
     }

@@ -33,6 +33,8 @@ impl Service for Echo {
     fn hear(&self, _from: NodeId, message: Bytes) {
         self.heard.lock().unwrap().push(message);
     }
+
+    fn interrupted(&self, _node: NodeId) {}
 }
 
 fn pair() -> Pair {

@@ -57,8 +57,9 @@ impl Dispatch {
         self.tell_changes(&SUBSCRIPTIONS, &self.realm.take_meta_changes(), batch);
     }
 
-    /// Publishes the changes of registrations since the last time.
+    /// Tells other nodes and publishes the changes of registrations since the last time.
     pub(in crate::dispatch) fn tell_registrations(&self, batch: &mut PendingFlushes) {
+        self.tell_offers();
         self.tell_changes(&REGISTRATIONS, &self.dealer.take_changes(), batch);
     }
 

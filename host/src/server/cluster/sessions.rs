@@ -39,4 +39,6 @@ impl Service for SessionService {
             dispatch.perform_for_node(effect);
         }
     }
+
+    fn interrupted(&self, _node: NodeId) {}
 }

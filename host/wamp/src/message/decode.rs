@@ -79,11 +79,10 @@ impl Message {
     }
 
     /// Decodes one message with at most `depth` nested lists and dictionaries.
-    pub(crate) fn decode_within(
-        codec: Codec,
-        frame: &Bytes,
-        depth: usize,
-    ) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// [`DecodeError`]
+    pub fn decode_within(codec: Codec, frame: &Bytes, depth: usize) -> Result<Self, DecodeError> {
         let mut head = MessageReader::enter(codec, frame, depth)?;
         let item = head.first()?;
         let code = whole(&item).ok_or(DecodeError::NoCode { found: item.describe() })?;

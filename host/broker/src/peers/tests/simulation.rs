@@ -136,8 +136,9 @@ impl World {
         if is_apart || self.below(1000) < self.drops {
             return;
         }
-        let copies = if self.drops > 0 && self.below(50) == 0 { 2 } else { 1 };
-        for _ in 0..copies {
+        // A copy behind the end of its sender, which was forged, would be taken for a new one.
+        let has_copy = self.drops > 0 && !self.is_forged && self.below(50) == 0;
+        for _ in 0..=u8::from(has_copy) {
             let delay = self.below(self.max_delay) + 1;
             let at = self.now + MILLISECOND * u32::try_from(delay).unwrap();
             let way = self.ways.entry((from, to)).or_default();

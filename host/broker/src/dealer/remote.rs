@@ -1,0 +1,162 @@
+//! Calls between nodes: procedures of other nodes, and calls of their clients. A node is one callee here, and a
+//! caller of another node a session ([`crate::relay`]).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jackfield_wamp::error_uri;
+use jackfield_wamp::id::SessionId;
+use jackfield_wamp::message::{Call, Cancel, Error, Register};
+use jackfield_wamp::protocol::{ErrorTo, Reply};
+use jackfield_wamp::uri::MatchPolicy;
+
+use super::Dealer;
+use super::session_calls::{InboundCall, SessionCalls};
+use crate::node::Relay;
+use crate::peers::{InterestKey, NodeId};
+use crate::quota::{QuotaError, Usage};
+use crate::registrations::{Claim, RegisterError, Terms};
+use crate::session::{PendingFlushes, Session};
+use crate::uri_table::Key;
+
+/// Errors of the dealer of a node that has passed the call to no callee: another node may have one.
+const NOT_TAKEN: [&str; 4] = [
+    error_uri::NO_SUCH_PROCEDURE,
+    error_uri::NO_AVAILABLE_CALLEE,
+    error_uri::MAX_CONCURRENCY_REACHED,
+    error_uri::UNAVAILABLE,
+];
+
+impl Dealer {
+    /// Makes the dealer a part of a cluster, before its first registration.
+    #[must_use]
+    pub fn in_cluster(self) -> Self {
+        self.lock().registrations.record_offers();
+        self
+    }
+
+    /// Takes the procedures and patterns whose callees of this node have changed, as keys of a realm.
+    pub fn take_changed_offers(&self, realm: &str) -> HashSet<InterestKey> {
+        let changed = self.lock().registrations.take_changed_offers();
+        let key = |key: Key| InterestKey::registration(realm, key.policy, &key.uri);
+        changed.into_iter().map(key).collect()
+    }
+
+    /// Returns the terms on which this node offers a procedure; `None` without callees of it.
+    pub fn terms(&self, uri: &str, policy: MatchPolicy) -> Option<Terms> {
+        self.lock().registrations.terms(uri, policy)
+    }
+
+    /// Checks whether [`Dealer::register`] would succeed now, but for registrations that it is to end.
+    ///
+    /// # Errors
+    /// [`RegisterError`]
+    pub fn check_register(
+        &self,
+        callee: &Session,
+        register: &Register,
+        claim: Claim,
+    ) -> Result<(), RegisterError> {
+        let state = self.lock();
+        state.check_limits(callee, register)?;
+        let Register { options, procedure, .. } = register;
+        if options.force_reregister {
+            return Ok(());
+        }
+        let wildcards = state.limits.wildcards("registered wildcards of the realm");
+        state.registrations.check(callee, procedure, options, claim, wildcards)
+    }
+
+    /// Sets the part of another node in a procedure. `node` is the session that stands for it.
+    ///
+    /// # Errors
+    /// If there are too many wildcards.
+    pub fn set_remote(
+        &self,
+        node: &Arc<Session>,
+        uri: &str,
+        policy: MatchPolicy,
+        terms: Option<Terms>,
+    ) -> Result<(), QuotaError> {
+        let mut state = self.lock();
+        let wildcards = state.limits.wildcards("registered wildcards of the realm");
+        state.registrations.set_remote(node, uri, policy, terms, wildcards).map(drop)
+    }
+
+    /// Ends the exact registration of a procedure, which a client of another node wants alone.
+    pub fn replace(&self, procedure: &str, batch: &mut PendingFlushes) {
+        let mut state = self.lock();
+        let Some((registration, callees)) = state.registrations.of(procedure) else { return };
+        for callee in callees {
+            self.dismiss(
+                &mut state,
+                &callee,
+                registration,
+                error_uri::REGISTRATION_REPLACED,
+                batch,
+            );
+        }
+    }
+
+    /// Ends the calls of the clients of another node: their callees are interrupted.
+    pub fn leave_callers(&self, node: NodeId, batch: &mut PendingFlushes) {
+        let is_of_node = |(_, calls): &(_, &SessionCalls)| calls.relay == Some(Relay::Caller(node));
+        let state = self.lock();
+        let callers: Vec<_> = state.sessions.iter().filter(is_of_node).map(|(id, _)| *id).collect();
+        drop(state);
+        for caller in callers {
+            self.leave(caller, batch);
+        }
+    }
+
+    /// Ends the pending calls of another node's procedures: messages between the nodes are lost.
+    pub fn interrupt_node(&self, node: &Session, batch: &mut PendingFlushes) {
+        let mut state = self.lock();
+        let Some(of_node) = state.sessions.get_mut(&node.id) else { return };
+        of_node.callers = Usage::default();
+        for InboundCall { caller, call, .. } in std::mem::take(&mut of_node.handling).into_values()
+        {
+            state.calls.remove(caller.client, 1);
+            state.end_waiting(caller.id, &call);
+            let message = "the connection to the node of the callee was interrupted";
+            self.send_canceled(&caller, &call, message, batch);
+        }
+    }
+
+    /// Answers a call of another node that no callee gets.
+    pub fn refuse_remote(
+        &self,
+        caller: &Arc<Session>,
+        call: &Call,
+        (uri, message): (&str, &str),
+        batch: &mut PendingFlushes,
+    ) {
+        let to = ErrorTo::Call { call: &call.request };
+        self.send(caller, &Reply::Error { to, uri, message }, batch);
+    }
+
+    /// Cancels a call of another node.
+    pub fn cancel_remote(
+        &self,
+        caller: SessionId,
+        cancel: &Cancel,
+        reason: &str,
+        batch: &mut PendingFlushes,
+    ) {
+        self.cancel_because(caller, cancel, reason, batch);
+    }
+
+    /// Routes the error of another node's dealer to the caller, or the call to another callee if that
+    /// dealer has passed it to none. As [`Dealer::fail`].
+    pub fn refused_by_node(
+        &self,
+        node: &Session,
+        error: &Error,
+        may_offer: impl Fn(&str, &Session) -> bool,
+        chance: u64,
+        batch: &mut PendingFlushes,
+    ) -> bool {
+        let is_unavailable = NOT_TAKEN.contains(&error.uri.as_str());
+        self.pass_on(node, error, is_unavailable, may_offer, chance, batch)
+    }
+}

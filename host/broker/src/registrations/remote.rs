@@ -1,0 +1,186 @@
+//! Registrations of other nodes: each node is one callee here, for all its own ones. And the terms on which
+//! it offers them.
+//!
+//! A registration is announced to all nodes before it exists ([`Peers::offer`](crate::peers::Peers::offer)), so of
+//! two nodes with a conflict at least one knows of the other when it decides, and both decide alike: the older
+//! claim wins. If nodes were apart, both have registered it; then the oldest callee gets all calls.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes};
+use jackfield_wamp::id::RegistrationId;
+use jackfield_wamp::message::InvocationPolicy;
+use jackfield_wamp::uri::MatchPolicy;
+
+use super::Registrations;
+use super::registration::{Callee, Load};
+use crate::node::Relay;
+use crate::peers::{NodeId, Stake};
+use crate::quota::{Quota, QuotaError};
+use crate::session::Session;
+use crate::uri_table::Key;
+
+/// The age of a registration among those of other nodes. The default is older than all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The time in microseconds since the Unix epoch.
+    pub stamp: u64,
+    /// The own node.
+    pub node: NodeId,
+}
+
+impl Claim {
+    /// Returns whether the claim is older than a callee of another node. It never precedes one of its own
+    /// node.
+    pub(super) fn precedes(self, callee: &Callee) -> bool {
+        match callee.session.relay() {
+            Some(Relay::Callees(node)) => (self.stamp, self.node) < (callee.first, node),
+            Some(Relay::Caller(_)) | None => false,
+        }
+    }
+}
+
+/// The terms on which a node offers a procedure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The number of its callees.
+    pub count: u32,
+    /// The policy by which one is chosen.
+    pub invoke: InvocationPolicy,
+    /// The times of the oldest and of the newest of them, in microseconds since the Unix epoch.
+    pub first: u64,
+    /// See `first`.
+    pub last: u64,
+}
+
+/// The policies by their number between nodes.
+const POLICIES: [InvocationPolicy; 6] = [
+    InvocationPolicy::Single,
+    InvocationPolicy::First,
+    InvocationPolicy::Last,
+    InvocationPolicy::RoundRobin,
+    InvocationPolicy::Random,
+    InvocationPolicy::LeastLoaded,
+];
+
+impl Terms {
+    /// Returns the terms with one more callee.
+    #[must_use]
+    pub fn with(terms: Option<Self>, invoke: InvocationPolicy, stamp: u64) -> Self {
+        match terms {
+            None => Self { count: 1, invoke, first: stamp, last: stamp },
+            Some(Self { count, invoke, first, last }) => Self {
+                count: count.saturating_add(1),
+                invoke,
+                first: first.min(stamp),
+                last: last.max(stamp),
+            },
+        }
+    }
+
+    /// Returns the part of this node in the procedure; none without terms.
+    pub fn stake(terms: Option<Self>) -> Stake {
+        let Some(Self { count, invoke, first, last }) = terms else { return Stake::default() };
+        let mut detail = Vec::new();
+        let number = POLICIES.iter().position(|it| *it == invoke).unwrap_or_default();
+        detail.put_u8(u8::try_from(number).unwrap_or_default());
+        detail.put_u64_le(first);
+        detail.put_u64_le(last);
+        Stake { count, detail: detail.into() }
+    }
+
+    /// Reads the terms of another node. `None` if it has no part, or it cannot be read.
+    pub fn of_stake(stake: &Stake) -> Option<Self> {
+        let mut detail: Bytes = stake.detail.clone();
+        let invoke = *POLICIES.get(usize::from(detail.try_get_u8().ok()?))?;
+        let (first, last) = (detail.try_get_u64_le().ok()?, detail.try_get_u64_le().ok()?);
+        (stake.count > 0).then_some(Self { count: stake.count, invoke, first, last })
+    }
+}
+
+impl Registrations {
+    /// Records the procedures whose callees of this node change.
+    pub(crate) fn record_offers(&mut self) {
+        self.changed_offers.get_or_insert_default();
+    }
+
+    pub(super) fn note_offer(&mut self, key: &Key) {
+        if let Some(changed) = &mut self.changed_offers {
+            changed.insert(key.clone());
+        }
+    }
+
+    /// Takes the procedures whose callees of this node have changed since the last look.
+    pub(crate) fn take_changed_offers(&mut self) -> HashSet<Key> {
+        self.changed_offers.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Returns the terms on which this node offers a procedure; `None` without callees of it.
+    pub(crate) fn terms(&self, uri: &str, policy: MatchPolicy) -> Option<Terms> {
+        let registration = self.table.get(uri, policy)?;
+        let own = registration.callees.iter().filter(|callee| callee.is_local());
+        own.fold(None, |terms, callee| Some(Terms::with(terms, callee.invoke, callee.first)))
+    }
+
+    /// Sets the part of another node in a procedure. Returns the registration of which the node is a
+    /// callee now, or was one.
+    ///
+    /// # Errors
+    /// If there are too many wildcards.
+    pub(crate) fn set_remote(
+        &mut self,
+        node: &Arc<Session>,
+        uri: &str,
+        policy: MatchPolicy,
+        terms: Option<Terms>,
+        wildcards: Quota,
+    ) -> Result<Option<RegistrationId>, QuotaError> {
+        let known = self.table.get_mut(uri, policy);
+        let is_new = known.is_none();
+        let old = known.and_then(|registration| {
+            let place = registration.position(node.id)?;
+            Some((registration.callees.remove(place), registration.id))
+        });
+        let key = Key { policy, uri: uri.into() };
+        let Some(Terms { count, invoke, first, last }) = terms else {
+            self.settle(&key);
+            return Ok(old.map(|(_, id)| id));
+        };
+        if is_new && policy == MatchPolicy::Wildcard {
+            self.wildcards.check(node.client, Quota { client_percent: 100, ..wildcards })?;
+        }
+        let id = self.place(&key, node.client);
+        if let Some(registration) = self.table.get_mut(uri, policy) {
+            registration.insert(Callee {
+                session: Arc::clone(node),
+                invoke,
+                disclose_caller: false,
+                forward_timeout: false,
+                concurrency: None,
+                load: old.map_or_else(Load::default, |(old, _)| old.load),
+                weight: count.max(1),
+                first,
+                last,
+            });
+        }
+        Ok(Some(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_read_as_they_are_written() {
+        for invoke in POLICIES {
+            let terms = Terms::with(Some(Terms::with(None, invoke, 9)), invoke, 5);
+            assert_eq!(terms, Terms { count: 2, invoke, first: 5, last: 9 });
+            assert_eq!(Terms::of_stake(&Terms::stake(Some(terms))), Some(terms));
+        }
+        assert_eq!(Terms::of_stake(&Terms::stake(None)), None);
+        let short = Stake { count: 1, detail: Bytes::from_static(&[0, 1]) };
+        assert_eq!(Terms::of_stake(&short), None);
+    }
+}

@@ -1,0 +1,312 @@
+//! Calls between nodes: the sessions that stand for other nodes and their callers, and what comes from those
+//! nodes. A call of another node goes to a callee here as any call does; the access rules of its caller were
+//! checked there. See decision 61.
+
+use std::collections::{HashMap, HashSet};
+use std::io::IoSlice;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use jackfield_broker::peers::{InterestKey, NodeId};
+use jackfield_broker::relay::{
+    CALLER_FEATURES, NODE_FEATURES, RELAY_DIALECT, Relay, RelayedMessage, RemoteCaller,
+};
+use jackfield_broker::{
+    Bounds, Identity, Outbox, Overflow, PendingFlushes, QuotaError, Session, Terms, Transport,
+};
+use jackfield_wamp::message::Call;
+
+use super::Dispatch;
+use super::authorize::route;
+use crate::cluster::{ClusterNode, Subject};
+use crate::ids;
+
+mod offers;
+
+pub(super) use offers::Offers;
+
+/// The size from which a message to another node is sent, whatever else waits.
+const MAX_CHUNK_BYTES: usize = 1 << 20;
+
+/// The number of nodes from which those that are gone are forgotten. Each restart is another node.
+const MAX_NODES: usize = 256;
+
+/// The other nodes, as callees and callers of a realm.
+#[derive(Default)]
+pub(super) struct RemoteNodes {
+    /// A std mutex: a leaf, held for a look-up.
+    nodes: Mutex<HashMap<NodeId, Arc<RemoteNode>>>,
+}
+
+/// Another node.
+struct RemoteNode {
+    /// The session that stands for its callees.
+    callees: Arc<Session>,
+    line: Arc<Line>,
+}
+
+/// The transport of all sessions that stand for a node and its callers.
+struct Line {
+    cluster: Arc<ClusterNode>,
+    node: NodeId,
+    realm: String,
+    outbox: Arc<Outbox>,
+    /// A std mutex: held while the frames are taken and told, in their order.
+    writing: Mutex<()>,
+}
+
+impl Transport for Line {
+    fn flush(&self) {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chunks: Vec<Vec<u8>> = Vec::new();
+        // The only error is a frame of no bytes, which no message has.
+        let _drained = self.outbox.drain(|slices| Ok(self.collect(slices, &mut chunks)));
+        for chunk in chunks {
+            // The calls of a node that is gone end with it.
+            let _is_known = self.cluster.tell(self.node, Subject::Calls, &chunk);
+        }
+    }
+
+    fn interrupt(&self) {}
+}
+
+impl Line {
+    /// Appends whole frames, behind the name of the realm.
+    fn collect(&self, slices: &[IoSlice<'_>], chunks: &mut Vec<Vec<u8>>) -> usize {
+        let chunk = match chunks.last_mut() {
+            Some(last) if last.len() < MAX_CHUNK_BYTES => last,
+            _ => {
+                chunks.push(realm_head(&self.realm));
+                let Some(new) = chunks.last_mut() else { return 0 };
+                new
+            }
+        };
+        for slice in slices {
+            chunk.extend_from_slice(slice);
+        }
+        slices.iter().map(|slice| slice.len()).sum()
+    }
+}
+
+/// Writes the name of a realm, with its length before it.
+fn realm_head(realm: &str) -> Vec<u8> {
+    let length = u16::try_from(realm.len()).unwrap_or_default();
+    let mut head = length.to_le_bytes().to_vec();
+    head.extend_from_slice(realm.as_bytes());
+    head
+}
+
+/// Reads the name of the realm of a message. The frames remain.
+pub(crate) fn split_realm(mut message: Bytes) -> Option<(String, Bytes)> {
+    let length = message.split_to_checked(2)?;
+    let length = u16::from_le_bytes(length.as_ref().try_into().ok()?);
+    let realm = message.split_to_checked(length.into())?;
+    Some((String::from_utf8(realm.to_vec()).ok()?, message))
+}
+
+/// Splits where there are enough bytes.
+trait SplitChecked: Sized {
+    fn split_to_checked(&mut self, at: usize) -> Option<Self>;
+}
+
+impl SplitChecked for Bytes {
+    fn split_to_checked(&mut self, at: usize) -> Option<Self> {
+        (at <= self.len()).then(|| self.split_to(at))
+    }
+}
+
+impl RemoteNode {
+    fn new(
+        cluster: &Arc<ClusterNode>,
+        node: NodeId,
+        realm: &str,
+    ) -> Result<Self, getrandom::Error> {
+        // What waits here is on its way to the queue of the node, which is bounded.
+        let bounds = Bounds {
+            bytes: usize::MAX / 8,
+            frames: usize::MAX / 8,
+            overflow: Overflow::Disconnect,
+        };
+        let line = Arc::new(Line {
+            cluster: Arc::clone(cluster),
+            node,
+            realm: realm.to_owned(),
+            outbox: Arc::new(Outbox::new(bounds)),
+            writing: Mutex::default(),
+        });
+        let identity = Identity {
+            authid: format!("node:{node}"),
+            roles: Vec::new(),
+            authmethod: "node".to_owned(),
+            claims: "{}".to_owned(),
+            anonymous_from: None,
+        };
+        let (outbox, transport) = (Arc::clone(&line.outbox), Arc::clone(&line) as Arc<_>);
+        let id = ids::session()?;
+        let session = Session::new(id, identity, RELAY_DIALECT, NODE_FEATURES, outbox, transport);
+        Ok(Self { callees: Arc::new(session.standing_for(Relay::Callees(node))), line })
+    }
+
+    /// Returns a session that stands for a caller of the node.
+    fn caller(&self, caller: &RemoteCaller) -> Arc<Session> {
+        let (outbox, transport) = (Arc::clone(&self.line.outbox), Arc::clone(&self.line) as Arc<_>);
+        let (id, identity) = (caller.session, caller.identity());
+        let session = Session::new(id, identity, RELAY_DIALECT, CALLER_FEATURES, outbox, transport);
+        Arc::new(session.standing_for(Relay::Caller(self.line.node)))
+    }
+}
+
+impl RemoteNodes {
+    /// Returns all nodes that were callees or callers.
+    fn all(&self) -> Vec<Arc<RemoteNode>> {
+        self.lock().values().map(Arc::clone).collect()
+    }
+
+    fn get(&self, node: NodeId) -> Option<Arc<RemoteNode>> {
+        self.lock().get(&node).map(Arc::clone)
+    }
+
+    /// Returns a node, a new one if it is not known. `None` if there are no random bytes for its id.
+    fn get_or_add(
+        &self,
+        cluster: &Arc<ClusterNode>,
+        node: NodeId,
+        realm: &str,
+    ) -> Option<Arc<RemoteNode>> {
+        let mut nodes = self.lock();
+        if let Some(known) = nodes.get(&node) {
+            return Some(Arc::clone(known));
+        }
+        let new = Arc::new(RemoteNode::new(cluster, node, realm).ok()?);
+        nodes.insert(node, Arc::clone(&new));
+        Some(new)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<RemoteNode>>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Dispatch {
+    /// Follows the procedures of other nodes that have changed. Their calls find them from then on.
+    ///
+    /// # Errors
+    /// [`QuotaError`] if there are too many wildcards; the others are kept.
+    pub(crate) fn follow_offers(&self, keys: &HashSet<InterestKey>) -> Result<(), QuotaError> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let mut followed = Ok(());
+        for key in keys {
+            let offers = cluster.shared().read(|peers| peers.offers(key));
+            for (node, _) in &offers {
+                let _added = self.remote_nodes.get_or_add(cluster, *node, self.realm.name());
+            }
+            for node in self.remote_nodes.all() {
+                let offer = offers.iter().find(|(other, _)| *other == node.line.node);
+                let terms = offer.and_then(|(_, stake)| Terms::of_stake(stake));
+                let set = self.dealer.set_remote(&node.callees, key.uri(), key.policy(), terms);
+                followed = followed.and(set);
+            }
+        }
+        followed
+    }
+
+    /// Ends all calls to and from a node: messages between the nodes are lost, or it is gone.
+    pub(crate) fn interrupt_node(&self, node: NodeId) {
+        let mut batch = PendingFlushes::default();
+        if let Some(known) = self.remote_nodes.get(node) {
+            self.dealer.interrupt_node(&known.callees, &mut batch);
+        }
+        self.dealer.leave_callers(node, &mut batch);
+        self.forget_nodes(&mut batch);
+    }
+
+    /// Forgets nodes that are gone, if there were many. Until then the ids of their calls stay used, so
+    /// that a late answer is none to another call.
+    fn forget_nodes(&self, batch: &mut PendingFlushes) {
+        let Some(cluster) = &self.cluster else { return };
+        let known = self.remote_nodes.all();
+        if known.len() < MAX_NODES {
+            return;
+        }
+        let peers: HashSet<_> = cluster.peers().into_iter().map(|peer| peer.node).collect();
+        for gone in known.iter().filter(|it| !peers.contains(&it.line.node)) {
+            self.remote_nodes.lock().remove(&gone.line.node);
+            self.dealer.leave(gone.callees.id, batch);
+        }
+    }
+
+    /// Takes the calls and answers of another node, in their order.
+    pub(crate) fn take_relayed(&self, from: NodeId, frames: Bytes) {
+        let Some(cluster) = &self.cluster else { return };
+        let Some(node) = self.remote_nodes.get_or_add(cluster, from, self.realm.name()) else {
+            return;
+        };
+        let mut batch = PendingFlushes::default();
+        for message in RelayedMessage::decode_all(frames) {
+            match message {
+                RelayedMessage::Call(caller, call) => {
+                    self.take_call(&node.caller(&caller), &caller, &call, &mut batch);
+                }
+                RelayedMessage::Cancel(caller, cancel, reason) => {
+                    self.dealer.cancel_remote(caller, &cancel, &reason, &mut batch);
+                }
+                RelayedMessage::Yield(answer) => {
+                    self.dealer.answer(&node.callees, &answer, Instant::now, &mut batch);
+                }
+                RelayedMessage::Failed(error) => {
+                    self.handle_error(&node.callees, &error, &mut batch);
+                }
+                RelayedMessage::Refused(error) => {
+                    let (may_offer, chance) = (self.may_offer_now(), fastrand::u64(..));
+                    let is_earliest = self.dealer.refused_by_node(
+                        &node.callees,
+                        &error,
+                        may_offer,
+                        chance,
+                        &mut batch,
+                    );
+                    self.note_timeout(is_earliest);
+                }
+            }
+        }
+    }
+
+    /// Passes a call of another node to a callee of this one.
+    fn take_call(
+        &self,
+        from: &Arc<Session>,
+        caller: &RemoteCaller,
+        call: &Call,
+        batch: &mut PendingFlushes,
+    ) {
+        if caller.continues {
+            // Its call may have ended: then this is the rest.
+            let _done_or_ended = self.dealer.go_on(from, call, batch);
+            return;
+        }
+        let generation = self.generations.current();
+        let routed = route(&generation, self.at(&call.procedure));
+        let routed = routed.as_ref().ok().and_then(Option::as_ref);
+        let passed = self.route_to_callee(&generation, routed, from, call, None, batch);
+        if let Err(refusal) = passed {
+            self.dealer.refuse_remote(from, call, (refusal.uri(), refusal.message()), batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_realm_is_before_the_frames() {
+        let mut message = realm_head("shop");
+        message.extend_from_slice(b"frames");
+        let message = Bytes::from(message);
+        assert_eq!(split_realm(message.clone()), Some(("shop".to_owned(), "frames".into())));
+        for length in 0..6 {
+            assert_eq!(split_realm(message.slice(..length)), None);
+        }
+    }
+}
