@@ -7,10 +7,13 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use jackfield_auth::{Auth, Authenticated, Basis, ChallengeError, ProofMethod, ProofRequest};
+use jackfield_auth::{
+    Auth, Authenticated, Basis, ChallengeError, ProofMethod, ProofRequest, ReplaysError, UsedTicket,
+};
 use jackfield_broker::Session;
 use jackfield_config::{Access, Origins};
 use jackfield_text::Untrusted;
@@ -19,18 +22,21 @@ use tokio::sync::Notify;
 
 use crate::client_certificate::CertificateUser;
 use crate::client_listener::ClientListener;
+use crate::cluster::ClusterNode;
 use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 
 mod credentials;
 mod files;
 mod methods;
 mod rejection;
+mod used_tickets;
 
 pub(crate) use credentials::{Admittance, Registered, SessionCredentials, revoked};
 pub(crate) use files::Files;
 use methods::Methods;
 pub(crate) use methods::PendingProof;
 pub(crate) use rejection::{Rejection, Rule};
+pub(crate) use used_tickets::answer as answer_used_ticket;
 
 /// The maximum size of a client's text in a log line.
 const MAX_LOGGED_BYTES: usize = 100;
@@ -49,6 +55,8 @@ pub(crate) struct Admission {
     /// Notified when sessions have to be judged again.
     changed: Notify,
     sessions: SessionCredentials,
+    /// The other nodes, which have to know used tickets.
+    cluster: OnceLock<Arc<ClusterNode>>,
 }
 
 /// The result of an accepted upgrade.
@@ -71,7 +79,27 @@ impl Admission {
             number: AtomicU64::new(0),
             changed: Notify::new(),
             sessions: SessionCredentials::default(),
+            cluster: OnceLock::new(),
         }
+    }
+
+    /// Makes tickets that are good for one connection known to the other nodes.
+    pub(crate) fn join_cluster(&self, cluster: &Arc<ClusterNode>) {
+        let _first_stays = self.cluster.set(Arc::clone(cluster));
+    }
+
+    /// Remembers a ticket that another node has admitted.
+    ///
+    /// # Errors
+    /// [`ReplaysError`] if it was used before, or there is no room for it.
+    pub(crate) fn note_used(
+        &self,
+        ticket: &UsedTicket,
+        now: SystemTime,
+    ) -> Result<(), ReplaysError> {
+        let auth = self.auth.load();
+        let tickets = auth.tickets.as_ref();
+        tickets.map_or(Ok(()), |(tickets, _)| tickets.note_used(ticket, now))
     }
 
     /// Replaces the access rules.
@@ -210,7 +238,7 @@ impl Admission {
         match of_use.or(visitor.proofs.first()) {
             Some(proof) if methods.take_proofs() => {
                 let client = self.client(&visitor.forwarded, peer).unwrap_or(peer);
-                let proven = methods.prove(proof, client).await?;
+                let proven = methods.prove(proof, client, self.cluster.get()).await?;
                 Ok(Admitted { proven: Some(proven), must_prove })
             }
             // A ticket or a token says more than the certificate of a program or a machine.
@@ -275,7 +303,8 @@ impl Admission {
         from: IpAddr,
         listener: &ClientListener,
     ) -> Result<Authenticated, Rejection> {
-        Methods { auth: &self.auth.load_full(), listener }.prove(proof, from).await
+        let methods = Methods { auth: &self.auth.load_full(), listener };
+        methods.prove(proof, from, self.cluster.get()).await
     }
 
     /// Applies the rules that need no credentials.

@@ -209,7 +209,7 @@ pub(crate) async fn serve(
     let control = Listeners::open(place, admin, admin_tokens, control).await?;
     // Only a start that goes on takes them: they are saved again at its end.
     saved_histories::take(&state.realms, data.as_ref()).await;
-    let opened_cluster = cluster::open(state, credentials).await?;
+    let opened_cluster = cluster::open(state, &parts.admission, credentials).await?;
     let live = LiveParts::new(&parts, control.tokens());
     let control = control.start();
     let mut tasks = BackgroundTasks::default();

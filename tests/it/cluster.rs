@@ -19,6 +19,7 @@ mod faults;
 mod history;
 mod member;
 mod nats;
+mod once;
 mod pages;
 mod sessions;
 mod traffic;

@@ -53,7 +53,8 @@ pub use principals::{
 };
 pub use reading::{read, read_text};
 pub use secret::{Secret, SecretError};
-pub use tickets::{TicketRefusal, TicketRules, Tickets};
+pub use ticket::ReplaysError;
+pub use tickets::{TicketRefusal, TicketRules, Tickets, UsedTicket};
 pub use user::{PasswordHash, User};
 pub use users::{FileUsers, Users, UsersError};
 pub use verifiers::{Verifiers, VerifiersError};

@@ -96,6 +96,15 @@ pub enum TicketRefusal {
     },
 }
 
+/// A ticket that is good for one connection, for other servers that remember it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedTicket {
+    /// A hash of the ticket.
+    pub mark: [u8; 32],
+    /// The end of its validity.
+    pub expires: SystemTime,
+}
+
 impl Tickets {
     /// Creates a verifier with these rules.
     pub fn new(rules: TicketRules) -> Self {
@@ -127,6 +136,15 @@ impl Tickets {
         self
     }
 
+    /// Remembers a ticket that another server has admitted.
+    ///
+    /// # Errors
+    /// [`ReplaysError`] if it was used before, or there is no room for it.
+    pub fn note_used(&self, ticket: &UsedTicket, now: SystemTime) -> Result<(), ReplaysError> {
+        let UsedTicket { mark, expires } = *ticket;
+        self.replays.as_ref().map_or(Ok(()), |replays| replays.admit(mark, expires, now))
+    }
+
     /// Authenticates the client at the address `from` by a ticket. `text` is the percent-decoded
     /// value from the query.
     ///
@@ -139,6 +157,23 @@ impl Tickets {
         now: SystemTime,
         users: &Users,
     ) -> Result<Authenticated, TicketRefusal> {
+        let once = async |ticket: UsedTicket| self.note_used(&ticket, now);
+        self.authenticate_once(text, from, now, users, once).await
+    }
+
+    /// [`authenticate`](Self::authenticate), where other servers may have admitted the ticket: `once` asks
+    /// them about one that is good for one connection, last of all, and [`note_used`](Self::note_used).
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn authenticate_once(
+        &self,
+        text: &str,
+        from: IpAddr,
+        now: SystemTime,
+        users: &Users,
+        once: impl AsyncFnOnce(UsedTicket) -> Result<(), ReplaysError>,
+    ) -> Result<Authenticated, TicketRefusal> {
         let ticket = match Ticket::parse(text) {
             Ok(ticket) => Arc::new(ticket),
             Err(error) => return Err(TicketRefusal::Ticket { username: None, error }),
@@ -150,11 +185,10 @@ impl Tickets {
             None => self.anonymous(&ticket, from).await?,
             Some(name) => self.user(&ticket, from, name, users).await?,
         };
-        if let Some(replays) = &self.replays {
+        if self.replays.is_some() {
             let (mark, expires) = ticket.mark(self.validity);
-            replays
-                .admit(mark, expires, now)
-                .map_err(|error| TicketRefusal::Replay { username, error })?;
+            let answer = once(UsedTicket { mark, expires }).await;
+            answer.map_err(|error| TicketRefusal::Replay { username, error })?;
         }
         Ok(identity)
     }
@@ -232,7 +266,9 @@ impl TicketRefusal {
         match self {
             Self::Busy { .. }
             | Self::Users { .. }
-            | Self::Replay { error: ReplaysError::Full { .. }, .. } => true,
+            | Self::Replay { error: ReplaysError::Full { .. } | ReplaysError::Unreached, .. } => {
+                true
+            }
             Self::Replay { error: ReplaysError::Used, .. }
             | Self::Ticket { .. }
             | Self::Unknown { .. }

@@ -1,15 +1,18 @@
 //! Authentication methods of a listener: those of the settings that it allows.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use jackfield_auth::{
     Auth, Authenticated, Challenge, ChallengeError, Principals, ProofMethod, ProofRequest,
+    UsedTicket,
 };
 use jackfield_config::{Access, ListenerMethod};
 
-use super::Rejection;
+use super::{Rejection, used_tickets};
 use crate::client_listener::ClientListener;
+use crate::cluster::ClusterNode;
 use crate::handshake::Credential;
 
 /// What a client has to send after CHALLENGE.
@@ -96,6 +99,7 @@ impl Methods<'_> {
         &self,
         proof: &Credential,
         from: IpAddr,
+        cluster: Option<&Arc<ClusterNode>>,
     ) -> Result<Authenticated, Rejection> {
         match proof {
             Credential::Ticket(text) => {
@@ -103,7 +107,15 @@ impl Methods<'_> {
                 let (tickets, users) = tickets.ok_or_else(|| {
                     Rejection::proof("a ticket was sent, and `auth.tickets` is not configured")
                 })?;
-                let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
+                let now = SystemTime::now();
+                let verdict = match cluster {
+                    None => tickets.authenticate(text, from, now, users).await,
+                    Some(cluster) => {
+                        let here = |ticket: &UsedTicket| tickets.note_used(ticket, now);
+                        let once = async |ticket| used_tickets::claim(cluster, ticket, here).await;
+                        tickets.authenticate_once(text, from, now, users, once).await
+                    }
+                };
                 verdict.map_err(|refusal| {
                     if refusal.is_temporary() {
                         Rejection::for_now(refusal.to_string())

@@ -24,10 +24,12 @@ pub(crate) enum Subject {
     Sessions = 0,
     /// Calls of clients, and procedures that a client wants alone.
     Calls = 1,
+    /// Tickets that are good for one connection.
+    Tickets = 2,
 }
 
 impl Subject {
-    const ALL: [Self; 2] = [Self::Sessions, Self::Calls];
+    const ALL: [Self; 3] = [Self::Sessions, Self::Calls, Self::Tickets];
 }
 
 /// A question has no answer.

@@ -1,6 +1,6 @@
 //! Members: the nodes of the cluster as this one sees them.
 
-use jackfield_broker::peers::NodeId;
+use jackfield_broker::peers::{NodeId, home};
 
 /// The nodes of the cluster that are joined now, this one included, by their id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,40 @@ impl Members {
         Self { nodes, this }
     }
 
+    /// Returns the two nodes that remember a key, the first of which decides. If one of them leaves or
+    /// another one joins, one of the two is among the next two.
+    pub(crate) fn homes(&self, key: &[u8]) -> Vec<NodeId> {
+        let nodes = || self.nodes.iter().map(|(node, _)| *node);
+        let first = home(nodes(), key);
+        let second = home(nodes().filter(|node| Some(*node) != first), key);
+        first.into_iter().chain(second).collect()
+    }
+
     /// Returns the other nodes.
     pub(crate) fn others(&self) -> impl Iterator<Item = NodeId> {
         self.nodes.iter().map(|(node, _)| *node).filter(|node| *node != self.this)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_one_node_keeps_a_home() {
+        let members = |ids: &[u64]| {
+            let joined = ids.iter().map(|id| (NodeId(*id), "web".to_owned())).collect();
+            Members::new(NodeId(1), "this", joined)
+        };
+        for key in 0..500_u32 {
+            let key = key.to_le_bytes();
+            let homes = members(&[2, 3, 4]).homes(&key);
+            assert_eq!(homes.len(), 2);
+            for changed in [&[3, 4][..], &[2, 4], &[2, 3], &[2, 3, 4, 5]] {
+                let next = members(changed).homes(&key);
+                assert!(next.iter().any(|node| homes.contains(node)), "{homes:?} {next:?}");
+            }
+        }
+        assert_eq!(members(&[]).homes(b"key"), [NodeId(1)]);
     }
 }

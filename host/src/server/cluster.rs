@@ -3,6 +3,7 @@
 
 mod calls;
 mod sessions;
+mod tickets;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::ServeError;
 use super::background::BackgroundTasks;
+use crate::admission::Admission;
 use crate::cluster::{ClusterNode, PipeState, SILENT_AFTER, Subject};
 use crate::ids;
 use crate::log::backoff::Backoff;
@@ -28,6 +30,7 @@ use crate::realms::Realms;
 use crate::server_state::ServerState;
 use calls::CallService;
 use sessions::SessionService;
+use tickets::TicketService;
 
 /// The time between two HELLOs.
 const HELLO_INTERVAL: Duration = Duration::from_secs(1);
@@ -58,12 +61,15 @@ pub(super) struct OpenedCluster {
 /// When a setting cannot be used. A server of NATS that is away is none.
 pub(super) async fn open(
     state: &ServerState,
+    admission: &Arc<Admission>,
     credentials: Option<Zeroizing<String>>,
 ) -> Result<Option<OpenedCluster>, ServeError> {
     let Some(node) = &state.cluster else { return Ok(None) };
     for dispatch in state.realms.iter() {
         dispatch.realm().end_histories(|_| true);
     }
+    admission.join_cluster(node);
+    node.serve(Subject::Tickets, Arc::new(TicketService::new(Arc::clone(admission))));
     let settings = node.pipe_settings(credentials.as_ref().map(|it| it.as_str()));
     let (pipe, incoming) = Pipe::open(settings, report).await?;
     let tasks = ClusterTasks::new(Arc::clone(node), Arc::clone(&state.realms), pipe);

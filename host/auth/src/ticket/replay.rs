@@ -37,6 +37,9 @@ pub enum ReplaysError {
         /// The capacity.
         capacity: NonZeroUsize,
     },
+    /// Other servers have to remember it too, and none of them is reached.
+    #[error("the nodes of the cluster that would know whether it was used are not reached")]
+    Unreached,
 }
 
 #[derive(Debug, Default)]
@@ -149,7 +152,9 @@ mod tests {
                         admitted.insert(ticket, expires);
                     }
                     Err(ReplaysError::Used) => prop_assert!(good),
-                    Err(ReplaysError::Full { .. }) => prop_assert!(!good),
+                    Err(ReplaysError::Full { .. } | ReplaysError::Unreached) => {
+                        prop_assert!(!good);
+                    }
                 }
                 let used = replays.used.lock().unwrap();
                 prop_assert!(used.until.len() <= 5);
