@@ -171,12 +171,19 @@ async fn questions_beyond_the_bounds_are_refused() {
     let pair = pair();
     pair.nodes[1].1.serve(Subject::Sessions, Arc::new(Echo::default()));
     let mut asked: Vec<_> = (0..MAX_ANSWERING).map(|_| pair.ask("wait")).collect();
-    pair.run(&[]).await;
+    while pair.nodes[1].1.answering.available_permits() > 0 {
+        pair.run(&[]).await;
+    }
     let further = pair.ask("one more");
-    pair.run(&[]).await;
+    while !further.is_finished() {
+        pair.run(&[]).await;
+    }
     assert_eq!(further.await.unwrap(), Err(Unanswered::Refused));
+    // They are not sent yet.
     asked.extend((MAX_ANSWERING..MAX_OPEN).map(|_| pair.ask("wait")));
-    tokio::task::yield_now().await;
+    while pair.open() < MAX_OPEN {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(pair.ask("too many").await.unwrap(), Err(Unanswered::TooMany));
     drop(asked);
 }
