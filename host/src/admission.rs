@@ -173,6 +173,7 @@ impl Admission {
             client: rules.proxies.client(peer, &visitor.forwarded.addresses),
             origin: visitor.origin.as_deref().map(Into::into),
             is_secure: is_secure(&rules, &visitor.forwarded, peer, listener),
+            is_raw: visitor.has_no_path,
             number: self.number(),
             listener: Arc::clone(listener),
         }
@@ -195,6 +196,7 @@ impl Admission {
             None => !rules.blocked.is_empty(),
         };
         !is_blocked
+            && (!client.is_raw || self.has_rawsocket(&client.listener))
             && is_page
             && (client.is_secure || !rules.https)
             && (is_proven || methods.admit_anybody(&rules))
@@ -253,6 +255,11 @@ impl Admission {
             Some(_) | None if is_nameless => Err(Rejection::nameless()),
             Some(_) | None => Err(Rejection::unproven()),
         }
+    }
+
+    /// Returns whether clients of the listener may use RawSocket.
+    pub(crate) fn has_rawsocket(&self, listener: &ClientListener) -> bool {
+        listener.rules.rawsocket.unwrap_or(self.rules.load().rawsocket)
     }
 
     /// Returns the address of the client: behind a configured proxy, the forwarded address. `None`
@@ -318,7 +325,7 @@ impl Admission {
         self.check_transport(&visitor.forwarded, peer, listener)?;
         let rules = self.rules.load();
         let path = listener.rules.path.as_ref().unwrap_or(&rules.path);
-        if !is_below(&visitor.path, path) {
+        if !visitor.has_no_path && !is_below(&visitor.path, path) {
             let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
             let asked = shown(&visitor.path);
             let reason = format!("`{asked}` was asked for, which is not below `{path}`");

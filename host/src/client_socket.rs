@@ -15,6 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tracing::debug;
 
+/// The number of probes of TCP to a silent client, before it is lost.
+const PROBES: u32 = 3;
+
 /// The socket of a client.
 pub(crate) enum ClientSocket {
     Tcp(TcpStream),
@@ -49,13 +52,20 @@ impl ClientSocket {
         }
     }
 
-    /// Enables TCP keepalive after this idle time, to detect a peer that has vanished.
-    pub(crate) fn probe_when_silent_for(&self, time: Duration) {
-        let probes = TcpKeepalive::new().with_time(time);
-        if let Self::Tcp(stream) = self
-            && let Err(error) = SockRef::from(stream).set_tcp_keepalive(&probes)
-        {
-            debug!("failed to set SO_KEEPALIVE: {error}");
+    /// Enables TCP keepalive after this idle time, to detect a peer that has vanished. With a `timeout`, TCP
+    /// ends the connection after this time without an answer, also if it has bytes to send.
+    pub(crate) fn probe_when_silent_for(&self, time: Duration, timeout: Option<Duration>) {
+        let Self::Tcp(stream) = self else { return };
+        let socket = SockRef::from(stream);
+        let mut probes = TcpKeepalive::new().with_time(time);
+        let mut set = Ok(());
+        if let Some(timeout) = timeout {
+            let interval = (timeout / PROBES).max(Duration::from_secs(1));
+            probes = probes.with_interval(interval).with_retries(PROBES);
+            set = socket.set_tcp_user_timeout(Some(time + timeout));
+        }
+        if let Err(error) = set.and_then(|()| socket.set_tcp_keepalive(&probes)) {
+            debug!("failed to set the keepalive of TCP: {error}");
         }
     }
 

@@ -32,7 +32,7 @@ use crate::dispatch::Dispatch;
 use crate::frame;
 use crate::metrics::ReceivedKind;
 use crate::shutdown::{self, Shutdown};
-use crate::transport::WebSocketTransport;
+use crate::transport::ClientTransport;
 
 mod accept;
 mod cancel;
@@ -101,7 +101,7 @@ struct Connection {
     listener: Arc<ClientListener>,
     /// Those that it has taken over.
     settings: Arc<ConnectionSettings>,
-    wire: Arc<WebSocketTransport>,
+    wire: Arc<ClientTransport>,
     reader: Reader,
     /// The client's address; behind a proxy, the forwarded one.
     client: IpAddr,
@@ -209,7 +209,8 @@ impl Connection {
     async fn control(&mut self, message: &Message) -> Option<CloseAction> {
         match message {
             Message::Pong(_) => {
-                if let Some(took) = self.keepalive.answered() {
+                // A RawSocket was not asked.
+                if let Some(took) = self.keepalive.answered().filter(|_| !self.wire.is_raw()) {
                     self.context.metrics.round_trip(took);
                 }
                 None
@@ -255,7 +256,7 @@ impl Connection {
                 return Err(CloseAction::Lost(error.to_string()));
             },
             due = self.keepalive.due(&self.wire) => match due {
-                Due::Ping => self.wire.send(frame::ping()),
+                Due::Ping => self.ping(),
                 // The answer to a ping would not be read.
                 Due::Silence => {}
                 Due::Stall => return Err(self.stalled()),
@@ -284,7 +285,7 @@ impl Connection {
                     return Turn::CloseAction(CloseAction::Lost(error.to_string()));
                 },
                 due = self.keepalive.due(&self.wire) => match due {
-                    Due::Ping => self.wire.send(frame::ping()),
+                    Due::Ping => self.ping(),
                     Due::Silence if self.may_be_silent() => {}
                     Due::Silence => {
                         // The answer to the ping may be among the unread bytes.
@@ -305,12 +306,23 @@ impl Connection {
 
     /// Returns whether missing pongs are no sign of a lost client. PHP's publishers of WAMP v1 read
     /// nothing after WELCOME, and their later publications must not be lost: while such a session
-    /// has never answered and has no subscriptions, only TCP detects a lost client.
+    /// has never answered and has no subscriptions, only TCP detects a lost client. So it is with
+    /// RawSocket, where no pings are sent, but for a client that stops within a message.
     fn may_be_silent(&self) -> bool {
+        if self.wire.is_raw() {
+            return !self.reader.is_within_message();
+        }
         let Some(Member { session, dispatch, .. }) = &self.member else { return false };
         self.dialogue.dialect() == Dialect::V1
             && !self.keepalive.has_answered()
             && !dispatch.realm().is_subscribed(session.id)
+    }
+
+    /// Sends a ping, but to no RawSocket: clients in use end the connection.
+    fn ping(&self) {
+        if !self.wire.is_raw() {
+            self.wire.send(frame::ping());
+        }
     }
 
     fn stalled(&self) -> CloseAction {

@@ -27,6 +27,11 @@ pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
     Some(message(session.dialect, &body))
 }
 
+/// Returns the size in bytes of a data frame with a payload of this size.
+pub(crate) fn data_frame_bytes(payload: usize) -> usize {
+    header(Opcode::Binary, payload).as_bytes().len() + payload
+}
+
 /// The size in bytes of a [`ping`].
 pub(crate) const PING_BYTES: usize = 2;
 

@@ -1,4 +1,4 @@
-//! The opening of a connection: one HTTP request head, answered.
+//! The opening of a connection: one HTTP request head, answered, or the handshake of RawSocket.
 //!
 //! This is not left to a WebSocket library, because a WAMP v1 client of the PHP kind reads the
 //! `101` response and WELCOME in a single read and gives up otherwise: both have to leave in one
@@ -6,7 +6,8 @@
 //! by its brackets. RFC 6455, section 4.2.
 
 use jackfield_config::Protocols;
-use jackfield_wamp::dialect::Dialect;
+use jackfield_rawsocket::{self as rawsocket, Serializer};
+use jackfield_wamp::dialect::{Codec, Dialect};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -14,17 +15,26 @@ mod client_info;
 
 pub(crate) use client_info::{ClientInfo, Credential, Forwarded};
 
-/// A request to open a WebSocket that speaks WAMP.
+/// A request to open a connection that speaks WAMP.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upgrade {
     /// The first subprotocol of the client's that is spoken here.
     pub(crate) dialect: Dialect,
     /// Who wants it.
     pub(crate) visitor: ClientInfo,
-    /// The value of `Sec-WebSocket-Accept`.
-    accept: String,
+    transport: RequestedTransport,
     /// What the client sent behind the head, before it was answered.
     pub(crate) early: Vec<u8>,
+}
+
+/// The transport that a client asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum RequestedTransport {
+    /// The value of `Sec-WebSocket-Accept`.
+    WebSocket {
+        accept: String,
+    },
+    RawSocket(rawsocket::Request),
 }
 
 /// The first byte of a TLS connection: a record of the handshake.
@@ -39,6 +49,15 @@ pub(crate) enum Opening {
     Plain(Vec<u8>),
     /// TLS, within which there is no other.
     Tls,
+    /// RawSocket, in a way that does not exist.
+    BadRawSocket(rawsocket::HandshakeError),
+}
+
+/// The things that a listener speaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spoken {
+    pub(crate) protocols: Protocols,
+    pub(crate) has_rawsocket: bool,
 }
 
 /// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
@@ -53,17 +72,33 @@ pub(crate) struct Refusal {
 }
 
 impl Upgrade {
-    /// The `101` response, followed by what has to arrive with it.
-    pub(crate) fn response(&self, behind: &[u8]) -> Vec<u8> {
+    /// The answer, followed by what has to arrive with it: the `101` response, or the handshake of
+    /// RawSocket, which names the maximum size of a message in bytes.
+    pub(crate) fn response(&self, behind: &[u8], max_message_bytes: usize) -> Vec<u8> {
+        let accept = match &self.transport {
+            RequestedTransport::WebSocket { accept } => accept,
+            RequestedTransport::RawSocket(request) => {
+                return rawsocket::accept(request.serializer, max_message_bytes).to_vec();
+            }
+        };
         let mut response = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-            self.accept,
+            accept,
             self.dialect.subprotocol()
         )
         .into_bytes();
         response.extend_from_slice(behind);
         response
+    }
+
+    /// Returns the maximum size in bytes of the messages that a client of RawSocket takes; `None` of a
+    /// WebSocket.
+    pub(crate) fn rawsocket_bytes(&self) -> Option<usize> {
+        match &self.transport {
+            RequestedTransport::WebSocket { .. } => None,
+            RequestedTransport::RawSocket(request) => Some(request.max_payload_bytes),
+        }
     }
 }
 
@@ -73,14 +108,17 @@ pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     mut head: Vec<u8>,
     limit: usize,
-    protocols: Protocols,
+    spoken: Spoken,
 ) -> std::io::Result<Option<Result<Opening, Refusal>>> {
     head.reserve(1024);
     loop {
-        if let Some(opening) = parse(&head, protocols) {
+        if let Some(opening) = parse(&head, spoken) {
             return Ok(Some(opening));
         }
         if stream.read_buf(&mut head).await? == 0 {
+            if spoken.has_rawsocket && head.first() == Some(&rawsocket::MAGIC) {
+                return Ok(None);
+            }
             let cut_short = Refusal::new("400 Bad Request", "the request head is cut short");
             return Ok((!head.is_empty()).then_some(Err(cut_short)));
         }
@@ -93,9 +131,13 @@ pub(crate) async fn read(
 }
 
 /// What the bytes ask for, or none while the head is not complete.
-fn parse(bytes: &[u8], protocols: Protocols) -> Option<Result<Opening, Refusal>> {
+fn parse(bytes: &[u8], spoken: Spoken) -> Option<Result<Opening, Refusal>> {
     if bytes.first() == Some(&HANDSHAKE_RECORD) {
         return Some(Ok(Opening::Tls));
+    }
+    if spoken.has_rawsocket && bytes.first() == Some(&rawsocket::MAGIC) {
+        let (head, early) = bytes.split_first_chunk()?;
+        return Some(Ok(raw(rawsocket::Request::read(*head)?, early, spoken.protocols)));
     }
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
@@ -120,7 +162,31 @@ fn parse(bytes: &[u8], protocols: Protocols) -> Option<Result<Opening, Refusal>>
         return Some(Ok(Opening::Plain(bytes.to_vec())));
     }
     let early = bytes.get(length..).unwrap_or_default().to_vec();
-    Some(judge(&request, early, protocols))
+    Some(judge(&request, early, spoken.protocols))
+}
+
+/// Judges the handshake of RawSocket.
+fn raw(
+    request: Result<rawsocket::Request, rawsocket::HandshakeError>,
+    early: &[u8],
+    protocols: Protocols,
+) -> Opening {
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return Opening::BadRawSocket(error),
+    };
+    let dialect = Dialect::V2(match request.serializer {
+        Serializer::Json => Codec::Json,
+        Serializer::MessagePack => Codec::MessagePack,
+        Serializer::Cbor => Codec::Cbor,
+    });
+    if !protocols.contain(dialect) {
+        let error = rawsocket::HandshakeError::Serializer(request.serializer as u8);
+        return Opening::BadRawSocket(error);
+    }
+    let visitor = ClientInfo { has_no_path: true, ..ClientInfo::default() };
+    let transport = RequestedTransport::RawSocket(request);
+    Opening::Upgrade(Upgrade { dialect, visitor, transport, early: early.to_vec() })
 }
 
 fn judge(
@@ -160,7 +226,8 @@ fn judge(
         };
         return Err(Refusal::new("400 Bad Request", message));
     };
-    Ok(Opening::Upgrade(Upgrade { dialect, visitor: ClientInfo::of(request), accept, early }))
+    let transport = RequestedTransport::WebSocket { accept };
+    Ok(Opening::Upgrade(Upgrade { dialect, visitor: ClientInfo::of(request), transport, early }))
 }
 
 impl Refusal {
@@ -323,8 +390,10 @@ mod tests {
         Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp.2.cbor, wamp\r\n\r\n";
 
+    const SPOKEN: Spoken = Spoken { protocols: Protocols::ALL, has_rawsocket: true };
+
     fn open(head: &str) -> Result<Opening, Refusal> {
-        parse(head.as_bytes(), Protocols::default()).expect("the head is complete")
+        parse(head.as_bytes(), SPOKEN).expect("the head is complete")
     }
 
     #[test]
@@ -332,13 +401,14 @@ mod tests {
         let Opening::Upgrade(upgrade) = open(HEAD).unwrap() else { panic!("not an upgrade") };
         assert_eq!(upgrade.dialect, Dialect::V2(Codec::Cbor));
         // The example of RFC 6455, section 1.3.
-        assert_eq!(upgrade.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
+        assert_eq!(upgrade.transport, RequestedTransport::WebSocket { accept });
     }
 
     #[test]
     fn appends_the_welcome_to_a_response_without_brackets() {
         let Opening::Upgrade(upgrade) = open(HEAD).unwrap() else { panic!("not an upgrade") };
-        let response = upgrade.response(b"[0]");
+        let response = upgrade.response(b"[0]", 1_024);
         let text = std::str::from_utf8(&response).unwrap();
         assert!(text.ends_with("\r\n\r\n[0]"));
         assert_eq!(text.find('['), Some(text.len() - 3));
@@ -384,25 +454,19 @@ mod tests {
     #[test]
     fn waits_for_the_rest_of_an_incomplete_head() {
         for end in 0..HEAD.len() {
-            assert!(parse(&HEAD.as_bytes()[..end], Protocols::default()).is_none());
+            assert!(parse(&HEAD.as_bytes()[..end], SPOKEN).is_none());
         }
     }
 
     #[tokio::test]
     async fn rejects_an_endless_head() {
         let endless = "GET / HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(5000);
-        let answer = read(&mut endless.as_bytes(), Vec::new(), 4096, Protocols::default())
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(answer.unwrap_err().status.starts_with("431"));
-        assert_eq!(
-            read(&mut &b""[..], Vec::new(), 4096, Protocols::default()).await.unwrap(),
-            None
-        );
-        let (start, end) = HEAD.as_bytes().split_at(100);
         let answer =
-            read(&mut &*end, start.to_vec(), 4096, Protocols::default()).await.unwrap().unwrap();
+            read(&mut endless.as_bytes(), Vec::new(), 4096, SPOKEN).await.unwrap().unwrap();
+        assert!(answer.unwrap_err().status.starts_with("431"));
+        assert_eq!(read(&mut &b""[..], Vec::new(), 4096, SPOKEN).await.unwrap(), None);
+        let (start, end) = HEAD.as_bytes().split_at(100);
+        let answer = read(&mut &*end, start.to_vec(), 4096, SPOKEN).await.unwrap().unwrap();
         assert!(matches!(answer, Ok(Opening::Upgrade(_))));
     }
 }

@@ -254,7 +254,7 @@ impl Http {
 }
 
 /// Answers a request that was refused before it could be served.
-pub(crate) async fn refuse(mut stream: ClientStream, refusal: &Refusal) {
+pub(crate) async fn refuse(stream: ClientStream, refusal: &Refusal) {
     let Refusal { status, message, header } = refusal;
     let length = message.len() + 1;
     let response = format!(
@@ -263,8 +263,13 @@ pub(crate) async fn refuse(mut stream: ClientStream, refusal: &Refusal) {
          Content-Security-Policy: {CONTENT_POLICY}\r\nX-Content-Type-Options: nosniff\r\n\
          Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{message}\n"
     );
+    end(stream, response.as_bytes()).await;
+}
+
+/// Writes the last answer to a client, and closes the connection.
+pub(crate) async fn end(mut stream: ClientStream, answer: &[u8]) {
     // Fails if the client has closed the connection already.
-    let _gone = stream.write_all(response.as_bytes()).await;
+    let _gone = stream.write_all(answer).await;
     LINGER.close(stream).await;
 }
 

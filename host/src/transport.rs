@@ -1,5 +1,5 @@
-//! WebSocket transport: the socket and the outbox of one connection, shared by its reader and all
-//! writers.
+//! Transport of a client: the socket and the outbox of one connection, shared by its reader and all
+//! writers. Frames are those of WebSocket; those of a RawSocket are rewritten as they are sent.
 //!
 //! All writes go through the outbox. The task of a publisher writes to the subscribers' sockets
 //! itself ([`Transport::flush`]), so that a thousand deliveries do not wake a thousand tasks. Only
@@ -22,30 +22,34 @@ use tokio::sync::Notify;
 
 use crate::client_socket::ClientSocket;
 use crate::client_stream::ClientStream;
-use crate::close_uri;
+use crate::{close_uri, frame};
 
 mod backlog;
+mod raw_sink;
 mod tls_session;
 mod totals;
 mod traffic;
 
 pub(crate) use backlog::{Held, Part};
+use raw_sink::{RawSink, RawSocket};
 use tls_session::{TlsRead, TlsSession, TlsSink};
 pub(crate) use totals::ConnectionTotals;
 use traffic::Traffic;
 
 /// A socket and its outbox.
-pub(crate) struct WebSocketTransport {
+pub(crate) struct ClientTransport {
     socket: ClientSocket,
     /// Encryption; `None` writes frames to the socket as they are.
     tls: Option<Box<TlsSession>>,
+    /// RawSocket; `None` is a WebSocket.
+    raw: Option<Box<RawSocket>>,
     outbox: Arc<Outbox>,
     dialect: Dialect,
     /// Bytes read so far. Only the connection's own task writes it.
     read: AtomicU64,
     /// Wakes the connection's own task: the socket is blocked, closing or broken.
     attention: Notify,
-    /// Whether bytes have arrived since the last [`WebSocketTransport::take_received`].
+    /// Whether bytes have arrived since the last [`ClientTransport::take_received`].
     received: AtomicBool,
     /// Bytes received of an incomplete message.
     arriving: AtomicUsize,
@@ -67,19 +71,27 @@ struct SessionClient {
     since: SystemTime,
 }
 
-impl WebSocketTransport {
+impl ClientTransport {
+    /// Creates the transport of a WebSocket, or of a RawSocket whose client takes messages of
+    /// `rawsocket_bytes`.
     pub(crate) fn new(
         stream: ClientStream,
         dialect: Dialect,
+        rawsocket_bytes: Option<usize>,
         bounds: Bounds,
         totals: &Arc<ConnectionTotals>,
     ) -> Arc<Self> {
         let (socket, session) = stream.into_parts();
         let number = totals.number();
+        let outbox = Outbox::counted(bounds, Arc::clone(&totals.outboxes));
         let wire = Arc::new(Self {
             socket,
             tls: session.map(|session| Box::new(TlsSession::new(session))),
-            outbox: Arc::new(Outbox::counted(bounds, Arc::clone(&totals.outboxes))),
+            raw: rawsocket_bytes.map(|bytes| Box::new(RawSocket::new(bytes))),
+            outbox: Arc::new(match rawsocket_bytes {
+                Some(bytes) => outbox.with_max_frame(frame::data_frame_bytes(bytes)),
+                None => outbox,
+            }),
             dialect,
             read: AtomicU64::new(0),
             attention: Notify::new(),
@@ -95,9 +107,15 @@ impl WebSocketTransport {
         wire
     }
 
-    /// Enables TCP keepalive after this idle time, to detect a peer that has vanished.
-    pub(crate) fn probe_when_silent_for(&self, time: Duration) {
-        self.socket.probe_when_silent_for(time);
+    /// Enables TCP keepalive after this idle time, to detect a peer that has vanished. For a RawSocket, which
+    /// gets no pings, TCP ends the connection after `timeout` more.
+    pub(crate) fn probe_when_silent_for(&self, time: Duration, timeout: Duration) {
+        self.socket.probe_when_silent_for(time, self.is_raw().then_some(timeout));
+    }
+
+    /// Returns whether the transport is a RawSocket.
+    pub(crate) const fn is_raw(&self) -> bool {
+        self.raw.is_some()
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
@@ -267,7 +285,10 @@ impl WebSocketTransport {
     }
 
     fn write(&self) -> io::Result<Drained> {
-        let Self { outbox, socket, tls, .. } = self;
+        let Self { outbox, socket, tls, raw, .. } = self;
+        if let Some(raw) = raw {
+            return outbox.drain_into(RawSink { raw, tls: tls.as_deref(), socket });
+        }
         match tls {
             None => outbox.drain(|slices| match slices {
                 // Cheaper than a vectored write.
@@ -309,7 +330,7 @@ impl WebSocketTransport {
     }
 }
 
-impl WebSocketTransport {
+impl ClientTransport {
     /// As [`poll_read`](Self::poll_read), through TLS.
     fn poll_decrypted(
         &self,
@@ -347,7 +368,7 @@ impl WebSocketTransport {
     }
 }
 
-impl Transport for WebSocketTransport {
+impl Transport for ClientTransport {
     fn flush(&self) {
         match self.write() {
             Ok(Drained::Empty) => {}
@@ -388,7 +409,7 @@ fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }
 
-impl Drop for WebSocketTransport {
+impl Drop for ClientTransport {
     fn drop(&mut self) {
         self.forget_arriving();
         self.totals.remove(self.number, self.dialect, self.traffic());

@@ -327,6 +327,14 @@ async fn a_history_can_be_read_without_a_subscription() {
     assert_eq!((offsets(&page), &page["recovered"]), (vec![4], &json!(true)));
     let position = json!({ "epoch": newest["epoch"], "offset": 4 });
     assert_eq!(get("/api/topics/kept/a/position").await, (200, position));
+    // A token reads what it has published itself.
+    let mut http = Http::connect(server.addr).await;
+    let token = format!("Bearer {TOKEN}");
+    let body = r#"{"topic": "kept/b", "args": ["of this token"]}"#;
+    let answer = http.post("/api/publish", &[("Authorization", token.as_str())], body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let (_, page) = get("/api/topics/kept/b/history").await;
+    assert_eq!(page["events"][0]["args"], json!(["of this token"]), "{page}");
     // A position tells nothing of the events, so the handler need not be asked.
     assert_eq!(get("/api/topics/inbox/7/position").await.0, 200);
     for (path, status) in [

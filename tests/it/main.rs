@@ -59,6 +59,7 @@ mod presence;
 mod principals;
 mod process;
 mod publishing_guide;
+mod rawsocket;
 mod readiness;
 mod reconnect;
 mod record;

@@ -310,6 +310,7 @@ impl Dealer {
             // The node of the receiver checks the rest.
             limit = relay::MAX_BYTES;
         } else {
+            limit = session.outbox().max_frame_bytes(limit);
             payload.check_translatable(session.dialect.codec())?;
         }
         let Some(frame) = self.frame(session, reply) else { return Ok(()) };

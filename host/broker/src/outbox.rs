@@ -16,6 +16,7 @@ use bytes::{Buf, Bytes};
 use crate::close_reason::{CloseCause, CloseReason};
 use crate::total::Total;
 
+mod frame_limit;
 mod latest;
 mod replay;
 mod shared_bounds;
@@ -59,8 +60,7 @@ pub enum PushOutcome {
     Flush,
     /// Queued; a flush is already pending.
     Queued,
-    /// Queued; more than half of the bounds waits for a blocked transport, so the source should
-    /// slow down.
+    /// Queued; more than half of the bounds waits for a blocked transport: a source slows down.
     Crowded,
     /// Dropped; the outbox is full.
     Dropped,
@@ -99,8 +99,7 @@ struct Queue {
     messages: u64,
     /// Bytes written to the transport so far.
     written: u64,
-    /// `written` when a source stopped waiting for this transport: no source waits again until it
-    /// writes more.
+    /// `written` when a source stopped waiting: none waits again until the transport writes more.
     stalled: Option<u64>,
     /// Bytes that the blocked transport keeps.
     kept: usize,
@@ -158,13 +157,14 @@ impl Outbox {
         if queue.closing.is_some() {
             return PushOutcome::Closed;
         }
-        if !queue.fits(&frame, self.bounds.get()) {
+        let is_taken = self.takes(frame.len());
+        if !is_taken || !queue.fits(&frame, self.bounds.get()) {
             return match overflow {
-                Overflow::DropEvent | Overflow::Latest => {
+                Overflow::Disconnect if is_taken => queue.overflow(self.bounds.get()),
+                Overflow::DropEvent | Overflow::Latest | Overflow::Disconnect => {
                     queue.dropped += 1;
                     PushOutcome::Dropped
                 }
-                Overflow::Disconnect => queue.overflow(self.bounds.get()),
             };
         }
         queue.events += 1;

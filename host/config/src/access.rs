@@ -25,6 +25,8 @@ pub struct Access {
     /// Whether sessions without authentication are accepted. Default: true if no authentication
     /// method is configured.
     pub anonymous: Option<bool>,
+    /// Whether clients may use RawSocket.
+    pub rawsocket: bool,
 }
 
 impl Default for Access {
@@ -36,6 +38,7 @@ impl Default for Access {
             proxies: Networks::default(),
             https: false,
             anonymous: None,
+            rawsocket: false,
         }
     }
 }
@@ -49,6 +52,7 @@ pub(super) struct RawAccess {
     proxies: Option<Networks>,
     https: Option<bool>,
     anonymous: Option<bool>,
+    rawsocket: Option<bool>,
 }
 
 /// Path of a URL.
@@ -68,6 +72,7 @@ impl RawAccess {
         }
         access.https = self.https.unwrap_or(access.https);
         access.anonymous = self.anonymous.or(access.anonymous);
+        access.rawsocket = self.rawsocket.unwrap_or(access.rawsocket);
     }
 }
 

@@ -214,7 +214,7 @@ impl Comparison {
     /// `is_whole` is false if listeners wait for a restart: the rules that may have moved to them, or
     /// rest on them, wait for it, too.
     fn access(&mut self, running: &Access, next: &mut Access, is_whole: bool) {
-        let Access { path, origins, blocked, proxies, https, anonymous } = next;
+        let Access { path, origins, blocked, proxies, https, anonymous, rawsocket } = next;
         if is_whole {
             self.live("access.path", &running.path, path);
             self.live("access.origins", &running.origins, origins);
@@ -222,6 +222,7 @@ impl Comparison {
             self.live("access.proxies", &running.proxies, proxies);
             self.live("access.https", &running.https, https);
             self.live("access.anonymous", &running.anonymous, anonymous);
+            self.live("access.rawsocket", &running.rawsocket, rawsocket);
             return;
         }
         self.restart("access.path", &running.path, path, String::clone);
@@ -234,6 +235,7 @@ impl Comparison {
         self.restart("access.anonymous", &running.anonymous, anonymous, |it| {
             it.map_or_else(|| "auto".to_owned(), |it| it.to_string())
         });
+        self.restart("access.rawsocket", &running.rawsocket, rawsocket, bool::to_string);
     }
 
     fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {

@@ -62,6 +62,8 @@ pub struct ListenerRules {
     pub protocols: Protocols,
     /// Whether sessions without authentication are accepted.
     pub anonymous: Option<bool>,
+    /// Whether clients may use RawSocket.
+    pub rawsocket: Option<bool>,
     /// The authentication methods; `None` allows all that are configured.
     pub methods: Option<BTreeSet<ListenerMethod>>,
 }
@@ -111,6 +113,9 @@ impl ListenerRules {
 }
 
 impl Protocols {
+    /// All subprotocols.
+    pub const ALL: Self = Self([true; Dialect::COUNT]);
+
     /// Returns whether the subprotocol is spoken.
     pub fn contain(self, dialect: Dialect) -> bool {
         self.0.get(dialect.index()).copied().unwrap_or_default()
@@ -124,7 +129,7 @@ impl Protocols {
 
 impl Default for Protocols {
     fn default() -> Self {
-        Self([true; Dialect::COUNT])
+        Self::ALL
     }
 }
 
@@ -153,6 +158,7 @@ pub(super) struct RawListener {
     path: Option<Path>,
     origins: Option<Origins>,
     protocols: Option<Protocols>,
+    rawsocket: Option<bool>,
     #[serde(default)]
     auth: RawListenerAuth,
 }
@@ -231,6 +237,7 @@ impl RawListener {
             origins: self.origins,
             protocols: self.protocols.unwrap_or_default(),
             anonymous: self.auth.anonymous,
+            rawsocket: self.rawsocket,
             methods: self.auth.methods,
         };
         let (tls, users) = self.tls.map(|tls| tls.read(RawClients::read)).unzip();

@@ -26,6 +26,8 @@ pub(crate) struct Admittance {
     pub(crate) origin: Option<Box<str>>,
     /// Whether the client uses HTTPS, as a trusted proxy says.
     pub(crate) is_secure: bool,
+    /// Whether the client uses RawSocket.
+    pub(crate) is_raw: bool,
     /// The number of [`Admission::number`] when the client was judged.
     pub(crate) number: u64,
     /// The listener with its own rules.

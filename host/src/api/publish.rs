@@ -145,6 +145,8 @@ impl Item<'_> {
         };
         let options = PublishOptions {
             disclose_me: self.disclose_me,
+            // The session of a token receives nothing, but reads histories with its own events.
+            exclude_me: false,
             retain: self.retain,
             filter: (filter != ReceiverFilter::default()).then(|| Box::new(filter)),
             ..PublishOptions::default()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_broker::{Features, PendingFlushes};
+use jackfield_rawsocket::{self as rawsocket, HandshakeError};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::protocol as wamp;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -25,9 +26,9 @@ use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
 use crate::client_stream::ClientStream;
 use crate::connection_limit::ConnectionPermit;
-use crate::handshake::{self, Opening, Refusal, Upgrade};
+use crate::handshake::{self, Opening, Refusal, Spoken, Upgrade};
 use crate::metrics::ConnectionOutcome;
-use crate::transport::WebSocketTransport;
+use crate::transport::ClientTransport;
 use crate::{client_certificate, frame, http, ids};
 
 /// The time for a request that is on its way when the server stops.
@@ -65,11 +66,12 @@ pub(super) async fn open(
         },
     };
     let mut read = Vec::new();
-    let protocols = listener.rules.protocols;
     loop {
         let settings = context.settings.current();
         let limit = settings.limits.handshake_bytes;
-        let reading = handshake::read(&mut stream, read, limit, protocols);
+        let has_rawsocket = context.admission.has_rawsocket(&listener);
+        let spoken = Spoken { protocols: listener.rules.protocols, has_rawsocket };
+        let reading = handshake::read(&mut stream, read, limit, spoken);
         let Some(opening) = times.limit(began, reading).await? else { return Ok(None) };
         if !permit.keep() {
             return Err(evicted(&context));
@@ -103,6 +105,11 @@ pub(super) async fn open(
                 http::refuse(stream, &Refusal::plain_alone()).await;
                 let why = "the client speaks TLS, and the listener does not";
                 return Err(DisconnectReason::TlsMismatch(why));
+            }
+            Ok(Opening::BadRawSocket(error)) => {
+                context.metrics.began(ConnectionOutcome::Handshake);
+                http::end(stream, &rawsocket::refuse(error)).await;
+                return Err(DisconnectReason::Handshake(error.to_string()));
             }
             Err(refusal) => {
                 context.metrics.began(ConnectionOutcome::Handshake);
@@ -218,7 +225,13 @@ async fn upgraded(
         }
         Err(refused) => {
             context.metrics.began(refused.outcome);
-            http::refuse(stream, &refused.refusal).await;
+            if asked.upgrade.rawsocket_bytes().is_some() {
+                // Its errors have no other number for a client that may not connect, or not now.
+                let error = HandshakeError::TooManyConnections;
+                http::end(stream, &rawsocket::refuse(error)).await;
+            } else {
+                http::refuse(stream, &refused.refusal).await;
+            }
             Err(refused.ended)
         }
     }
@@ -327,8 +340,15 @@ async fn greet(
     let settings = context.settings.current();
     let (limits, times) = (&settings.limits, settings.keepalive);
     let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, limits.depth);
-    let wire = WebSocketTransport::new(stream, upgrade.dialect, limits.outbox, &context.totals);
-    wire.probe_when_silent_for(times.interval);
+    let rawsocket_bytes = upgrade.rawsocket_bytes();
+    let wire = ClientTransport::new(
+        stream,
+        upgrade.dialect,
+        rawsocket_bytes,
+        limits.outbox,
+        &context.totals,
+    );
+    wire.probe_when_silent_for(times.interval, times.timeout);
     let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
     if upgrade.dialect == Dialect::V1 {
@@ -342,13 +362,14 @@ async fn greet(
         expiry = Expiry::of(proven);
         member = Some(joining);
     }
-    let response = upgrade.response(&greeting);
+    let response = upgrade.response(&greeting, limits.message_bytes);
     wire.greet(&response).await.map_err(|error| DisconnectReason::Lost(error.to_string()))?;
     if let Some(member) = &mut member {
         member.join(&context.shutdown);
         member.keep(&context.admission, admittance.take(), proven.as_ref());
     }
-    let reader = Reader::new(Arc::clone(&wire), upgrade.early, limits.message_bytes);
+    let reader =
+        Reader::new(Arc::clone(&wire), upgrade.dialect, upgrade.early, limits.message_bytes);
     let keepalive = Keepalive::new(times.interval, times.timeout);
     let batch = PendingFlushes::default();
     let mut rate = MessageRate::new(limits, Instant::now());

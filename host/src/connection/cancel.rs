@@ -22,7 +22,7 @@ use super::reader::Reader;
 use crate::dispatch::Cancellation;
 use crate::frame;
 use crate::metrics::{ConnectionMetrics, ReceivedKind};
-use crate::transport::WebSocketTransport;
+use crate::transport::ClientTransport;
 
 /// The maximum number of messages read ahead during one call. It bounds the advantage of a client
 /// that cancels calls that it has just sent.
@@ -43,7 +43,7 @@ pub(super) struct ReadAhead<'a> {
 /// The places where a message counts that is handled ahead of its turn.
 pub(super) struct Counts<'a> {
     pub(super) rate: &'a mut MessageRate,
-    pub(super) wire: &'a WebSocketTransport,
+    pub(super) wire: &'a ClientTransport,
     pub(super) metrics: &'a ConnectionMetrics,
 }
 

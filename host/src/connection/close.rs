@@ -13,7 +13,7 @@ use jackfield_broker::{CloseCause, CloseReason};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::protocol::{Frame, Input};
-use jackfield_websocket::{CloseCode, Message, ReadError};
+use jackfield_websocket::{CloseCode, Message};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -44,17 +44,18 @@ pub(super) enum CloseAction {
     Violation { message: String, farewell: Option<Bytes> },
     /// The router closes the connection.
     CloseReason(CloseReason),
-    /// The client violated the WebSocket protocol.
-    Failed(ReadError),
+    /// The client violated the protocol of its transport.
+    Failed { message: String, code: CloseCode },
     /// The transport failed, or the client stopped answering.
     Lost(String),
 }
 
 impl From<ReceiveError> for CloseAction {
     fn from(error: ReceiveError) -> Self {
-        match error {
-            ReceiveError::Violation(error) => Self::Failed(error),
-            ReceiveError::Io(error) => Self::Lost(error.to_string()),
+        let message = error.to_string();
+        match error.close_code() {
+            Some(code) => Self::Failed { message, code },
+            None => Self::Lost(message),
         }
     }
 }
@@ -172,7 +173,7 @@ impl Connection {
                 self.close(farewell, self.violation_code(), &message, ended).await
             }
             CloseAction::CloseReason(closing) => self.dismiss(closing).await,
-            CloseAction::Failed(error) => self.fail(error).await,
+            CloseAction::Failed { message, code } => self.fail(message, code).await,
             CloseAction::Lost(why) => Err(DisconnectReason::Lost(why)),
         };
         self.leave().await;
@@ -228,13 +229,12 @@ impl Connection {
         }
     }
 
-    /// Ends after a violation of the WebSocket protocol.
-    async fn fail(&mut self, error: ReadError) -> Result<(), DisconnectReason> {
-        let message = error.to_string();
+    /// Ends after a violation of the protocol of the transport.
+    async fn fail(&mut self, message: String, code: CloseCode) -> Result<(), DisconnectReason> {
         let abort = self.dialogue.refuse(error_uri::PROTOCOL_VIOLATION, &message);
         let abort = abort.map(|abort| self.wrap(&abort));
         let ended = Err(DisconnectReason::Violation(message.clone()));
-        self.close(abort, error.close_code(), &message, ended).await
+        self.close(abort, code, &message, ended).await
     }
 
     /// Sends the last frames and closes the WebSocket.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::frame::PING_BYTES;
-use crate::transport::WebSocketTransport;
+use crate::transport::ClientTransport;
 
 /// Pings a client at an interval, and detects silence.
 pub(super) struct Keepalive {
@@ -84,7 +84,7 @@ impl Keepalive {
     }
 
     /// Waits until an action is due. Cancel-safe: it may be dropped and called again.
-    pub(super) async fn due(&mut self, wire: &WebSocketTransport) -> Due {
+    pub(super) async fn due(&mut self, wire: &ClientTransport) -> Due {
         loop {
             self.timer.as_mut().await;
             let heard = wire.take_received();
@@ -126,7 +126,7 @@ impl Keepalive {
 
 /// Returns the bytes that the socket has accepted so far, if it is blocked and more than a ping
 /// waits.
-fn stuck(wire: &WebSocketTransport) -> Option<u64> {
+fn stuck(wire: &ClientTransport) -> Option<u64> {
     let outbox = wire.outbox();
-    (outbox.is_blocked() && outbox.bytes() > PING_BYTES).then(|| outbox.pressure().written)
+    (outbox.is_blocked() && outbox.held_bytes() > PING_BYTES).then(|| outbox.pressure().written)
 }

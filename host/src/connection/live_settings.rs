@@ -71,7 +71,7 @@ impl Connection {
         self.wire.outbox().set_bounds(limits.outbox);
         self.rate.follow(&self.settings.limits, limits);
         if self.settings.keepalive != *keepalive {
-            self.wire.probe_when_silent_for(keepalive.interval);
+            self.wire.probe_when_silent_for(keepalive.interval, keepalive.timeout);
             self.keepalive.set_times(keepalive.interval, keepalive.timeout);
         }
         self.settings = settings;

@@ -15,7 +15,7 @@ use crate::admission;
 use crate::admission::{Admission, Admittance, Registered};
 use crate::dispatch::Dispatch;
 use crate::shutdown::{self, Shutdown};
-use crate::transport::WebSocketTransport;
+use crate::transport::ClientTransport;
 
 /// A session, and the dispatch that handles its requests.
 pub(super) struct Member {
@@ -29,7 +29,7 @@ impl Member {
     /// Creates a session of the authenticated user, or without a user.
     pub(super) fn new(
         id: SessionId,
-        wire: &Arc<WebSocketTransport>,
+        wire: &Arc<ClientTransport>,
         dialect: Dialect,
         features: Features,
         dispatch: Arc<Dispatch>,

@@ -8,13 +8,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
+use jackfield_rawsocket::{self as rawsocket, FrameKind, FrameReader};
+use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::RequestId;
 use jackfield_wamp::protocol::{self as wamp, Frame, Lookahead};
-use jackfield_websocket::{Message, MessageReader, ReadError};
+use jackfield_websocket::{CloseCode, Message, MessageReader, ReadError};
 use tokio::time::Instant;
 
 use crate::frame;
-use crate::transport::{Held, MIN_ARRIVING_BYTES, Part, WebSocketTransport};
+use crate::transport::{ClientTransport, Held, MIN_ARRIVING_BYTES, Part};
 
 /// The maximum number of waiting messages that were read ahead.
 const MAX_AHEAD_MESSAGES: usize = 256;
@@ -23,8 +25,8 @@ const MAX_AHEAD_BYTES: usize = 64 * 1024;
 
 /// Reads the messages of a connection.
 pub(super) struct Reader {
-    wire: Arc<WebSocketTransport>,
-    messages: MessageReader,
+    wire: Arc<ClientTransport>,
+    messages: Messages,
     /// Bytes that were read from the socket and are not taken by `messages`. An idle connection has
     /// none.
     rest: Bytes,
@@ -35,6 +37,16 @@ pub(super) struct Reader {
     ahead: Ahead,
     /// The bytes of `ahead`, if they are counted.
     held: Option<Held>,
+}
+
+/// The messages in the bytes of a client.
+enum Messages {
+    WebSocket(MessageReader),
+    RawSocket {
+        frames: FrameReader,
+        /// Whether messages are text.
+        is_text: bool,
+    },
 }
 
 /// Messages that were read ahead, in order.
@@ -67,15 +79,84 @@ pub(super) enum ReceiveError {
     /// The client violated the WebSocket protocol.
     #[error(transparent)]
     Violation(#[from] ReadError),
+    /// The client violated the protocol of RawSocket.
+    #[error(transparent)]
+    RawSocket(#[from] rawsocket::ReadError),
+}
+
+impl ReceiveError {
+    /// Returns the code of the close frame that answers a violation; `None` of a failed socket.
+    pub(super) const fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Io(_) => None,
+            Self::Violation(error) => Some(error.close_code()),
+            // It is not sent.
+            Self::RawSocket(_) => Some(CloseCode::PROTOCOL),
+        }
+    }
+}
+
+impl Messages {
+    /// Takes bytes from `input` until a message is complete, or until there are none.
+    fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ReceiveError> {
+        match self {
+            Self::WebSocket(messages) => Ok(messages.read(input)?),
+            Self::RawSocket { frames, is_text } => {
+                let Some(frame) = frames.read(input)? else { return Ok(None) };
+                Ok(Some(match frame.kind {
+                    FrameKind::Ping => Message::Ping(frame.payload),
+                    FrameKind::Pong => Message::Pong(frame.payload),
+                    FrameKind::Message if !*is_text => Message::Binary(frame.payload),
+                    FrameKind::Message if std::str::from_utf8(&frame.payload).is_err() => {
+                        return Err(ReadError::Utf8.into());
+                    }
+                    FrameKind::Message => Message::Text(frame.payload),
+                }))
+            }
+        }
+    }
+
+    /// Returns whether a part of a message has come.
+    fn is_within_message(&self) -> bool {
+        match self {
+            Self::WebSocket(messages) => messages.incomplete_bytes() > 0,
+            Self::RawSocket { frames, .. } => frames.is_within_frame(),
+        }
+    }
+
+    fn incomplete_bytes(&self) -> usize {
+        match self {
+            Self::WebSocket(messages) => messages.incomplete_bytes(),
+            Self::RawSocket { frames, .. } => frames.incomplete_bytes(),
+        }
+    }
+
+    const fn set_max_bytes(&mut self, bytes: usize) {
+        match self {
+            Self::WebSocket(messages) => messages.set_max_message_bytes(bytes),
+            Self::RawSocket { frames, .. } => frames.set_max_payload_bytes(bytes),
+        }
+    }
 }
 
 impl Reader {
     /// Reads the messages after the handshake: first `early`, which was read together with it, then
     /// the transport.
-    pub(super) fn new(wire: Arc<WebSocketTransport>, early: Vec<u8>, message_bytes: usize) -> Self {
+    pub(super) fn new(
+        wire: Arc<ClientTransport>,
+        dialect: Dialect,
+        early: Vec<u8>,
+        message_bytes: usize,
+    ) -> Self {
+        let messages = if wire.is_raw() {
+            let (frames, is_text) = (FrameReader::new(message_bytes), !dialect.is_binary());
+            Messages::RawSocket { frames, is_text }
+        } else {
+            Messages::WebSocket(MessageReader::new(message_bytes))
+        };
         Self {
             wire,
-            messages: MessageReader::new(message_bytes),
+            messages,
             rest: early.into(),
             taken: 0,
             wire_bytes: 0,
@@ -86,7 +167,12 @@ impl Reader {
 
     /// Replaces the maximum size of a message.
     pub(super) const fn set_max_message_bytes(&mut self, bytes: usize) {
-        self.messages.set_max_message_bytes(bytes);
+        self.messages.set_max_bytes(bytes);
+    }
+
+    /// Returns whether a part of the next message has come.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.messages.is_within_message()
     }
 
     /// Waits for the next message. Cancel-safe: it may be dropped and called again.
@@ -219,7 +305,7 @@ impl Reader {
                 Err(error) => return Poll::Ready(Some(Err(ReceiveError::Io(error)))),
             };
             self.count_arriving(before);
-            if let Some(received) = read.map_err(Into::into).transpose() {
+            if let Some(received) = read.transpose() {
                 return Poll::Ready(Some(received));
             }
         }
@@ -241,7 +327,7 @@ impl Reader {
             self.rest = Bytes::new();
         }
         self.count_arriving(before);
-        read.map_err(Into::into).transpose()
+        read.transpose()
     }
 
     /// Counts the bytes of an incomplete message, of which there were `before`.

@@ -289,6 +289,42 @@ fn transports_without_a_method_that_exists_here_are_left_out() {
 }
 
 #[test]
+fn rawsockets_become_listeners_if_they_have_authentication() {
+    let joe = json!({ "joe": { "ticket": "secret!!!", "role": "x" } });
+    let ticket = json!({ "ticket": { "type": "static", "principals": joe } });
+    let endpoint = json!({ "type": "tcp", "port": 9000 });
+    let realms = json!([{ "name": "realm1", "roles": [{ "name": "x", "permissions": [] }] }]);
+    let raw = json!({ "type": "rawsocket", "endpoint": endpoint, "auth": ticket, "serializers": ["cbor"], "max_message_size": 2048 });
+    let conversion = node(&realms, &json!([raw]));
+    assert!(conversion.settings.contains("9000"), "{}", conversion.settings);
+    assert!(conversion.settings.contains("    rawsocket: true\n"), "{}", conversion.settings);
+    assert!(conversion.settings.contains("message: 2048"), "{}", conversion.settings);
+
+    let socket = json!({ "ws": { "type": "websocket", "auth": ticket } });
+    let both = |auth: &Value| {
+        let raw = json!({ "serializers": ["json"], "auth": auth });
+        let universal = json!({ "type": "universal", "endpoint": endpoint, "websocket": socket, "rawsocket": raw });
+        node(&realms, &json!([open_transport(), universal]))
+    };
+    let conversion = both(&ticket);
+    assert!(conversion.settings.contains("/ws"), "{}", conversion.settings);
+    assert!(conversion.settings.contains("    rawsocket: true\n"), "{}", conversion.settings);
+
+    // More clients could connect than before.
+    let open = json!({ "anonymous": { "type": "static", "role": "x" } });
+    assert!(!both(&open).settings.contains("9000"));
+    let raw = json!({ "type": "rawsocket", "endpoint": endpoint, "auth": open });
+    let conversion = node(&realms, &json!([open_transport(), raw]));
+    assert!(!conversion.settings.contains("9000"), "{}", conversion.settings);
+    assert!(
+        conversion
+            .notes
+            .iter()
+            .any(|it| it.message.starts_with("RawSocket without authentication"))
+    );
+}
+
+#[test]
 fn credentials_become_principals() {
     let auth = json!({
         "ticket": { "type": "static", "principals": { "joe": { "ticket": "secret!!!", "role": "frontend" } } },

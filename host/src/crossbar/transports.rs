@@ -1,4 +1,4 @@
-//! Endpoints of WebSockets become listeners; their options become settings.
+//! Endpoints of WebSockets and RawSockets become listeners; their options become settings.
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,7 @@ struct Listener {
     tls: Option<[String; 2]>,
     path: String,
     origins: Option<Vec<String>>,
+    has_rawsocket: bool,
     admits_anonymous: bool,
     /// The names of its principals.
     principals: Vec<String>,
@@ -67,7 +68,7 @@ impl Transports {
         let kind = transport.text("type", notes).unwrap_or_default();
         let endpoint = transport.take("endpoint");
         self.connections = self.connections.max(transport.number("max_connections", notes));
-        let mut services = Vec::new();
+        let (mut services, mut raw) = (Vec::new(), None);
         match kind.as_str() {
             "websocket" => services.push(self.service("/", &mut transport, notes)),
             "web" => self.paths(&mut transport, &mut services, notes),
@@ -82,8 +83,12 @@ impl Transports {
                     self.paths(&mut web, &mut services, notes);
                     web.finish(notes);
                 }
+                if let Some(mut rawsocket) = transport.take("rawsocket") {
+                    raw = Some(self.rawsocket(&mut rawsocket, notes));
+                    rawsocket.finish(notes);
+                }
             }
-            "rawsocket" => return transport.note("RawSocket: connect by WebSocket", notes),
+            "rawsocket" => raw = Some(self.rawsocket(&mut transport, notes)),
             "mqtt" => return transport.note("clients of MQTT cannot connect", notes),
             _ => {
                 return transport
@@ -95,9 +100,20 @@ impl Transports {
         let mut note =
             |message: &str| notes.push(Note { place: place.clone(), message: message.to_owned() });
         let Some(endpoint) = endpoint else { return note("the transport has no endpoint") };
+        let has_rawsocket = raw.is_some();
+        if services.is_empty() && raw.as_ref().is_some_and(|it| it.methods.anonymous.is_some()) {
+            return note(
+                "RawSocket without authentication: the port of a listener accepts WebSockets of pages as \
+                 well; write a listener with `rawsocket: true` if they may connect",
+            );
+        }
+        let path = services.first().map(|it: &Service| it.path.clone());
+        // A RawSocket has no path and no origin.
+        let origins = services.first().and_then(|it| it.origins.clone());
+        services.extend(raw.map(|raw| Service { path: path.unwrap_or(raw.path), origins, ..raw }));
         let mut services = services.into_iter();
         let Some(first) = services.next() else {
-            return note("the transport has no WebSocket, and is left out");
+            return note("the transport has no WebSocket and no RawSocket, and is left out");
         };
         let Service { mut path, origins, methods } = first;
         let mut all = vec![methods];
@@ -131,6 +147,7 @@ impl Transports {
             place: endpoint,
             tls,
             path,
+            has_rawsocket,
             admits_anonymous: methods.anonymous.is_some(),
             principals: methods.names().into_iter().map(str::to_owned).collect(),
             origins,
@@ -146,6 +163,13 @@ impl Transports {
         }
         principals.add(methods, notes);
         self.listeners.push(listener);
+    }
+
+    /// Reads a RawSocket, and takes its options over.
+    fn rawsocket(&mut self, service: &mut Section, notes: &mut Vec<Note>) -> Service {
+        let size = service.number("max_message_size", notes).filter(|size| *size > 0);
+        self.message = self.message.max(size);
+        self.service("/", service, notes)
     }
 
     /// Reads the services of a web transport, by path.
@@ -254,7 +278,8 @@ impl Transports {
         lines.extend(self.handshake.map(|time| format!("handshake_timeout: {time}ms")));
         lines.extend([String::new(), "listeners:".to_owned()]);
         for listener in &self.listeners {
-            let Listener { place, tls, path, origins, admits_anonymous, principals } = listener;
+            let Listener { place, tls, path, origins, .. } = listener;
+            let Listener { has_rawsocket, admits_anonymous, principals, .. } = listener;
             lines.push(format!("  - {place}"));
             lines.extend(tls.as_ref().map(|[certificate, key]| {
                 let files = [("certificate", text(certificate)), ("key", text(key))];
@@ -262,6 +287,7 @@ impl Transports {
             }));
             lines.push(format!("    path: {}", text(path)));
             lines.extend(origins.as_ref().map(|hosts| format!("    origins: {}", list(hosts))));
+            lines.extend(has_rawsocket.then(|| "    rawsocket: true".to_owned()));
             let methods = if principals.is_empty() { "[]" } else { "[principals]" };
             let methods = has_principals.then(|| ("methods", methods.to_owned()));
             let anonymous = ("anonymous", admits_anonymous.to_string());

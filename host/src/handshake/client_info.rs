@@ -10,6 +10,8 @@ use super::{header, header_lines};
 pub(crate) struct ClientInfo {
     /// The path that is asked for, without the query.
     pub(crate) path: String,
+    /// Whether the transport has no paths, as RawSocket.
+    pub(crate) has_no_path: bool,
     /// The page that a browser connects for. RFC 6454, section 7.
     pub(crate) origin: Option<String>,
     pub(crate) forwarded: Forwarded,
@@ -45,6 +47,7 @@ impl ClientInfo {
         let bearer = bearer(request).map(Credential::Token);
         Self {
             path: path(target).to_owned(),
+            has_no_path: false,
             origin,
             forwarded: Forwarded::of(fields()),
             proofs: bearer.into_iter().chain(Credential::in_query(target)).collect(),

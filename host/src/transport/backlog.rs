@@ -6,7 +6,7 @@
 //! messages have been handled. At twice the limit it reads nothing, because short messages can
 //! become long ones when they are decoded. Counted messages wait for handlers alone, never for a
 //! connection that is not read, so the total always decreases. Called by
-//! [`WebSocketTransport`](super::WebSocketTransport), by connections and by the API.
+//! [`ClientTransport`](super::ClientTransport), by connections and by the API.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;

@@ -3,7 +3,7 @@
 //! connections with the most bytes are closed.
 //!
 //! Limits of a single connection do not bound the memory of ten thousand. Called by
-//! [`WebSocketTransport`], with no lock held.
+//! [`ClientTransport`], with no lock held.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use jackfield_broker::{ClientKey, CloseCause, CloseReason, Total};
 use jackfield_config::Limits;
 use jackfield_wamp::dialect::Dialect;
 
-use super::WebSocketTransport;
+use super::ClientTransport;
 use super::backlog::{Backlog, Part};
 use super::traffic::{self, OutboxSizes, Traffic, TrafficByDialect};
 use crate::close_uri::INCOMPLETE;
@@ -41,7 +41,7 @@ pub(crate) struct ConnectionTotals {
 /// The open connections by number, and the traffic of the others.
 #[derive(Default)]
 struct Wires {
-    open: HashMap<u64, Weak<WebSocketTransport>>,
+    open: HashMap<u64, Weak<ClientTransport>>,
     /// The traffic of connections that have ended.
     ended: TrafficByDialect,
     /// The traffic that was returned last.
@@ -73,7 +73,7 @@ impl ConnectionTotals {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn add(&self, number: u64, wire: Weak<WebSocketTransport>) {
+    pub(super) fn add(&self, number: u64, wire: Weak<ClientTransport>) {
         self.lock().open.insert(number, wire);
     }
 
@@ -124,7 +124,7 @@ impl ConnectionTotals {
             );
             self.end_fullest(
                 &self.arriving,
-                WebSocketTransport::arriving_bytes,
+                ClientTransport::arriving_bytes,
                 &CloseReason {
                     cause: CloseCause::IncompleteMessage,
                     reason: INCOMPLETE.to_owned(),
@@ -138,14 +138,14 @@ impl ConnectionTotals {
     fn end_fullest(
         &self,
         total: &Total,
-        held: impl Fn(&WebSocketTransport) -> usize,
+        held: impl Fn(&ClientTransport) -> usize,
         closing: &CloseReason,
     ) {
         // Dropped without the lock: dropping the last reference to a transport removes it from the
         // map.
-        let wires: Vec<Arc<WebSocketTransport>> =
+        let wires: Vec<Arc<ClientTransport>> =
             self.lock().open.values().filter_map(Weak::upgrade).collect();
-        let mut by_size: Vec<(usize, &Arc<WebSocketTransport>)> =
+        let mut by_size: Vec<(usize, &Arc<ClientTransport>)> =
             wires.iter().map(|wire| (held(wire), wire)).filter(|(size, _)| *size > 0).collect();
         by_size.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         let mut excess = total.bytes().saturating_sub(total.limit() - total.limit() / FREED_SHARE);
@@ -163,7 +163,7 @@ impl ConnectionTotals {
         let (mut sums, open) = {
             let wires = self.lock();
             let open = wires.open.values().filter_map(Weak::upgrade);
-            (wires.ended, open.collect::<Vec<Arc<WebSocketTransport>>>())
+            (wires.ended, open.collect::<Vec<Arc<ClientTransport>>>())
         };
         let mut sizes = OutboxSizes::default();
         for wire in open {

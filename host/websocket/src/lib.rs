@@ -20,5 +20,5 @@ pub use close::{CloseCode, CloseFrame};
 pub use error::ReadError;
 pub use message::Message;
 pub use opcode::Opcode;
-pub use outgoing::{Header, MAX_HEADER_BYTES, body, frame, header};
+pub use outgoing::{Header, MAX_HEADER_BYTES, body, frame, frame_head, header};
 pub use reader::{MAX_FRAMES, MessageReader};

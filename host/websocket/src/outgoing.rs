@@ -54,6 +54,18 @@ pub fn body(frame: &[u8]) -> &[u8] {
     frame.get(header..).unwrap_or_default()
 }
 
+/// Reads the head of one of [`frame`]'s frames: its opcode, and the sizes of its header and of its payload
+/// in bytes. `None` of other bytes.
+pub fn frame_head(bytes: &[u8]) -> Option<(Opcode, usize, usize)> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    let opcode = Opcode::of_number(first & 0x0f)?;
+    Some(match second {
+        126 => (opcode, 4, u16::from_be_bytes(*rest.first_chunk()?).into()),
+        127 => (opcode, 10, usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).ok()?),
+        short => (opcode, 2, short.into()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +85,11 @@ mod tests {
     fn finds_the_payload_of_a_frame() {
         for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
             let payload = vec![b'x'; length];
-            assert_eq!(body(&frame(Opcode::Text, &payload)), payload);
+            let frame = frame(Opcode::Text, &payload);
+            assert_eq!(body(&frame), payload);
+            let header = frame.len() - length;
+            assert_eq!(frame_head(&frame), Some((Opcode::Text, header, length)));
+            assert_eq!(frame_head(&frame[..header - 1]), None);
         }
     }
 }

@@ -49,18 +49,19 @@ const FEATURES: [(&str, &str); 23] = [
     ("cryptosign", "`cryptosign`"),
 ];
 
-/// A library: its name in the table, and the command of its driver.
-type Library = (&'static str, fn() -> Command);
+/// A library: its name in the table, the scheme of its URL, and the command of its driver.
+type Library = (&'static str, &'static str, fn() -> Command);
 
-const LIBRARIES: [Library; 7] = [
-    ("autobahn-python", || python("autobahn")),
-    ("xconn (Python)", || python("xconn")),
-    ("aiowamp", || python("aiowamp")),
+const LIBRARIES: [Library; 8] = [
+    ("autobahn-python", "ws", || python("autobahn")),
+    ("autobahn-python, RawSocket", "rs", || python("autobahn")),
+    ("xconn (Python)", "ws", || python("xconn")),
+    ("aiowamp", "ws", || python("aiowamp")),
     // Version 26 uses the WebSocket of browsers, which Node 20 has behind a flag.
-    ("autobahn-js 26", || node("autobahn", &["--experimental-websocket"], &[])),
-    ("autobahn-js 22", || node("autobahn", &[], &["--library", "autobahn22"])),
-    ("Wampy", || node("wampy", &[], &[])),
-    ("kraftfahrstrasse", || node("kraftfahrstrasse", &[], &[])),
+    ("autobahn-js 26", "ws", || node("autobahn", &["--experimental-websocket"], &[])),
+    ("autobahn-js 22", "ws", || node("autobahn", &[], &["--library", "autobahn22"])),
+    ("Wampy", "ws", || node("wampy", &[], &[])),
+    ("kraftfahrstrasse", "ws", || node("kraftfahrstrasse", &[], &[])),
 ];
 
 fn python(library: &str) -> Command {
@@ -88,9 +89,10 @@ struct Report {
     features: BTreeMap<String, (String, String)>,
 }
 
-async fn run(mut command: Command, server: &Server, codec: Codec) -> Report {
+async fn run(mut command: Command, scheme: &str, server: &Server, codec: Codec) -> Report {
     let features: Vec<_> = FEATURES.iter().map(|(feature, _)| *feature).collect();
-    command.args(["--url", &format!("ws://{}/", server.addr)]);
+    let path = if scheme == "ws" { "/" } else { "" };
+    command.args(["--url", &format!("{scheme}://{}{path}", server.addr)]);
     command.args(["--serializer", codec.name(), "--features", &features.join(",")]);
     let what = format!("{command:?}");
     let output = within(&what, command.kill_on_drop(true).output()).await.unwrap();
@@ -125,7 +127,7 @@ async fn the_table_of_client_libraries_is_true() {
     site.write("principals.yml", PRINCIPALS);
     let principals = site.file("principals.yml");
     let settings = format!(
-        "auth: {{ principals: {} }}\naccess: {{ anonymous: true }}\nrules:\n\
+        "auth: {{ principals: {} }}\naccess: {{ anonymous: true, rawsocket: true }}\nrules:\n\
          - {{ uri: matrix., match: prefix, allow: {{ subscribe: everyone, publish: everyone, \
          call: everyone, register: everyone }} }}\n",
         principals.display()
@@ -133,11 +135,11 @@ async fn the_table_of_client_libraries_is_true() {
     let server = Server::configured(site.path(), &settings);
     // More processes at once would only wait for a core.
     let cores = Semaphore::new(2);
-    let runs = LIBRARIES.iter().flat_map(|(_, command)| {
+    let runs = LIBRARIES.iter().flat_map(|(_, scheme, command)| {
         let (cores, server) = (&cores, &server);
         Codec::ALL.map(|codec| async move {
             let _core = cores.acquire().await.unwrap();
-            run(command(), server, codec).await
+            run(command(), scheme, server, codec).await
         })
     });
     let reports = futures_util::future::join_all(runs).await;
@@ -192,7 +194,7 @@ impl Notes {
 /// Returns the table and its notes, of the reports of each library for each codec.
 fn table(reports: &[&[Report]]) -> String {
     let mut notes = Notes::default();
-    let names = LIBRARIES.map(|(name, _)| name);
+    let names = LIBRARIES.map(|(name, ..)| name);
     let line = |title: &str, cell: &mut dyn FnMut(&'static str, &[Report]) -> String| {
         let cells: Vec<_> = names.iter().zip(reports).map(|(name, of)| cell(name, of)).collect();
         format!("| {title} | {} |\n", cells.join(" | "))

@@ -10,6 +10,8 @@ pub(super) struct SharedBounds {
     bytes: AtomicUsize,
     frames: AtomicUsize,
     overflow: AtomicU8,
+    /// The longest frame that the client takes; it does not change.
+    pub(super) max_frame_bytes: Option<usize>,
 }
 
 const DISCONNECT: u8 = 0;
@@ -23,6 +25,7 @@ impl SharedBounds {
             bytes: AtomicUsize::new(bytes),
             frames: AtomicUsize::new(frames),
             overflow: AtomicU8::new(code(overflow)),
+            max_frame_bytes: None,
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn running_values(running: &[ListenerSettings], next: &[ListenerSetti
 /// Returns the keys that differ, with the running values.
 fn differences(running: &ListenerSettings, next: &ListenerSettings) -> Vec<String> {
     let ListenerSettings { name, place, rules, tls, users } = running;
-    let ListenerRules { path, origins, protocols, anonymous, methods } = rules;
+    let ListenerRules { path, origins, protocols, rawsocket, anonymous, methods } = rules;
     let of_access = || "as in `access`".to_owned();
     let mut found = Vec::new();
     let mut key = |key: &str, differs: bool, value: String| {
@@ -44,6 +44,8 @@ fn differences(running: &ListenerSettings, next: &ListenerSettings) -> Vec<Strin
     key("origins", *origins != next.rules.origins, shown);
     let spoken: Vec<&str> = protocols.iter().map(Dialect::subprotocol).collect();
     key("protocols", *protocols != next.rules.protocols, spoken.join(" "));
+    let shown = rawsocket.map_or_else(of_access, |it| it.to_string());
+    key("rawsocket", *rawsocket != next.rules.rawsocket, shown);
     let shown = anonymous.map_or_else(of_access, |it| it.to_string());
     key("auth.anonymous", *anonymous != next.rules.anonymous, shown);
     let shown = methods.as_ref().map_or_else(
