@@ -6,17 +6,21 @@
 //! See decision 55.
 
 mod counts;
+mod decide;
 mod exchange;
+mod homes;
 mod members;
+mod remote_subscribers;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jackfield_broker::Cluster;
 use jackfield_broker::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers, Stake};
+use jackfield_broker::{Cluster, Realm};
 use jackfield_cluster::PipeSettings;
 use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
 use jackfield_wamp::uri::MatchPolicy;
@@ -24,16 +28,24 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 pub(crate) use counts::{ClusterCounts, ClusterNumbers};
+pub(crate) use decide::{
+    Change, Decision, HomeMessage, LateResult, Membership, Question, RemoteSession, Verdict,
+    decode, encode,
+};
 use exchange::Exchange;
 pub(crate) use exchange::{Answering, Service, Subject, Unanswered};
+pub(crate) use homes::{Homes, Move};
 pub(crate) use members::Members;
+pub(crate) use remote_subscribers::Ended;
 
 /// This node.
 pub(crate) struct ClusterNode {
+    id: NodeId,
     settings: ClusterSettings,
     name: String,
     cluster: Arc<Cluster>,
     exchange: Exchange,
+    homes: Homes,
     /// The nodes that are joined now.
     members: watch::Sender<Members>,
     counts: ClusterCounts,
@@ -86,14 +98,17 @@ impl ClusterNode {
         }
         let name = settings.node.clone().unwrap_or_else(machine_name);
         let id = NodeId(getrandom::u64()?);
+        let homes = Homes::of_node(id, &name);
         let queued = Arc::new(Notify::new());
         let waking = Arc::clone(&queued);
         let peers = Peers::new(id, &name, env!("CARGO_PKG_VERSION"));
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
         let members = Members::new(id, &name, Vec::new());
         Ok(Some(Arc::new(Self {
+            id,
             settings: settings.clone(),
             name,
+            homes,
             exchange: Exchange::new(Arc::clone(&cluster)),
             members: watch::Sender::new(members),
             cluster,
@@ -116,14 +131,52 @@ impl ClusterNode {
     }
 
     /// Returns the id of this node.
-    pub(crate) fn id(&self) -> NodeId {
-        self.cluster.read(Peers::node)
+    pub(crate) const fn id(&self) -> NodeId {
+        self.id
     }
 
     /// Returns the name and the id of this node, and the name of the cluster.
     pub(crate) fn names(&self) -> (&str, String, &str) {
         let id = self.cluster.read(Peers::node).to_string();
         (&self.name, id, &self.settings.name)
+    }
+
+    /// Returns the name of a node, also of one that has gone; its id if it was not joined.
+    pub(crate) fn name_of(&self, node: NodeId) -> String {
+        self.homes.name_of(node).unwrap_or_else(|| node.to_string())
+    }
+
+    /// Returns whether a node is joined now.
+    pub(crate) fn has_joined(&self, node: NodeId) -> bool {
+        self.members.borrow().contain(node)
+    }
+
+    /// Returns the homes of plugins.
+    pub(crate) const fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
+    /// Chooses the homes of plugins again. `taken` is called for each one that comes here from another node.
+    /// What has to follow waits for the tasks of the cluster.
+    pub(crate) fn follow_homes(&self, plugins: &BTreeSet<String>, taken: impl Fn(&str)) {
+        // A node that may not act alone keeps the homes that it knows: those elsewhere do not answer.
+        let is_alone = !self.may_publish() && plugins.iter().all(|it| self.homes.of(it).is_some());
+        if is_alone {
+            return;
+        }
+        if self.homes.follow(&self.cluster, &self.name, plugins, self.now(), taken) {
+            self.queued.notify_one();
+        }
+    }
+
+    /// Returns the number of subscribers of a topic on all nodes, as last heard. At the home of its plugin,
+    /// which has been told of each, it is exact.
+    pub(crate) fn count(&self, realm: &Realm, topic: &str, has_home: bool) -> usize {
+        if has_home {
+            realm.local_count(topic) + self.homes.subscribers.count(realm.name(), topic)
+        } else {
+            realm.count(topic)
+        }
     }
 
     /// Returns the nodes that are joined now, and their changes.
@@ -168,6 +221,7 @@ impl ClusterNode {
         if !notices.is_empty() {
             let (node, joined) = self.cluster.read(|peers| (peers.node(), peers.joined()));
             let members = Members::new(node, &self.name, joined);
+            self.homes.note_names(members.names());
             self.members.send_if_modified(|known| {
                 let is_changed = *known != members;
                 *known = members;

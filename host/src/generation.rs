@@ -9,6 +9,7 @@ mod canary;
 mod current_generation;
 mod handler_registry;
 mod held;
+mod homes;
 mod imports;
 mod loads;
 mod prepare;
@@ -84,6 +85,8 @@ pub(crate) struct RouteMatch<'g, 't> {
 #[derive(Clone)]
 pub(crate) struct BoundHandler {
     description: HandlerDescription,
+    /// Whether one node of a cluster runs the hooks of the plugin for all.
+    has_home: bool,
     timer: Option<BoundTimer>,
     lanes: Lanes,
     plugin: Plugin,
@@ -360,6 +363,13 @@ impl PluginEntry {
     /// The number of calls that wait for one of its lanes.
     pub(crate) fn waiting(&self) -> usize {
         self.queues().sum()
+    }
+
+    /// Replaces the instances: what they know is not valid any more.
+    pub(crate) fn restart(&self) {
+        for running in std::iter::once(&self.running).chain(self.canary_running()) {
+            running.lanes.iter().for_each(Lanes::restart);
+        }
     }
 
     /// How the plugin's store is kept.

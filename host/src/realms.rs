@@ -45,7 +45,8 @@ impl Realms {
             })
         };
         let realms: Vec<Arc<Realm>> = config.realms.iter().map(realm).collect();
-        audience.set(realms.clone());
+        let node = cluster.map(|it| (Arc::clone(it), Arc::clone(generations)));
+        audience.set(realms.clone(), node);
         let dispatch = |(id, realm): (u64, Arc<Realm>)| {
             let (generations, traces) = (Arc::clone(generations), Arc::clone(traces));
             Arc::new(Dispatch::new(realm, RealmId(id), generations, traces, cluster.cloned()))

@@ -12,11 +12,11 @@ use jackfield_tests::site::Site;
 mod access;
 mod calls;
 mod chaos;
-
 mod events;
 mod failures;
 mod faults;
 mod history;
+mod homes;
 mod member;
 mod nats;
 mod once;

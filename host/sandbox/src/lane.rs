@@ -6,11 +6,11 @@
 //! future is dropped before its end.
 
 mod answers;
+mod lanes;
 mod queue;
 mod recorded;
 mod replay;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -34,14 +34,9 @@ use crate::store::passage::{Gate, PassageOrder};
 use crate::ticker::Running;
 use crate::verdict::{CallAnswer, PublishVerdict, SubscribeVerdict};
 
+pub use lanes::Lanes;
 use queue::Queue;
 use recorded::Recorded;
-
-/// All lanes of one started plugin. Cheap to clone; the instances end with the last clone.
-#[derive(Debug, Clone)]
-pub struct Lanes {
-    lanes: Arc<[Lane]>,
-}
 
 /// A lane: one instance, one call at a time.
 pub struct Lane {
@@ -52,6 +47,8 @@ pub struct Lane {
     meter: Arc<Meter>,
     /// No instance while a call runs, and after one that failed.
     slot: SpinMutex<Option<Box<Instance>>>,
+    /// Whether the instance is to be replaced before the next call.
+    is_stale: AtomicBool,
     /// The order of calls whose effects wait until the store is saved.
     order: PassageOrder,
     queue: Queue,
@@ -78,43 +75,6 @@ struct Turn<'a, 'r> {
     _running: Running<'a>,
 }
 
-impl Lanes {
-    pub(crate) fn new(lanes: Vec<Lane>) -> Self {
-        Self { lanes: lanes.into() }
-    }
-
-    /// The number of lanes.
-    pub fn count(&self) -> usize {
-        self.lanes.len()
-    }
-
-    /// The number of calls that wait for each lane.
-    pub fn queues(&self) -> impl Iterator<Item = usize> {
-        self.lanes.iter().map(|lane| lane.queue.len())
-    }
-
-    /// The lane of a topic.
-    ///
-    /// # Panics
-    /// Never: a started plugin has at least one lane.
-    #[expect(clippy::indexing_slicing, reason = "the number is taken modulo the length")]
-    pub fn of(&self, topic: &str) -> &Lane {
-        &self.lanes[self.number_of(topic)]
-    }
-
-    /// The index of a topic's lane.
-    pub fn number_of(&self, topic: &str) -> usize {
-        if self.lanes.len() == 1 {
-            return 0;
-        }
-        let mut hasher = DefaultHasher::new();
-        topic.hash(&mut hasher);
-        let count = self.lanes.len() as u64;
-        // The remainder is less than a length.
-        usize::try_from(hasher.finish() % count).unwrap_or_default()
-    }
-}
-
 impl Lane {
     pub(crate) fn new(
         plugin: Arc<PluginRuntime>,
@@ -130,6 +90,7 @@ impl Lane {
             routes,
             meter,
             slot: SpinMutex::new(Some(Box::new(instance))),
+            is_stale: AtomicBool::new(false),
             order: PassageOrder::default(),
             queue: Queue::default(),
         }
@@ -294,6 +255,9 @@ impl Lane {
             slot
         };
         self.meter.set_certain(is_certain);
+        if self.is_stale.swap(false, Ordering::Relaxed) {
+            drop(slot.take());
+        }
         // In its slot meanwhile, so that a call that is dropped here does not drop the instance.
         if let Some(instance) = slot.as_mut().filter(|instance| plugin.is_due(instance)) {
             plugin.recycle(instance, &self.routes, &self.meter).await;

@@ -1,6 +1,8 @@
 //! Outcome of a hook that has ended well: its answer, its effects, and its place before the hooks
 //! that follow.
 
+use std::any::Any;
+
 use crate::effect::Effect;
 use crate::instance::Instance;
 use crate::spin_mutex::SpinMutexGuard;
@@ -26,6 +28,20 @@ pub struct Passage<'a> {
     pub(crate) lane: Option<LaneGuard<'a>>,
     /// The place at the output gate: no later hook passes.
     pub(crate) passed: Option<Passed>,
+    /// The place of a hook that has run in another process.
+    _elsewhere: Option<Box<dyn Any + Send>>,
+}
+
+impl Passage<'_> {
+    /// Returns whether later hooks wait until it is dropped.
+    pub fn is_awaited(&self) -> bool {
+        self.lane.is_some() || self.passed.is_some()
+    }
+
+    /// The passage of a hook that has run in another process. It ends when the guard is dropped.
+    pub fn elsewhere(guard: impl Send + 'static) -> Self {
+        Self { _elsewhere: Some(Box::new(guard)), ..Self::default() }
+    }
 }
 
 /// Exclusive access to the instance of a lane.

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use jackfield_config::Config;
 use jackfield_routing::RouteTable;
-use jackfield_sandbox::{Manifest, NoSubscribers, Sandbox};
-use jackfield_text::Untrusted;
+use jackfield_sandbox::{NoSubscribers, Sandbox};
 use tokio::runtime::Runtime;
 
 use crate::compiler;
 use crate::generation::{
-    BuildContext, Generation, PluginEntry, Problem, RouteAccess, Warning, prepare, route_warnings,
-    routes_alone,
+    BuildContext, Generation, Problem, RouteAccess, Warning, prepare, route_warnings, routes_alone,
 };
 use crate::site::{Site, Snapshot};
 
@@ -89,15 +87,10 @@ impl Inspection {
             Err(error) => return self.problems.push(format!("{}: error: {error}", site.display())),
         };
         self.files = snapshot.routing().len();
-        let in_cluster = !config.cluster.urls.is_empty();
         if !routing_only {
             match dry_run(runtime, &snapshot, config) {
                 Ok(Ok(generation)) => {
                     self.add_warnings(generation.warnings());
-                    if in_cluster {
-                        let plugins = generation.plugins().iter();
-                        self.warnings.extend(plugins.filter_map(state_of_nodes));
-                    }
                     self.generation = Some(generation);
                     return;
                 }
@@ -123,19 +116,6 @@ impl Inspection {
     fn add_problems(&mut self, problems: &[Problem]) {
         self.problems.extend(problems.iter().map(ToString::to_string));
     }
-}
-
-/// Warns of a plugin that keeps state: each node of a cluster has its own.
-fn state_of_nodes(plugin: &PluginEntry) -> Option<String> {
-    let Manifest { name, handlers, is_stateless, .. } = plugin.manifest();
-    let has_hooks = handlers.iter().any(|handler| handler.hooks.iter().next().is_some());
-    let (file, name) = (Untrusted::new(plugin.file()), Untrusted::new(name));
-    (has_hooks && !is_stateless).then(|| {
-        format!(
-            "{file}: warning: the plugin {name} may keep state, and each node of the cluster has its own\n  \
-             = help: declare it stateless if it keeps none; docs/cluster.md says what belongs to a node"
-        )
-    })
 }
 
 /// Prepares a generation without serving it.

@@ -159,6 +159,10 @@ impl Page {
         let doubts = count(cluster.pointer("/incidents/doubt").map_or(0, number), "time");
         let line = format!("{name}, node {node}, NATS {pipe}, {lost} lost, {doubts} in doubt");
         self.line("cluster", line);
+        for home in list(&cluster["homes"]) {
+            let [plugin, node] = ["plugin", "node"].map(|key| text(&home[key]));
+            self.line("home", format!("{plugin} runs on {node}"));
+        }
         for peer in list(&cluster["peers"]) {
             let [node, id, version] = ["node", "id", "version"].map(|key| text(&peer[key]));
             let [lag, gaps] = ["lag", "gaps"].map(|key| number(&peer[key]));

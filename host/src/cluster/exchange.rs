@@ -26,10 +26,12 @@ pub(crate) enum Subject {
     Calls = 1,
     /// Tickets that are good for one connection.
     Tickets = 2,
+    /// Homes: hooks of plugins that one node runs for all.
+    Homes = 3,
 }
 
 impl Subject {
-    const ALL: [Self; 3] = [Self::Sessions, Self::Calls, Self::Tickets];
+    const ALL: [Self; 4] = [Self::Sessions, Self::Calls, Self::Tickets, Self::Homes];
 }
 
 /// A question has no answer.

@@ -26,6 +26,16 @@ impl Members {
         first.into_iter().chain(second).collect()
     }
 
+    /// Returns the nodes with their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        self.nodes.iter().map(|(node, name)| (*node, name.as_str()))
+    }
+
+    /// Returns whether a node is among them.
+    pub(super) fn contain(&self, node: NodeId) -> bool {
+        self.nodes.iter().any(|(known, _)| *known == node)
+    }
+
     /// Returns the other nodes.
     pub(crate) fn others(&self) -> impl Iterator<Item = NodeId> {
         self.nodes.iter().map(|(node, _)| *node).filter(|node| *node != self.this)

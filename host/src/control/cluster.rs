@@ -1,6 +1,6 @@
 //! The cluster in `GET /v1/status`: this node, its connection, and its peers.
 
-use jackfield_broker::peers::PeerView;
+use jackfield_broker::peers::{NodeId, PeerView};
 use serde_json::{Value, json};
 
 use crate::cluster::{ClusterNode, ClusterNumbers};
@@ -21,8 +21,20 @@ pub(super) fn state(cluster: &ClusterNode) -> Value {
         "events_refused": events_refused,
         "lost": records_lost,
         "incidents": incidents,
+        "homes": homes(cluster),
         "peers": cluster.peers().iter().map(peer).collect::<Vec<_>>(),
     })
+}
+
+/// The nodes that run the plugins with state.
+fn homes(cluster: &ClusterNode) -> Vec<Value> {
+    let here = cluster.id();
+    let homes = cluster.homes().list().into_iter();
+    let home = |(plugin, node): (String, NodeId)| {
+        let (name, id, is_here) = (cluster.name_of(node), node.to_string(), node == here);
+        json!({ "plugin": plugin, "node": name, "id": id, "here": is_here })
+    };
+    homes.map(home).collect()
 }
 
 fn peer(peer: &PeerView) -> Value {

@@ -5,10 +5,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use jackfield_broker::{DeliveryError, PendingFlushes, Session, TooLarge};
-use jackfield_sandbox::{Caller, Fault, Hook, HookOutcome, HookRequest, PublishVerdict};
+use jackfield_sandbox::{Fault, Hook, HookOutcome, HookRequest, PublishVerdict};
+use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::protocol::Reply;
+use jackfield_wamp::protocol::{ErrorTo, Reply};
 
+use super::caller::caller;
+use super::home::HookCall;
 use super::{Dispatch, Refusal};
 use crate::frame;
 use crate::generation::RouteMatch;
@@ -25,8 +28,14 @@ impl Dispatch {
         let (args, kwargs) = self.hook_arguments(payload)?;
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
-        let hook = routed.handler.lane(routed.topic).on_publish(&request, &args, &kwargs);
-        flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
+        let call = HookCall {
+            hook: Hook::Publish,
+            request: &request,
+            is_again: false,
+            event: (&args, &kwargs),
+        };
+        let here = routed.handler.lane(routed.topic).on_publish(&request, &args, &kwargs);
+        flush_before_wait(batch, self.decide(routed, call, here)).await
     }
 
     /// Returns the arguments in JSON. As for any receiver, `limits.event` limits their size.
@@ -56,7 +65,7 @@ impl Dispatch {
             topic: routed.topic,
             attributes,
             session: session.map(caller),
-            subscribers: u32::try_from(self.realm.count(routed.topic)).unwrap_or(u32::MAX),
+            subscribers: u32::try_from(self.subscribers(routed)).unwrap_or(u32::MAX),
             depth: 0,
         }
     }
@@ -70,21 +79,6 @@ impl RouteMatch<'_, '_> {
 
     pub(super) fn failed(&self, fault: &Fault) -> Refusal {
         Refusal::fault(self.handler.name(), fault)
-    }
-}
-
-/// Returns the session's data for hooks.
-fn caller(session: &Session) -> Caller<'_> {
-    let identity = &session.identity;
-    Caller {
-        id: session.id.get(),
-        authid: &identity.authid,
-        authrole: identity.authrole(),
-        roles: &identity.roles,
-        authmethod: &identity.authmethod,
-        claims: &identity.claims,
-        client: session.client.get(),
-        anonymous_from: identity.anonymous_from,
     }
 }
 
@@ -108,7 +102,16 @@ pub(super) fn flush_before_wait<T>(
 
 /// Queues a reply to a session, unless its version has no such message.
 pub(super) fn reply(to: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
-    if let Some(frame) = frame::reply(to, reply) {
+    let Some(frame) = frame::reply(to, reply) else { return };
+    let frame = match reply {
+        Reply::Result { call, .. } if !to.outbox().takes(frame.len()) => {
+            let message = "the result is longer than the messages that this client takes";
+            let (to_call, uri) = (ErrorTo::Call { call }, error_uri::PAYLOAD_SIZE_EXCEEDED);
+            frame::reply(to, &Reply::Error { to: to_call, uri, message })
+        }
+        _ => Some(frame),
+    };
+    if let Some(frame) = frame {
         to.reply(frame, batch);
     }
 }

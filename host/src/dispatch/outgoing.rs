@@ -163,7 +163,10 @@ impl Dispatch {
     ) {
         let mut batch = PendingFlushes::default();
         let generation = self.generations.current();
-        let Some(routed) = recipient(&generation, reply_to) else { return permit.drop_answer() };
+        // The plugin may run on another node by now, with another store.
+        let routed =
+            recipient(&generation, reply_to).filter(|it| self.home_elsewhere(it.handler).is_none());
+        let Some(routed) = routed else { return permit.drop_answer() };
         let attributes = routed.attributes();
         let hook = HookRequest { depth, ..self.hook_request(&routed, &attributes, None) };
         let lane = routed.handler.lane(routed.topic);

@@ -10,8 +10,10 @@ use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::{check_allowed, may, pattern_audience, route};
+use super::home::{HookCall, NO_EVENT};
 use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, flush_before_wait, history, reply, uris};
+use crate::cluster::Change;
 use crate::frame;
 use crate::generation::{Generation, RealmUri, RouteMatch};
 use crate::metrics::RequestKind;
@@ -78,6 +80,7 @@ impl Dispatch {
         let routed = routed?;
         check_allowed(&generation, at, routed.as_ref(), Action::Subscribe, from)?;
 
+        let home = self.home_now(routed.as_ref());
         let (mut effects, mut passage) = (Vec::new(), Passage::default());
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
             // A handler counts each session that it is asked about, so the limits are checked
@@ -116,12 +119,19 @@ impl Dispatch {
         if replaced && !may_subscribe(&current, at, from) {
             left.extend(self.remove(from.id, topic, batch));
         }
+        if let Some(routed) = routed.as_ref().filter(|it| !it.has(Hook::Subscribe)) {
+            self.tell_home(routed, from, Change::Subscribed);
+        }
         let has_timer = |routed: &RouteMatch<'_, '_>| routed.handler.timer().is_some();
         if routed.as_ref().is_some_and(|routed| replaced || has_timer(routed)) {
             self.sync_timer(topic, Start::Whole);
         }
         left.extend(self.perform(&generation, effects, batch));
         drop(passage);
+        if home != self.home_now(routed.as_ref()) {
+            // It has moved meanwhile, and its new place has not asked about this subscriber.
+            Box::pin(self.introduce_one(from, topic, batch)).await;
+        }
         if !left.is_empty() {
             Box::pin(self.notify_unsubscribed(&generation, left, batch)).await;
         }
@@ -137,8 +147,10 @@ impl Dispatch {
     ) -> Result<HookOutcome<'a, SubscribeVerdict>, Refusal> {
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
-        let hook = routed.handler.lane(routed.topic).on_subscribe(&request);
-        flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
+        let call =
+            HookCall { hook: Hook::Subscribe, request: &request, is_again: false, event: NO_EVENT };
+        let here = routed.handler.lane(routed.topic).on_subscribe(&request);
+        flush_before_wait(batch, self.decide(routed, call, here)).await
     }
 }
 

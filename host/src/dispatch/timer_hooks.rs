@@ -58,7 +58,7 @@ impl Dispatch {
     }
 
     /// Updates every timer for a new generation.
-    pub(super) fn follow_all(&self) {
+    pub(crate) fn follow_all(&self) {
         let generation = self.generations.current();
         let running = self.timers.topics();
         if !generation.has_timers() && running.is_empty() {
@@ -68,15 +68,20 @@ impl Dispatch {
             let from_start = handler.timer().is_some_and(|it| it.from == TimerFrom::Start);
             from_start.then(|| Arc::from(route.channel.as_str()))
         });
-        for topic in self.realm.topics().into_iter().chain(running).chain(from_start) {
+        let remote = self.topics_with_remote_subscribers();
+        let topics = self.realm.topics().into_iter().chain(running).chain(from_start).chain(remote);
+        for topic in topics {
             self.sync_timer(&topic, Start::Spread);
         }
     }
 
     /// Returns the timer that the topic should have now.
     fn wanted_timer(&self, topic: &str) -> Option<BoundTimer> {
-        let timer = self.generations.current().find(topic)?.handler.timer()?;
-        (timer.from == TimerFrom::Start || self.realm.local_count(topic) > 0).then_some(timer)
+        let generation = self.generations.current();
+        let handler = generation.find(topic)?.handler;
+        let timer = handler.timer().filter(|_| self.home_elsewhere(handler).is_none())?;
+        let has_subscribers = || self.realm.local_count(topic) + self.remote_subscribers(topic) > 0;
+        (timer.from == TimerFrom::Start || has_subscribers()).then_some(timer)
     }
 
     fn timer_lane(&self, topic: &str) -> Option<LaneKey> {

@@ -12,6 +12,7 @@ use jackfield_wamp::uri;
 
 use super::authorize::audience;
 use super::{Dispatch, Refusal, effects, flush_before_wait, history, reply, trace};
+use crate::cluster::Change;
 use crate::frame;
 use crate::generation::{Generation, RouteMatch};
 use crate::metrics::RequestKind;
@@ -88,7 +89,8 @@ impl Dispatch {
     /// Revokes subscriptions and registrations after a reload, and updates the timers.
     pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         self.realm.end_histories(|topic| history::ends(&old, new, topic));
-        self.revoke(old, new);
+        self.revoke(Arc::clone(&old), new);
+        self.reassign(&old, new);
         let mut batch = PendingFlushes::default();
         self.revoke_registrations(new, &mut batch);
         self.tell_registrations(&mut batch);
@@ -133,6 +135,11 @@ impl Dispatch {
             }
             let routed = generation.find(&topic).map(RouteMatch::for_events);
             let Some(routed) = routed else { continue };
+            if self.home_elsewhere(routed.handler).is_some() {
+                // The home informs the handler, and performs its effects.
+                self.tell_home(&routed, &session, Change::Left);
+                continue;
+            }
             if !routed.has(Hook::Unsubscribe) || routed.handler.is_disabled() {
                 continue;
             }

@@ -20,8 +20,8 @@ use super::loads::{Checked, Loaded, Loads};
 use super::problem::Problem;
 use super::route_counts::RouteCounts;
 use super::totals::Totals;
-use super::warnings;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
+use super::{homes, warnings};
 
 /// Returns the routes of a snapshot, without loading plugins.
 ///
@@ -282,6 +282,7 @@ fn route_config(route: &Route) -> RouteConfig {
 pub(super) fn bind(route: &Route, running: &Running) -> Option<BoundHandler> {
     let description = running.plugin.manifest().handler(&route.handler.callback)?.clone();
     Some(BoundHandler {
+        has_home: homes::has_home(&running.plugin),
         timer: timer(route, &description),
         description,
         lanes: running.lanes.clone()?,

@@ -224,6 +224,8 @@ pub(super) const CLUSTER_PIPE: Metric = gauge(
 );
 pub(super) const CLUSTER_PEERS: Metric =
     gauge("jackfield_cluster_peers", &[], "Other nodes that this node exchanges events with.");
+pub(super) const CLUSTER_HOMES: Metric =
+    gauge("jackfield_cluster_homes", &[], "Plugins whose hooks this node runs for all nodes.");
 pub(super) const CLUSTER_LAG: Metric = gauge(
     "jackfield_cluster_lag",
     &[],

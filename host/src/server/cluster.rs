@@ -2,6 +2,7 @@
 //! is waited for by a publication.
 
 mod calls;
+mod homes;
 mod sessions;
 mod tickets;
 
@@ -29,6 +30,7 @@ use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
 use calls::CallService;
+use homes::HomeService;
 use sessions::SessionService;
 use tickets::TicketService;
 
@@ -96,6 +98,7 @@ pub(super) struct ClusterTasks {
 
 impl ClusterTasks {
     fn new(node: Arc<ClusterNode>, realms: Arc<Realms>, pipe: Pipe) -> Arc<Self> {
+        node.serve(Subject::Homes, HomeService::new(&node, &realms));
         node.serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
         node.serve(Subject::Calls, Arc::new(CallService::new(Arc::clone(&realms))));
         let (faults, applying) = (Backoff::default(), Mutex::default());
@@ -215,6 +218,7 @@ impl ClusterTasks {
                 }
             }
             self.take(&self.node.take_notices());
+            self.finish_moves();
             self.send_waiting().await;
         }
     }
@@ -257,6 +261,7 @@ impl ClusterTasks {
         self.end_histories(&expired);
         self.apply_offers();
         self.take(&notices);
+        self.follow_homes();
         let mut changed: HashSet<_> = node.shared().write(|it| it.take_claimed().collect());
         changed.extend(self.realms.iter().flat_map(|dispatch| dispatch.realm().take_changes()));
         for key in changed {
@@ -273,7 +278,7 @@ impl ClusterTasks {
         let _turn = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = self.node.shared().write(Peers::take_changed_offers);
         let mut by_realm: HashMap<String, HashSet<InterestKey>> = HashMap::new();
-        // Plugins are looked up when they are needed.
+        let has_plugins = changed.iter().any(|key| key.kind() == InterestKind::Plugin);
         for key in changed.into_iter().filter(|key| key.kind() == InterestKind::Registration) {
             by_realm.entry(key.realm().to_owned()).or_default().insert(key);
         }
@@ -285,6 +290,9 @@ impl ClusterTasks {
             {
                 error!(name: "cluster.procedures_refused", realm, times, "wildcards of other nodes cannot be kept here, and are not called from this node: {error}");
             }
+        }
+        if has_plugins {
+            self.follow_homes();
         }
         if self.node.shared().write(Peers::settle) {
             self.node.advanced();
@@ -309,6 +317,7 @@ impl ClusterTasks {
     fn take(&self, notices: &[Notice]) {
         self.node.note(notices);
         notices.iter().for_each(log);
+        self.note_homes(notices);
         if notices.iter().any(Notice::is_doubt) {
             for dispatch in self.realms.iter() {
                 let mut batch = PendingFlushes::default();

@@ -52,6 +52,12 @@ impl Later {
         Self { timeout: Duration::ZERO, answer, number, tally, _permit: permit }
     }
 
+    /// A call whose result comes from a plugin in another process.
+    pub fn elsewhere(timeout: Duration, answer: oneshot::Receiver<CallResult>) -> Self {
+        let (tally, permit) = (Tally::apart(), Permit::of_replay(OutgoingKind::Deferred, 0));
+        Self { timeout, answer, number: 0, tally, _permit: permit }
+    }
+
     /// The plugin's name for the call.
     pub(crate) fn number(&self) -> u64 {
         self.number

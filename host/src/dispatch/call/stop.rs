@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_sandbox::{CallAnswer, Effect, HookOutcome, HookRequest, Later, Passage};
+use jackfield_sandbox::{CallAnswer, Effect, Hook, HookOutcome, HookRequest, Later, Passage};
 use jackfield_wamp::message::{Call, CancelMode};
 use jackfield_wamp::payload::Payload;
 use tokio::time::{Instant, sleep_until};
 
+use crate::dispatch::home::HookCall;
 use crate::dispatch::{Dispatch, Refusal, effects, flush_before_wait};
 use crate::generation::RouteMatch;
 
@@ -75,13 +76,22 @@ impl Dispatch {
         let request = HookRequest { depth, ..self.hook_request(routed, &attributes, Some(from)) };
         let has_begun = AtomicBool::new(false);
         let lane = routed.handler.lane(&call.procedure);
-        let mut hook = flush_before_wait(batch, lane.on_call(&request, &args, &kwargs, &has_begun));
+        let hook = HookCall {
+            hook: Hook::Call,
+            request: &request,
+            is_again: false,
+            event: (&args, &kwargs),
+        };
+        let here = lane.on_call(&request, &args, &kwargs, &has_begun);
+        // A call at another node has begun there for all that is known.
+        let mut hook = flush_before_wait(batch, self.decide(routed, hook, here));
         let (outcome, stopped) = tokio::select! {
             biased;
             outcome = &mut hook => (outcome, None),
             stop = stop(timeout, cancellation.as_mut()) => {
                 let refusal = stop.refusal();
-                if !has_begun.load(Ordering::Relaxed) {
+                if !has_begun.load(Ordering::Relaxed) && self.home_elsewhere(routed.handler).is_none()
+                {
                     return Asked::refused(refusal);
                 }
                 if stop.is_immediate() {
@@ -108,7 +118,7 @@ impl Dispatch {
                 };
                 Asked { answer, effects, passage }
             }
-            Err(fault) => Asked::refused(routed.failed(&fault)),
+            Err(refusal) => Asked::refused(refusal),
         }
     }
 }
