@@ -113,7 +113,7 @@ impl Realms {
     /// Updates every realm for a new generation.
     pub(crate) fn reloaded(&self, old: &Arc<Generation>, new: &Generation) {
         for dispatch in self.iter() {
-            dispatch.reloaded(Arc::clone(old), new);
+            dispatch.reloaded(old, new);
         }
     }
 }

@@ -435,7 +435,8 @@ listeners:
         let [public, private, other] = config.listeners.as_slice() else { panic!("three") };
         assert_eq!(public.name.as_deref(), Some("public"));
         assert_eq!(public.place, ListenerPlace::Address("[::1]:8443".parse().unwrap()));
-        let ListenerRules { path, origins, protocols, anonymous, methods } = &public.rules;
+        let ListenerRules { path, origins, protocols, anonymous, rawsocket, methods } =
+            &public.rules;
         assert_eq!((path.as_deref(), *anonymous), (Some("/ws"), Some(false)));
         assert!(origins.as_ref().unwrap().check("https://shop.example.com").is_ok());
         let spoken: Vec<Dialect> = protocols.iter().collect();

@@ -14,11 +14,14 @@ use super::decide::RemoteSession;
 pub(crate) struct RemoteSubscribers {
     /// A std lock: a leaf, held for one look-up or change, or until those of a node are found.
     realms: RwLock<Realms>,
-    /// The ends whose handlers are not informed yet, by realm, topic and session. A std mutex: a leaf.
-    ends: Mutex<HashMap<(String, Arc<str>, u64), usize>>,
+    /// The ends whose handlers are not informed yet. A std mutex: a leaf.
+    ends: Mutex<Ends>,
     /// A handler was informed.
     informed: Notify,
 }
+
+/// The numbers of ends by realm, topic and session.
+type Ends = HashMap<(String, Arc<str>, u64), usize>;
 
 /// The topics of each realm.
 type Realms = HashMap<String, HashMap<Arc<str>, Topic>>;
@@ -151,7 +154,7 @@ impl RemoteSubscribers {
         ended
     }
 
-    fn lock_ends(&self) -> MutexGuard<'_, HashMap<(String, Arc<str>, u64), usize>> {
+    fn lock_ends(&self) -> MutexGuard<'_, Ends> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -50,7 +50,7 @@ impl Dispatch {
             return answer(Decision::Elsewhere);
         }
         let generation = self.generations.current();
-        let routed = match self.asked(&generation, &question) {
+        let routed = match asked(&generation, &question) {
             Ok(routed) => routed,
             Err(refusal) => {
                 self.forget_member(&cluster, &question, is_new);
@@ -115,7 +115,7 @@ impl Dispatch {
             }
             // They run at the home alone, which is told of sessions that have left.
             Hook::Unsubscribe | Hook::Timer | Hook::Response | Hook::Result => {
-                answer(Decision::Elsewhere)
+                answer(Decision::Elsewhere);
             }
         }
     }
@@ -171,29 +171,6 @@ impl Dispatch {
         }
     }
 
-    /// Returns the route of a question.
-    ///
-    /// # Errors
-    /// Its handler is another one here, has no such hook, or is disabled.
-    fn asked<'g, 'q>(
-        &self,
-        generation: &'g Generation,
-        question: &'q Question,
-    ) -> Result<RouteMatch<'g, 'q>, Refusal> {
-        let Question { hook, plugin, topic, .. } = question;
-        let routed = generation.find(topic);
-        // Events may be those of a canary.
-        let routed = if *hook == Hook::Call { routed } else { routed.map(RouteMatch::for_events) };
-        let is_asked =
-            |it: &RouteMatch<'_, '_>| it.handler.manifest().name == *plugin && it.has(*hook);
-        let routed = routed.filter(is_asked);
-        let routed = routed.ok_or_else(|| Refusal::home_without(plugin, topic))?;
-        if routed.handler.is_disabled() {
-            return Err(Refusal::disabled(routed.handler.name()));
-        }
-        Ok(routed)
-    }
-
     /// Forgets a subscriber that its handler does not count.
     fn forget_member(&self, cluster: &ClusterNode, question: &Question, is_forgotten: bool) {
         let Question { realm, plugin, topic, session, .. } = question;
@@ -212,6 +189,27 @@ impl Dispatch {
         }
         others
     }
+}
+
+/// Returns the route of a question.
+///
+/// # Errors
+/// Its handler is another one here, has no such hook, or is disabled.
+fn asked<'g, 'q>(
+    generation: &'g Generation,
+    question: &'q Question,
+) -> Result<RouteMatch<'g, 'q>, Refusal> {
+    let Question { hook, plugin, topic, .. } = question;
+    let routed = generation.find(topic);
+    // Events may be those of a canary.
+    let routed = if *hook == Hook::Call { routed } else { routed.map(RouteMatch::for_events) };
+    let is_asked = |it: &RouteMatch<'_, '_>| it.handler.manifest().name == *plugin && it.has(*hook);
+    let routed = routed.filter(is_asked);
+    let routed = routed.ok_or_else(|| Refusal::home_without(plugin, topic))?;
+    if routed.handler.is_disabled() {
+        return Err(Refusal::disabled(routed.handler.name()));
+    }
+    Ok(routed)
 }
 
 /// Answers, and keeps the passage until the asking node has performed the effects, if other hooks wait for

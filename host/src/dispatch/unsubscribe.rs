@@ -87,10 +87,10 @@ impl Dispatch {
     }
 
     /// Revokes subscriptions and registrations after a reload, and updates the timers.
-    pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
-        self.realm.end_histories(|topic| history::ends(&old, new, topic));
-        self.revoke(Arc::clone(&old), new);
-        self.reassign(&old, new);
+    pub(crate) fn reloaded(self: &Arc<Self>, old: &Arc<Generation>, new: &Generation) {
+        self.realm.end_histories(|topic| history::ends(old, new, topic));
+        self.revoke(Arc::clone(old), new);
+        self.reassign(old, new);
         let mut batch = PendingFlushes::default();
         self.revoke_registrations(new, &mut batch);
         self.tell_registrations(&mut batch);

@@ -146,7 +146,9 @@ impl ClusterTasks {
         if ended.is_empty() {
             return;
         }
-        ended.iter().for_each(|ended| homes.subscribers.begin_end(ended));
+        for ended in &ended {
+            homes.subscribers.begin_end(ended);
+        }
         let realms = Arc::clone(&self.realms);
         tokio::spawn(async move {
             for ended in ended {
