@@ -437,7 +437,8 @@ listeners:
         assert_eq!(public.place, ListenerPlace::Address("[::1]:8443".parse().unwrap()));
         let ListenerRules { path, origins, protocols, anonymous, rawsocket, methods } =
             &public.rules;
-        assert_eq!((path.as_deref(), *anonymous), (Some("/ws"), Some(false)));
+        let known = (path.as_deref(), *anonymous, *rawsocket);
+        assert_eq!(known, (Some("/ws"), Some(false), None));
         assert!(origins.as_ref().unwrap().check("https://shop.example.com").is_ok());
         let spoken: Vec<Dialect> = protocols.iter().collect();
         assert_eq!(spoken, [Dialect::V1, Dialect::V2(Codec::Cbor)]);
