@@ -9,7 +9,9 @@ mod counts;
 mod decide;
 mod exchange;
 mod homes;
+mod inquiries;
 mod members;
+mod numbered;
 mod remote_subscribers;
 
 use std::collections::BTreeSet;
@@ -32,8 +34,7 @@ pub(crate) use decide::{
     Change, Decision, HomeMessage, LateResult, Membership, Question, RemoteSession, Verdict,
     decode, encode,
 };
-use exchange::Exchange;
-pub(crate) use exchange::{Answering, Service, Subject, Unanswered};
+pub(crate) use exchange::{Answering, Exchange, Service, Subject, Unanswered};
 pub(crate) use homes::{Homes, Move};
 pub(crate) use members::Members;
 pub(crate) use remote_subscribers::Ended;
@@ -184,28 +185,9 @@ impl ClusterNode {
         self.members.subscribe()
     }
 
-    /// Sets the service of a subject, once.
-    pub(crate) fn serve(&self, subject: Subject, service: Arc<dyn Service>) {
-        self.exchange.serve(subject, service);
-    }
-
-    /// Asks the host of a peer.
-    ///
-    /// # Errors
-    /// [`Unanswered`], as soon as it is known that no answer comes.
-    pub(crate) async fn ask(
-        &self,
-        node: NodeId,
-        subject: Subject,
-        question: &[u8],
-        limit: Duration,
-    ) -> Result<Bytes, Unanswered> {
-        self.exchange.ask(node, subject, question, limit).await
-    }
-
-    /// Sends a message to the host of a peer. Returns whether the peer is known.
-    pub(crate) fn tell(&self, node: NodeId, subject: Subject, message: &[u8]) -> bool {
-        self.exchange.tell(node, subject, message)
+    /// Returns the questions and messages between this node and others.
+    pub(crate) const fn exchange(&self) -> &Exchange {
+        &self.exchange
     }
 
     /// Takes what happened to the peers, before the messages that came with it.

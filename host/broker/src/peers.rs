@@ -33,7 +33,7 @@ use crate::publication::{PatternAudience, Publication};
 pub use crate::node::NodeId;
 pub use envelope::MAX_ENVELOPE_BYTES;
 pub use event::RemoteEvent;
-pub use home::home;
+pub use home::{hash, home};
 pub use interest::{InterestKey, InterestKind, Stake};
 pub use notice::Notice;
 pub use peer::PeerView;

@@ -37,7 +37,7 @@ pub(super) async fn claim(
             continue;
         }
         let question = encode(&ticket);
-        let answer = cluster.ask(home, Subject::Tickets, &question, ANSWER_TIME).await;
+        let answer = cluster.exchange().ask(home, Subject::Tickets, &question, ANSWER_TIME).await;
         match answer.ok().as_deref() {
             Some([GOOD]) => is_remembered = true,
             Some([USED]) => return Err(ReplaysError::Used),

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use jackfield_sandbox::{
-    CallAnswer, Caller, Effect, Hook, HookAnswer, HookRefusal, HookRequest, Later, PublishVerdict,
-    SubscribeVerdict,
+    CallAnswer, Caller, Effect, Hook, HookAnswer, HookRefusal, HookRequest, Later, PluginEvent,
+    PublishVerdict, SubscribeVerdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub(crate) enum HomeMessage {
     Forget(u64),
 }
 
+/// The result of a deferred call, which follows its [`Decision`].
+pub(crate) type LateResult = Result<PluginEvent, HookRefusal>;
+
 /// A hook that the home is to run. The answer is a [`Decision`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Question {
@@ -33,8 +36,8 @@ pub(crate) struct Question {
     pub(crate) depth: u8,
     /// Whether the home may know the subscriber already: it is not asked again then.
     pub(crate) is_again: bool,
-    /// The number for a deferred result of a call.
-    pub(crate) later: Option<u64>,
+    /// The number for a deferred result of a call; 0 for another hook.
+    pub(crate) later: u64,
     pub(crate) session: RemoteSession,
     /// The text of a JSON array.
     pub(crate) args: String,
@@ -75,7 +78,7 @@ pub(crate) enum Decision {
     Elsewhere,
 }
 
-/// A session that has subscribed, for a home whose handler has no hook for it.
+/// A change of a subscriber, for the home of its topic's plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Membership {
     pub(crate) realm: String,
@@ -120,7 +123,7 @@ impl Question {
             topic: request.topic.to_owned(),
             depth: request.depth,
             is_again,
-            later: None,
+            later: 0,
             session: RemoteSession::new(&request.session?),
             args: args.to_owned(),
             kwargs: kwargs.to_owned(),
@@ -205,6 +208,3 @@ impl Verdict for CallAnswer {
         }
     }
 }
-
-/// The result of a deferred call, which follows its [`Decision`].
-pub(crate) type LateResult = Result<jackfield_sandbox::PluginEvent, HookRefusal>;

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use jackfield_broker::Cluster;
 use jackfield_broker::peers::NodeId;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
+use tracing::warn;
 
 /// The service that a question or message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +64,8 @@ pub(crate) trait Service: Send + Sync {
     /// Answers a question of a peer, in a task of its own.
     fn answer(&self, from: NodeId, question: Bytes) -> Answering;
 
-    /// Takes a message of a peer, in order. It must not wait.
-    fn hear(&self, from: NodeId, message: Bytes);
+    /// Takes a message of a peer, in order. It must not wait. Returns whether the message can be read.
+    fn hear(&self, from: NodeId, message: Bytes) -> bool;
 
     /// Notes that messages to or from a peer may be lost, or that it is gone.
     fn interrupted(&self, node: NodeId);
@@ -74,13 +76,15 @@ const MAX_OPEN: usize = 16_384;
 const MAX_ANSWERING: usize = 1_024;
 
 /// The questions and services of a node.
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     cluster: Arc<Cluster>,
     services: [OnceLock<Arc<dyn Service>>; Subject::ALL.len()],
     /// A std mutex: a leaf, held for a look-up.
     open: Mutex<Open>,
     /// Permits of the questions that are answered here.
     answering: Arc<Semaphore>,
+    /// Whether a message of a peer could not be read.
+    has_unreadable: AtomicBool,
 }
 
 #[derive(Default)]
@@ -112,17 +116,22 @@ impl Exchange {
             services: [const { OnceLock::new() }; Subject::ALL.len()],
             open: Mutex::default(),
             answering: Arc::new(Semaphore::new(MAX_ANSWERING)),
+            has_unreadable: AtomicBool::new(false),
         }
     }
 
     /// Sets the service of a subject; the first one stays.
-    pub(super) fn serve(&self, subject: Subject, service: Arc<dyn Service>) {
+    pub(crate) fn serve(&self, subject: Subject, service: Arc<dyn Service>) {
         if let Some(place) = self.services.get(subject as usize) {
             let _first_stays = place.set(service);
         }
     }
 
-    pub(super) async fn ask(
+    /// Asks the host of a peer.
+    ///
+    /// # Errors
+    /// [`Unanswered`], as soon as it is known that no answer comes.
+    pub(crate) async fn ask(
         &self,
         node: NodeId,
         subject: Subject,
@@ -141,24 +150,33 @@ impl Exchange {
         }
     }
 
-    /// Sends a message. Returns whether the peer is known.
-    pub(super) fn tell(&self, node: NodeId, subject: Subject, message: &[u8]) -> bool {
+    /// Sends a message to the host of a peer. Returns whether the peer is known.
+    pub(crate) fn tell(&self, node: NodeId, subject: Subject, message: &[u8]) -> bool {
         self.cluster.send(node, &encode(Kind::Message, subject as u8, 0, message))
     }
 
     /// Takes what the host of a peer has sent.
     pub(super) fn take(&self, from: NodeId, mut bytes: Bytes) {
-        let Some((kind, subject, id)) = decode(&mut bytes) else { return };
+        let Some((kind, subject, id)) = decode(&mut bytes) else {
+            return self.warn_of_unreadable(from);
+        };
         match kind {
             Kind::Question => self.answer(from, subject, id, bytes),
             Kind::Answer => self.end(from, id, Ok(bytes)),
             Kind::Refusal => self.end(from, id, Err(Unanswered::Refused)),
             Kind::Message => {
-                if let Some(service) = self.service(subject) {
-                    service.hear(from, bytes);
+                if !self.service(subject).is_some_and(|it| it.hear(from, bytes)) {
+                    self.warn_of_unreadable(from);
                 }
             }
             Kind::Missed => self.interrupt(from),
+        }
+    }
+
+    /// Logs that a message of a peer cannot be read, the first time: the versions of nodes differ.
+    fn warn_of_unreadable(&self, from: NodeId) {
+        if !self.has_unreadable.swap(true, Ordering::Relaxed) {
+            warn!(name: "cluster.message_unreadable", peer = %from, "a message of another node cannot be read, and is ignored: do all nodes have the same version? Further ones are not logged");
         }
     }
 

@@ -7,7 +7,6 @@
 //! no home away. Of several claims, as after a division of the cluster, the oldest counts: it has the state. See
 //! decision 62.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,10 +15,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jackfield_broker::Cluster;
-use jackfield_broker::peers::{InterestKey, NodeId, Stake, home};
-use tokio::sync::oneshot;
+use jackfield_broker::peers::{InterestKey, NodeId, Stake, hash, home};
 
 use super::decide::LateResult;
+use super::inquiries::Inquiries;
+use super::numbered::Numbered;
 use super::remote_subscribers::RemoteSubscribers;
 use crate::wall_clock;
 
@@ -42,46 +42,10 @@ pub(crate) struct Homes {
     /// Deferred results that this node waits for.
     pub(crate) awaited: Numbered<LateResult>,
     last_number: AtomicU64,
-    /// The introductions of subscribers to homes that run now.
-    pub(crate) introductions: Introductions,
+    /// The homes that are being asked about all subscribers now.
+    pub(crate) inquiries: Inquiries,
     /// The names of nodes that have joined, also of those that have gone. A std mutex: a leaf.
     names: Mutex<HashMap<NodeId, String>>,
-}
-
-/// Introductions of subscribers by realm and plugin, and whether one has to begin again.
-#[derive(Debug, Default)]
-pub(crate) struct Introductions(Mutex<HashMap<(String, String), bool>>);
-
-impl Introductions {
-    /// Begins one. Returns `false` if it runs already: it begins again then.
-    pub(crate) fn begin(&self, realm: &str, plugin: &str) -> bool {
-        let key = (realm.to_owned(), plugin.to_owned());
-        match self.lock().entry(key) {
-            Entry::Occupied(mut running) => {
-                running.insert(true);
-                false
-            }
-            Entry::Vacant(place) => {
-                place.insert(false);
-                true
-            }
-        }
-    }
-
-    /// Ends one. Returns `false` if it has to begin again.
-    pub(crate) fn end(&self, realm: &str, plugin: &str) -> bool {
-        let mut running = self.lock();
-        let key = (realm.to_owned(), plugin.to_owned());
-        let is_repeated = running.get_mut(&key).is_some_and(std::mem::take);
-        if !is_repeated {
-            running.remove(&key);
-        }
-        !is_repeated
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), bool>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The maximum number of names of nodes. They are forgotten together.
@@ -103,39 +67,6 @@ struct Candidate {
     /// The hash of its name.
     name: u64,
     claim: Option<u64>,
-}
-
-/// Things that end with a message of another node, by its number, or with the node.
-#[derive(Debug)]
-pub(crate) struct Numbered<T>(Mutex<HashMap<(NodeId, u64), oneshot::Sender<T>>>);
-
-impl<T> Numbered<T> {
-    /// Adds one. The receiver ends without a value if it is removed, or if the node goes.
-    pub(crate) fn add(&self, node: NodeId, number: u64) -> oneshot::Receiver<T> {
-        let (sender, receiver) = oneshot::channel();
-        self.lock().insert((node, number), sender);
-        receiver
-    }
-
-    /// Removes one.
-    pub(crate) fn remove(&self, node: NodeId, number: u64) -> Option<oneshot::Sender<T>> {
-        self.lock().remove(&(node, number))
-    }
-
-    /// Removes those of a node.
-    fn remove_all(&self, node: NodeId) {
-        self.lock().retain(|(holder, _), _| *holder != node);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(NodeId, u64), oneshot::Sender<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
 }
 
 /// A plugin whose home has changed.
@@ -276,10 +207,10 @@ fn candidates(
         let names: HashMap<_, _> = peers.joined().into_iter().collect();
         let others = peers.nodes_with(key).into_iter().map(|(node, stake)| {
             let claim = stake.detail.as_ref().try_into().ok().map(u64::from_be_bytes);
-            let name = hash(names.get(&node).map_or("", String::as_str));
+            let name = hash(names.get(&node).map_or(&b""[..], String::as_bytes));
             Candidate { node, name, claim }
         });
-        let own = Candidate { node: here, name: hash(name), claim };
+        let own = Candidate { node: here, name: hash(name.as_bytes()), claim };
         (here, others.chain([own]).collect())
     })
 }
@@ -294,13 +225,6 @@ fn choose(plugin: &str, candidates: &[Candidate]) -> Option<NodeId> {
     candidates.iter().filter(|it| it.name == name).map(|it| it.node).min()
 }
 
-/// Hashes the name of a node (FNV-1a).
-fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -310,7 +234,7 @@ mod tests {
     use super::*;
 
     fn candidate(node: u64, claim: Option<u64>) -> Candidate {
-        Candidate { node: NodeId(node), name: hash(&format!("web-{node}")), claim }
+        Candidate { node: NodeId(node), name: hash(format!("web-{node}").as_bytes()), claim }
     }
 
     #[test]
@@ -331,7 +255,7 @@ mod tests {
 
     #[test]
     fn nodes_of_the_same_names_choose_the_same_homes_after_a_restart() {
-        let names = ["web-1", "web-2", "web-3"].map(hash);
+        let names = ["web-1", "web-2", "web-3"].map(|name| hash(name.as_bytes()));
         let mut chosen = BTreeSet::new();
         for plugin in 0..40 {
             let plugin = format!("plugin-{plugin}");

@@ -36,10 +36,10 @@ pub(super) struct HookCall<'a> {
 /// The event of hooks that have none.
 pub(super) const NO_EVENT: (&str, &str) = ("[]", "{}");
 
-/// The time limit of a hook at its home. It ends earlier if the home is not heard any more.
+/// The time limit of a question to a home. It ends earlier if the home is given up.
 const HOOK_TIME: Duration = Duration::from_secs(30);
 
-/// The number of times that a home is looked for, and the time between two of them: it may just move.
+/// The number of times that a home is asked, and the time between two of them: it may just move.
 const MAX_ATTEMPTS: usize = 30;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -55,7 +55,7 @@ impl Dispatch {
             let HookCall { hook, request, is_again, event } = call;
             let plugin = &routed.handler.manifest().name;
             let question = Question::new(hook, self.realm.name(), plugin, request, is_again, event);
-            let asked = question.map(|it| async move { self.ask_home(cluster, home, &it).await });
+            let asked = question.map(|it| async move { self.ask_home(cluster, home, it).await });
             if let Some(asked) = asked
                 && let Some(outcome) = Box::pin(asked).await?
             {
@@ -66,8 +66,8 @@ impl Dispatch {
         here.await.map_err(|fault| routed.failed(&fault))
     }
 
-    /// Tells the home of a topic's plugin that a session has subscribed to the topic, or has left it, if
-    /// no hook does.
+    /// Tells the home of a topic's plugin that a session has left the topic; or that it has subscribed, if the
+    /// plugin has no hook that asks.
     pub(super) fn tell_home(&self, routed: &RouteMatch<'_, '_>, session: &Session, change: Change) {
         let Some((cluster, home)) = self.home_elsewhere(routed.handler) else { return };
         let membership = Membership {
@@ -145,22 +145,24 @@ impl Dispatch {
         &self,
         cluster: &Arc<ClusterNode>,
         first: NodeId,
-        question: &Question,
+        mut question: Question,
     ) -> Result<Option<HookOutcome<'a, T>>, Refusal> {
-        let Question { hook, plugin, .. } = question;
         let (mut home, mut reason) = (first, Unanswered::Late);
         for _ in 0..MAX_ATTEMPTS {
-            let later = (*hook == Hook::Call).then(|| Awaited::new(cluster, home));
-            let number = later.as_ref().map(|it| it.number);
-            let bytes = encode(&Question { later: number, ..question.clone() });
-            match cluster.ask(home, Subject::Homes, &bytes, HOOK_TIME).await {
+            let later = (question.hook == Hook::Call).then(|| Awaited::new(cluster, home));
+            question.later = later.as_ref().map_or(0, |it| it.number);
+            let asked = encode(&question);
+            match cluster.exchange().ask(home, Subject::Homes, &asked, HOOK_TIME).await {
                 Ok(answer) => match decode(&answer) {
                     Some(Decision::Elsewhere) => {}
-                    decision => return outcome(cluster, home, plugin, decision, later).map(Some),
+                    decision => {
+                        let plugin = &question.plugin;
+                        return outcome(cluster, home, plugin, decision, later).map(Some);
+                    }
                 },
                 Err(unanswered) => {
                     reason = unanswered;
-                    if *hook == Hook::Subscribe {
+                    if question.hook == Hook::Subscribe {
                         // The answer may be lost, and the home counts the session.
                         tell(cluster, home, &HomeMessage::Member(Box::new(question.left())));
                     }
@@ -168,12 +170,12 @@ impl Dispatch {
                 }
             }
             sleep(ATTEMPT_INTERVAL).await;
-            match self.home_of(cluster, plugin) {
+            match self.home_of(cluster, &question.plugin) {
                 Some(now) => home = now,
                 None => return Ok(None),
             }
         }
-        Err(Refusal::home_unreachable(plugin, reason))
+        Err(Refusal::home_unreachable(&question.plugin, reason))
     }
 }
 
@@ -272,7 +274,7 @@ fn unreadable(plugin: &str) -> Refusal {
 
 /// Tells a node something. If messages are lost, the home is asked about all subscribers again.
 pub(super) fn tell(cluster: &ClusterNode, home: NodeId, message: &HomeMessage) {
-    let _is_known = cluster.tell(home, Subject::Homes, &encode(message));
+    let _is_known = cluster.exchange().tell(home, Subject::Homes, &encode(message));
 }
 
 /// The effects of a hook are being performed here. The home waits until it is dropped.
@@ -288,16 +290,16 @@ impl Drop for Performed {
     }
 }
 
-/// The answer of a call as a home gives it.
-pub(super) fn recorded(answer: CallAnswer) -> Result<jackfield_sandbox::HookAnswer, Later> {
+/// Returns the answer of a call, or its deferred result.
+pub(super) fn answer_or_later(answer: CallAnswer) -> Result<jackfield_sandbox::HookAnswer, Later> {
     match answer {
         CallAnswer::Now(answer) => Ok(answer.into()),
         CallAnswer::Later(later) => Err(later),
     }
 }
 
-/// Refusals of a home that are not those of its plugin.
-const OF_SERVERS: [&str; 6] = [
+/// The URIs of refusals that are of the server, not of its plugins.
+const SERVER_REFUSALS: [&str; 6] = [
     HANDLER_FAILED,
     HANDLER_ON_HOLD,
     HANDLER_BUSY,
@@ -310,7 +312,7 @@ impl Refusal {
     /// Refuses a request whose handler runs on a node that does not answer.
     fn home_unreachable(plugin: &str, reason: Unanswered) -> Self {
         let message = format!(
-            "the node that runs the plugin `{plugin}` was asked: {reason}; try again later"
+            "the node that runs the plugin `{plugin}` has not decided: {reason}; try again later"
         );
         Self::new(HOME_UNREACHABLE, message)
     }
@@ -327,7 +329,7 @@ impl Refusal {
 
     /// The refusal of a home.
     fn of_home(uri: String, message: String) -> Self {
-        match OF_SERVERS.into_iter().find(|it| *it == uri) {
+        match SERVER_REFUSALS.into_iter().find(|it| *it == uri) {
             Some(uri) => Self::new(uri, message),
             None => HookRefusal { uri, message }.into(),
         }

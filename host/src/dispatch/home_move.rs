@@ -17,36 +17,36 @@ use super::{Dispatch, Refusal};
 use crate::cluster::Change;
 use crate::generation::{Generation, RouteMatch};
 
-/// The number of times that a home which does not answer is asked about all subscribers, and the time between
-/// two of them. A home that dies has a successor before they end.
-const MAX_INTRODUCTIONS: usize = 30;
-const INTRODUCTION_INTERVAL: Duration = Duration::from_secs(1);
+/// The first and the longest time between two inquiries at a home that does not answer.
+const INQUIRY_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_INQUIRY_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Dispatch {
     /// Asks the home of a plugin about the subscribers of this node again, as it has moved, or may have given
     /// them up. One that it refuses is unsubscribed.
-    pub(crate) async fn introduce(self: Arc<Self>, plugin: String) {
+    pub(crate) async fn ask_about_subscribers(self: Arc<Self>, plugin: String) {
         let Some(cluster) = &self.cluster else { return };
-        let introductions = &cluster.homes().introductions;
-        if !introductions.begin(self.realm.name(), &plugin) {
-            // The one that runs begins again.
+        let inquiries = &cluster.homes().inquiries;
+        if !inquiries.begin(self.realm.name(), &plugin) {
             return;
         }
         loop {
-            self.introduce_repeatedly(&plugin).await;
-            if introductions.end(self.realm.name(), &plugin) {
+            self.ask_until_answered(&plugin).await;
+            if inquiries.end(self.realm.name(), &plugin) {
                 return;
             }
         }
     }
 
-    async fn introduce_repeatedly(&self, plugin: &str) {
-        for attempt in 0..MAX_INTRODUCTIONS {
-            let Err(refusal) = self.introduce_all(plugin).await else { return };
-            if attempt == 0 {
-                warn!(name: "cluster.home_untold", plugin, "the home of a plugin does not know the subscribers of this node yet: {refusal}");
+    /// Asks the home about all subscribers until it has answered, or is here.
+    async fn ask_until_answered(&self, plugin: &str) {
+        let mut interval = INQUIRY_INTERVAL;
+        while let Err(refusal) = self.ask_about_all(plugin).await {
+            if interval == INQUIRY_INTERVAL {
+                warn!(name: "cluster.home_uninformed", plugin, "the home of a plugin does not know the subscribers of this node yet: {refusal}");
             }
-            sleep(INTRODUCTION_INTERVAL).await;
+            sleep(interval).await;
+            interval = MAX_INQUIRY_INTERVAL.min(interval * 2);
         }
     }
 
@@ -54,7 +54,7 @@ impl Dispatch {
     ///
     /// # Errors
     /// The home does not answer.
-    async fn introduce_all(&self, plugin: &str) -> Result<(), Refusal> {
+    async fn ask_about_all(&self, plugin: &str) -> Result<(), Refusal> {
         let mut batch = PendingFlushes::default();
         for topic in self.realm.topics() {
             for session in self.realm.subscribers(&topic) {
@@ -74,7 +74,7 @@ impl Dispatch {
     }
 
     /// Asks the home about a subscriber that has come while it moved.
-    pub(super) async fn introduce_one(
+    pub(super) async fn ask_about_newcomer(
         &self,
         session: &Arc<Session>,
         topic: &str,
@@ -84,7 +84,7 @@ impl Dispatch {
         let Some(routed) = generation.find(topic) else { return };
         let plugin = routed.handler.manifest().name.clone();
         drop(generation);
-        // Without an answer, the home moves again, or this node is met again: both introduce it.
+        // Without an answer, the home moves again, or this node is met again: both begin an inquiry.
         let _unreachable = self.ask_again(&plugin, session, &Arc::from(topic), batch).await;
     }
 

@@ -79,7 +79,7 @@ impl Dispatch {
                 Ok(HookOutcome { answer: verdict, effects, passage }) => {
                     let is_denied = verdict != SubscribeVerdict::Allow;
                     self.forget_member(&cluster, &question, is_new && is_denied);
-                    let decision = (verdict.into(), self.keep(&generation, effects));
+                    let decision = (verdict.into(), self.perform_own(&generation, effects));
                     hold(&cluster, asking, decision, passage, answer).await;
                 }
                 Err(fault) => {
@@ -89,7 +89,7 @@ impl Dispatch {
             },
             Hook::Publish => match lane.on_publish(&request, event.0, event.1).await {
                 Ok(HookOutcome { answer: verdict, effects, passage }) => {
-                    let decision = (verdict.into(), self.keep(&generation, effects));
+                    let decision = (verdict.into(), self.perform_own(&generation, effects));
                     hold(&cluster, asking, decision, passage, answer).await;
                 }
                 Err(fault) => answer(failed(fault)),
@@ -98,8 +98,8 @@ impl Dispatch {
                 let has_begun = AtomicBool::new(false);
                 match lane.on_call(&request, event.0, event.1, &has_begun).await {
                     Ok(HookOutcome { answer: verdict, effects, passage }) => {
-                        let effects = self.keep(&generation, effects);
-                        match home::recorded(verdict) {
+                        let effects = self.perform_own(&generation, effects);
+                        match home::answer_or_later(verdict) {
                             Ok(verdict) => {
                                 let decision = (verdict, effects);
                                 hold(&cluster, asking, decision, passage, answer).await;
@@ -113,7 +113,7 @@ impl Dispatch {
                     Err(fault) => answer(failed(fault)),
                 }
             }
-            // They run at the home alone, which is told of sessions that have left.
+            // No node asks for these: the home learns of a session that has left by a message.
             Hook::Unsubscribe | Hook::Timer | Hook::Response | Hook::Result => {
                 answer(Decision::Elsewhere);
             }
@@ -181,7 +181,7 @@ impl Dispatch {
     }
 
     /// Performs the effects whose answers come here. Returns those for the asking node.
-    fn keep(&self, generation: &Generation, effects: Vec<Effect>) -> Vec<Effect> {
+    fn perform_own(&self, generation: &Generation, effects: Vec<Effect>) -> Vec<Effect> {
         let (others, own): (Vec<_>, Vec<_>) = effects.into_iter().partition(home::is_for_others);
         if !own.is_empty() {
             let removed = self.perform(generation, own, &mut PendingFlushes::default());
@@ -239,12 +239,11 @@ async fn hold(
 /// Sends a deferred result when it is there, unless the asking node does not need it any more.
 fn send_later(
     cluster: &Arc<ClusterNode>,
-    (asking, number): (NodeId, Option<u64>),
+    (asking, number): (NodeId, u64),
     mut later: Later,
     effects: Vec<Effect>,
 ) -> Decision {
     let limit = later.timeout;
-    let number = number.unwrap_or_default();
     let forgotten = cluster.homes().deferred.add(asking, number);
     let cluster = Arc::clone(cluster);
     tokio::spawn(async move {

@@ -64,7 +64,7 @@ impl Transport for Line {
         let _drained = self.outbox.drain(|slices| Ok(self.collect(slices, &mut chunks)));
         for chunk in chunks {
             // The calls of a node that is gone end with it.
-            let _is_known = self.cluster.tell(self.node, Subject::Calls, &chunk);
+            let _is_known = self.cluster.exchange().tell(self.node, Subject::Calls, &chunk);
         }
     }
 

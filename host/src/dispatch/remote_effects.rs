@@ -75,7 +75,7 @@ impl Dispatch {
         let nodes: Vec<_> = cluster.members().borrow().others().collect();
         for node in nodes {
             // A node that is unknown by now takes its sessions along.
-            let _is_known = cluster.tell(node, Subject::Sessions, effect.as_bytes());
+            let _is_known = cluster.exchange().tell(node, Subject::Sessions, effect.as_bytes());
         }
     }
 

@@ -129,8 +129,8 @@ impl Dispatch {
         left.extend(self.perform(&generation, effects, batch));
         drop(passage);
         if home != self.home_now(routed.as_ref()) {
-            // It has moved meanwhile, and its new place has not asked about this subscriber.
-            Box::pin(self.introduce_one(from, topic, batch)).await;
+            // The home has moved meanwhile, and the new one was not asked about this subscriber.
+            Box::pin(self.ask_about_newcomer(from, topic, batch)).await;
         }
         if !left.is_empty() {
             Box::pin(self.notify_unsubscribed(&generation, left, batch)).await;

@@ -5,8 +5,10 @@
 //! smaller one.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::str::FromStr;
 
+use fnv::FnvHasher;
 use serde::{Deserialize, Serialize};
 
 /// A share of topics, in hundredths of a percent: 1 to [`WHOLE`].
@@ -25,8 +27,11 @@ pub(crate) struct ShareError;
 impl Share {
     /// Returns whether the topic of this plugin is among the share.
     pub(crate) fn has(self, plugin: &str, topic: &str) -> bool {
-        let hash = mix(fnv(plugin.bytes().chain([0]).chain(topic.bytes())));
-        hash % u64::from(WHOLE) < u64::from(self.0)
+        let mut hasher = FnvHasher::default();
+        for part in [plugin.as_bytes(), &[0], topic.as_bytes()] {
+            hasher.write(part);
+        }
+        mix(hasher.finish()) % u64::from(WHOLE) < u64::from(self.0)
     }
 }
 
@@ -56,13 +61,6 @@ impl fmt::Display for Share {
             (whole, part) => write!(f, "{whole}.{part:02}%"),
         }
     }
-}
-
-/// FNV-1a with 64 bits.
-fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// Spreads the bits: FNV alone puts topics that differ in their last letter side by side.

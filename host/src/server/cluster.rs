@@ -71,7 +71,7 @@ pub(super) async fn open(
         dispatch.realm().end_histories(|_| true);
     }
     admission.join_cluster(node);
-    node.serve(Subject::Tickets, Arc::new(TicketService::new(Arc::clone(admission))));
+    node.exchange().serve(Subject::Tickets, Arc::new(TicketService::new(Arc::clone(admission))));
     let settings = node.pipe_settings(credentials.as_ref().map(|it| it.as_str()));
     let (pipe, incoming) = Pipe::open(settings, report).await?;
     let tasks = ClusterTasks::new(Arc::clone(node), Arc::clone(&state.realms), pipe);
@@ -98,9 +98,10 @@ pub(super) struct ClusterTasks {
 
 impl ClusterTasks {
     fn new(node: Arc<ClusterNode>, realms: Arc<Realms>, pipe: Pipe) -> Arc<Self> {
-        node.serve(Subject::Homes, HomeService::new(&node, &realms));
-        node.serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
-        node.serve(Subject::Calls, Arc::new(CallService::new(Arc::clone(&realms))));
+        node.exchange().serve(Subject::Homes, HomeService::new(&node, &realms));
+        node.exchange()
+            .serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
+        node.exchange().serve(Subject::Calls, Arc::new(CallService::new(Arc::clone(&realms))));
         let (faults, applying) = (Backoff::default(), Mutex::default());
         Arc::new(Self { node, realms, pipe: Arc::new(pipe), faults, applying })
     }

@@ -1,6 +1,10 @@
 //! Home: one node of several for a key, the same on all nodes (rendezvous hashing). A node that joins or
 //! leaves moves only the keys that it gets, or had.
 
+use std::hash::Hasher;
+
+use fnv::FnvHasher;
+
 use super::NodeId;
 
 /// Returns the node of a key among others; `None` without any.
@@ -9,11 +13,11 @@ pub fn home(nodes: impl IntoIterator<Item = NodeId>, key: &[u8]) -> Option<NodeI
     nodes.into_iter().max_by_key(|node| (mix(key ^ mix(node.0)), *node))
 }
 
-/// Hashes bytes as all nodes do (FNV-1a).
-pub(super) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+/// Hashes bytes, as all nodes do (FNV-1a).
+pub fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = FnvHasher::default();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// Spreads a number over all bits (the finalizer of SplitMix64).

@@ -30,8 +30,9 @@ impl Service for Echo {
         })
     }
 
-    fn hear(&self, _from: NodeId, message: Bytes) {
+    fn hear(&self, _from: NodeId, message: Bytes) -> bool {
         self.heard.lock().unwrap().push(message);
+        true
     }
 
     fn interrupted(&self, _node: NodeId) {}
@@ -186,4 +187,25 @@ async fn questions_beyond_the_bounds_are_refused() {
     }
     assert_eq!(pair.ask("too many").await.unwrap(), Err(Unanswered::TooMany));
     drop(asked);
+}
+
+#[tokio::test]
+async fn an_unreadable_message_is_ignored_and_noted() {
+    let pair = pair();
+    let echo = Arc::new(Echo::default());
+    pair.nodes[1].1.serve(Subject::Sessions, Arc::clone(&echo) as Arc<dyn Service>);
+    let is_noted = || pair.nodes[1].1.has_unreadable.load(Ordering::Relaxed);
+    let (cluster, exchange) = &pair.nodes[0];
+    exchange.tell(NodeId(2), Subject::Sessions, b"readable");
+    pair.run(&[]).await;
+    assert!(!is_noted());
+    for unreadable in [&b""[..], b"\xff", b"\x03\xff\0\0\0\0\0\0\0\0", b"\x03\0"] {
+        cluster.send(NodeId(2), unreadable);
+        pair.run(&[]).await;
+        assert!(is_noted(), "{unreadable:?}");
+        pair.nodes[1].1.has_unreadable.store(false, Ordering::Relaxed);
+    }
+    exchange.tell(NodeId(2), Subject::Sessions, b"readable");
+    pair.run(&[]).await;
+    assert_eq!(*echo.heard.lock().unwrap(), ["readable", "readable"]);
 }

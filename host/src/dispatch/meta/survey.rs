@@ -70,9 +70,9 @@ impl Dispatch {
         let nodes: Vec<_> = cluster.members().borrow().others().collect();
         let question = (self.realm.name(), name, arguments.to_json(), from.id.get(), authid);
         let question = json!(question).to_string();
-        let asked = nodes
-            .iter()
-            .map(|node| cluster.ask(*node, Subject::Sessions, question.as_bytes(), SURVEY_TIME));
+        let asked = nodes.iter().map(|node| {
+            cluster.exchange().ask(*node, Subject::Sessions, question.as_bytes(), SURVEY_TIME)
+        });
         let answers = flush_before_wait(batch, join_all(asked)).await;
         let mut is_partial = false;
         let there = answers.into_iter().filter_map(|answer| {

@@ -118,7 +118,7 @@ impl Dispatch {
         let nodes = cluster.shared().read(|peers| peers.nodes_with(key));
         let question = json!([key.realm(), key.uri()]).to_string();
         let asked = nodes.iter().map(|(node, _)| {
-            cluster.ask(*node, Subject::Calls, question.as_bytes(), ACKNOWLEDGE_TIMEOUT)
+            cluster.exchange().ask(*node, Subject::Calls, question.as_bytes(), ACKNOWLEDGE_TIMEOUT)
         });
         join_all(asked).await;
     }

@@ -31,11 +31,12 @@ impl Service for CallService {
         Box::pin(std::future::ready(Bytes::new()))
     }
 
-    fn hear(&self, from: NodeId, message: Bytes) {
-        let Some((realm, frames)) = split_realm(message) else { return };
+    fn hear(&self, from: NodeId, message: Bytes) -> bool {
+        let Some((realm, frames)) = split_realm(message) else { return false };
         if let Some(dispatch) = self.realms.get(&realm) {
             dispatch.take_relayed(from, frames);
         }
+        true
     }
 
     fn interrupted(&self, node: NodeId) {

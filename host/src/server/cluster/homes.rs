@@ -52,28 +52,30 @@ impl Service for HomeService {
         self.node.homes().release_all(node);
         for (plugin, home) in self.node.homes().list() {
             for dispatch in self.realms.iter().filter(|_| home == node) {
-                tokio::spawn(Arc::clone(dispatch).introduce(plugin.clone()));
+                tokio::spawn(Arc::clone(dispatch).ask_about_subscribers(plugin.clone()));
             }
         }
     }
 
-    fn hear(&self, from: NodeId, message: Bytes) {
+    fn hear(&self, from: NodeId, message: Bytes) -> bool {
         let homes = self.node.homes();
-        match decode(&message) {
-            Some(HomeMessage::Member(told)) => {
-                let Some(dispatch) = self.realms.get(&told.realm) else { return };
-                if let Some(ended) = dispatch.note_member(from, *told) {
+        let Some(message) = decode(&message) else { return false };
+        match message {
+            HomeMessage::Member(told) => {
+                if let Some(dispatch) = self.realms.get(&told.realm)
+                    && let Some(ended) = dispatch.note_member(from, *told)
+                {
                     tokio::spawn(async move { dispatch.end_remote(ended).await });
                 }
             }
-            Some(HomeMessage::Performed(number)) => drop(homes.passages.remove(from, number)),
-            Some(HomeMessage::Forget(number)) => drop(homes.deferred.remove(from, number)),
-            Some(HomeMessage::Result(number, result)) => {
+            HomeMessage::Performed(number) => drop(homes.passages.remove(from, number)),
+            HomeMessage::Forget(number) => drop(homes.deferred.remove(from, number)),
+            HomeMessage::Result(number, result) => {
                 let awaiting = homes.awaited.remove(from, number);
                 let _caller_is_gone = awaiting.map(|it| it.send(result));
             }
-            None => {}
         }
+        true
     }
 }
 
@@ -106,19 +108,19 @@ impl ClusterTasks {
             dispatch.follow_all();
         }
         if to != here || from.is_some() {
-            self.introduce(&plugin);
+            self.ask_about_subscribers(&plugin);
         }
     }
 
-    /// Ends what nodes that have gone had here, and introduces the subscribers of this node to those that
-    /// have come back.
+    /// Ends the subscribers of nodes that have gone, and asks homes that have come back about the subscribers
+    /// of this node.
     pub(super) fn note_homes(&self, notices: &[Notice]) {
         for notice in notices {
             match notice {
                 Notice::Joined { node, .. } => {
                     for (plugin, home) in self.node.homes().list() {
                         if home == *node {
-                            self.introduce(&plugin);
+                            self.ask_about_subscribers(&plugin);
                         }
                     }
                 }
@@ -160,9 +162,9 @@ impl ClusterTasks {
         });
     }
 
-    fn introduce(&self, plugin: &str) {
+    fn ask_about_subscribers(&self, plugin: &str) {
         for dispatch in self.realms.iter() {
-            tokio::spawn(Arc::clone(dispatch).introduce(plugin.to_owned()));
+            tokio::spawn(Arc::clone(dispatch).ask_about_subscribers(plugin.to_owned()));
         }
     }
 }

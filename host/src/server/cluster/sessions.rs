@@ -33,11 +33,12 @@ impl Service for SessionService {
         })
     }
 
-    fn hear(&self, _from: NodeId, message: Bytes) {
-        let Some(effect) = RemoteEffect::decode(&message) else { return };
+    fn hear(&self, _from: NodeId, message: Bytes) -> bool {
+        let Some(effect) = RemoteEffect::decode(&message) else { return false };
         if let Some(dispatch) = self.realms.get(effect.realm()) {
             dispatch.perform_for_node(effect);
         }
+        true
     }
 
     fn interrupted(&self, _node: NodeId) {}

@@ -25,7 +25,9 @@ impl Service for TicketService {
         Box::pin(std::future::ready(Bytes::copy_from_slice(&[answer])))
     }
 
-    fn hear(&self, _from: NodeId, _message: Bytes) {}
+    fn hear(&self, _from: NodeId, _message: Bytes) -> bool {
+        false
+    }
 
     fn interrupted(&self, _node: NodeId) {}
 }
