@@ -91,15 +91,15 @@ impl Admission {
     /// Remembers a ticket that another node has admitted.
     ///
     /// # Errors
-    /// [`ReplaysError`] if it was used before, or there is no room for it.
+    /// [`ReplaysError`] if it was used before, or cannot be remembered.
     pub(crate) fn note_used(
         &self,
         ticket: &UsedTicket,
         now: SystemTime,
     ) -> Result<(), ReplaysError> {
         let auth = self.auth.load();
-        let tickets = auth.tickets.as_ref();
-        tickets.map_or(Ok(()), |(tickets, _)| tickets.note_used(ticket, now))
+        let (tickets, _) = auth.tickets.as_ref().ok_or(ReplaysError::NotRemembered)?;
+        tickets.note_used(ticket, now)
     }
 
     /// Replaces the access rules.

@@ -26,7 +26,7 @@ use jackfield_broker::{Cluster, Realm};
 use jackfield_cluster::PipeSettings;
 use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
 use jackfield_wamp::uri::MatchPolicy;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 pub(crate) use counts::{ClusterCounts, ClusterNumbers};
@@ -47,8 +47,6 @@ pub(crate) struct ClusterNode {
     cluster: Arc<Cluster>,
     exchange: Exchange,
     homes: Homes,
-    /// The nodes that are joined now.
-    members: watch::Sender<Members>,
     counts: ClusterCounts,
     began: Instant,
     /// Messages for peers wait.
@@ -104,14 +102,12 @@ impl ClusterNode {
         let waking = Arc::clone(&queued);
         let peers = Peers::new(id, &name, env!("CARGO_PKG_VERSION"));
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
-        let members = Members::new(id, &name, Vec::new());
         Ok(Some(Arc::new(Self {
             id,
             settings: settings.clone(),
             name,
             homes,
             exchange: Exchange::new(Arc::clone(&cluster)),
-            members: watch::Sender::new(members),
             cluster,
             counts: ClusterCounts::default(),
             began: Instant::now(),
@@ -138,8 +134,7 @@ impl ClusterNode {
 
     /// Returns the name and the id of this node, and the name of the cluster.
     pub(crate) fn names(&self) -> (&str, String, &str) {
-        let id = self.cluster.read(Peers::node).to_string();
-        (&self.name, id, &self.settings.name)
+        (&self.name, self.id.to_string(), &self.settings.name)
     }
 
     /// Returns the name of a node, also of one that has gone; its id if it was not joined.
@@ -149,7 +144,7 @@ impl ClusterNode {
 
     /// Returns whether a node is joined now.
     pub(crate) fn has_joined(&self, node: NodeId) -> bool {
-        self.members.borrow().contain(node)
+        self.members().contains(node)
     }
 
     /// Returns the homes of plugins.
@@ -180,9 +175,9 @@ impl ClusterNode {
         }
     }
 
-    /// Returns the nodes that are joined now, and their changes.
-    pub(crate) fn members(&self) -> watch::Receiver<Members> {
-        self.members.subscribe()
+    /// Returns the nodes that are joined now.
+    pub(crate) fn members(&self) -> Members {
+        Members::new(self.id, &self.name, self.cluster.read(Peers::joined))
     }
 
     /// Returns the questions and messages between this node and others.
@@ -201,14 +196,7 @@ impl ClusterNode {
             }
         }
         if !notices.is_empty() {
-            let (node, joined) = self.cluster.read(|peers| (peers.node(), peers.joined()));
-            let members = Members::new(node, &self.name, joined);
-            self.homes.note_names(members.names());
-            self.members.send_if_modified(|known| {
-                let is_changed = *known != members;
-                *known = members;
-                is_changed
-            });
+            self.homes.note_names(self.members().names());
         }
     }
 

@@ -75,7 +75,6 @@ pub(crate) use meta::SessionQuestion;
 pub(crate) use outgoing::InFlight;
 pub(crate) use probe_handler::{PROBE_PROCEDURE, PROBE_REALM};
 pub(crate) use refusal::{NO_ROUTE, Refusal};
-pub(crate) use remote_calls::split_realm;
 pub(crate) use remote_effects::RemoteEffect;
 
 /// Handles the requests of one realm's sessions.

@@ -139,10 +139,10 @@ impl Tickets {
     /// Remembers a ticket that another server has admitted.
     ///
     /// # Errors
-    /// [`ReplaysError`] if it was used before, or there is no room for it.
+    /// [`ReplaysError`] if it was used before, or cannot be remembered.
     pub fn note_used(&self, ticket: &UsedTicket, now: SystemTime) -> Result<(), ReplaysError> {
         let UsedTicket { mark, expires } = *ticket;
-        self.replays.as_ref().map_or(Ok(()), |replays| replays.admit(mark, expires, now))
+        self.replays.as_ref().ok_or(ReplaysError::NotRemembered)?.admit(mark, expires, now)
     }
 
     /// Authenticates the client at the address `from` by a ticket. `text` is the percent-decoded
@@ -266,9 +266,9 @@ impl TicketRefusal {
         match self {
             Self::Busy { .. }
             | Self::Users { .. }
-            | Self::Replay { error: ReplaysError::Full { .. } | ReplaysError::Unreached, .. } => {
-                true
-            }
+            | Self::Replay {
+                error: ReplaysError::Full { .. } | ReplaysError::NotRemembered, ..
+            } => true,
             Self::Replay { error: ReplaysError::Used, .. }
             | Self::Ticket { .. }
             | Self::Unknown { .. }

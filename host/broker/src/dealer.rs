@@ -120,7 +120,9 @@ impl Dealer {
         let Register { request, options, procedure } = register;
         let wildcards = state.limits.wildcards("registered wildcards of the realm");
         if options.force_reregister {
-            self.dismiss_others(state, callee, register, batch)?;
+            state.check_forced(callee, register)?;
+            state.registrations.check_elsewhere(procedure, options.invoke, claim)?;
+            self.dismiss_all(state, procedure, batch);
         }
         let registration = state.registrations.add(callee, procedure, options, claim, wildcards)?;
         state.registered.add(callee.client);
@@ -207,26 +209,12 @@ impl Dealer {
         }
     }
 
-    /// Ends the registrations of other sessions for a procedure that a session wants alone.
-    fn dismiss_others(
-        &self,
-        state: &mut State,
-        callee: &Session,
-        register: &Register,
-        batch: &mut PendingFlushes,
-    ) -> Result<(), RegisterError> {
-        if register.options.policy != MatchPolicy::Exact {
-            return Err(RegisterError::ForcedPattern);
+    /// Ends the exact registration of a procedure that another session wants alone.
+    fn dismiss_all(&self, state: &mut State, procedure: &str, batch: &mut PendingFlushes) {
+        let Some((registration, callees)) = state.registrations.of(procedure) else { return };
+        for callee in callees {
+            self.dismiss(state, &callee, registration, error_uri::REGISTRATION_REPLACED, batch);
         }
-        let offered = state.registrations.of(&register.procedure);
-        let Some((registration, callees)) = offered else { return Ok(()) };
-        if callees.iter().any(|other| other.id == callee.id) {
-            return Err(RegisterError::Again);
-        }
-        for other in callees {
-            self.dismiss(state, &other, registration, error_uri::REGISTRATION_REPLACED, batch);
-        }
-        Ok(())
     }
 
     /// Ends the exact registration of a callee, and tells it why. Its pending calls may still be answered.
@@ -360,6 +348,16 @@ fn forward_within(
 }
 
 impl State {
+    /// Checks whether a session may end the registrations of others for a procedure.
+    fn check_forced(&self, callee: &Session, register: &Register) -> Result<(), RegisterError> {
+        if register.options.policy != MatchPolicy::Exact {
+            return Err(RegisterError::ForcedPattern);
+        }
+        let callees = self.registrations.of(&register.procedure).map(|(_, callees)| callees);
+        let is_own = callees.is_some_and(|all| all.iter().any(|it| it.id == callee.id));
+        if is_own { Err(RegisterError::Again) } else { Ok(()) }
+    }
+
     /// Checks the limits of registrations.
     fn check_limits(&self, callee: &Session, register: &Register) -> Result<(), RegisterError> {
         let limits = &self.limits;

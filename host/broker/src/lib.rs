@@ -50,6 +50,7 @@ mod recording;
 mod registrations;
 pub mod relay;
 pub mod session;
+mod spread;
 pub mod subscriptions;
 mod tally;
 pub mod total;

@@ -10,7 +10,7 @@ impl std::fmt::Display for NodeId {
     }
 }
 
-/// What a session stands for.
+/// The remote party of a session that stands for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relay {
     /// The callees of a node.

@@ -264,8 +264,8 @@ impl Registrations {
         }
     }
 
-    /// Chooses the callee of a call among those that `wants` returns true for: the one that the policy of the most specific matching
-    /// registration selects among those where `is_left` returns true. A callee of a pattern
+    /// Chooses the callee of a call. The most specific matching registration with callees for which `wants`
+    /// returns true counts; its policy selects one of them for which `is_left` returns true. A callee of a pattern
     /// registration is a candidate only if `may_offer` allows it to register this procedure by name,
     /// so that a session without that permission can neither read its calls nor block others.
     /// `chance` is a random number.
@@ -280,13 +280,12 @@ impl Registrations {
         is_left: impl Fn(&Callee) -> bool,
         chance: u64,
     ) -> Result<ChosenCallee, ChooseError> {
-        let chosen = if let Some(exact) = self.table.exact(procedure) {
-            exact.choose(wants, is_left, chance)
-        } else {
+        let exact = self.table.exact(procedure);
+        let chosen = exact.and_then(|it| it.choose(&wants, &is_left, chance)).or_else(|| {
             let (mut patterns, _steps) = self.table.patterns(procedure);
             let is_candidate = |callee: &Callee| wants(callee) && may_offer(callee);
             patterns.find_map(|registration| registration.choose(is_candidate, &is_left, chance))
-        };
+        });
         chosen.unwrap_or(Err(ChooseError::NoSuchProcedure))
     }
 

@@ -59,6 +59,17 @@ impl RemoteCaller {
         Identity {
             authid: self.authid.clone(),
             roles: vec![self.authrole.clone()],
+            ..Identity::of_node()
+        }
+    }
+}
+
+impl Identity {
+    /// The identity of a node, without a name.
+    pub fn of_node() -> Self {
+        Self {
+            authid: String::new(),
+            roles: Vec::new(),
             authmethod: "node".to_owned(),
             claims: "{}".to_owned(),
             anonymous_from: None,
@@ -66,7 +77,7 @@ impl RemoteCaller {
     }
 }
 
-/// The protocol of sessions that stand for others. It has no meaning: arguments have their own codec.
+/// The dialect of sessions that stand for others. It is not used: each frame names its codec.
 pub const RELAY_DIALECT: Dialect = Dialect::V2(Codec::MessagePack);
 
 /// The features of a node as a callee. Its dealer knows those of each callee; timeouts are kept by the
@@ -85,7 +96,7 @@ pub const NODE_FEATURES: Features = Features {
 /// The features of a caller of another node, whose dealer knows what it can unpack.
 pub const CALLER_FEATURES: Features = Features { unpacks_results: true, ..NODE_FEATURES };
 
-/// The maximum size of a frame: far less than a record between nodes may have.
+/// The maximum size of a frame. With the frames before it, a message has less than the 64 MiB that nodes take.
 pub(crate) const MAX_BYTES: usize = 48 << 20;
 
 /// The kinds of frames.
@@ -107,7 +118,7 @@ pub(crate) fn call(caller: &Session, call: &Call, request: RequestId, continues:
     frame(kind, call.payload.codec(), &head, &message)
 }
 
-/// Writes what the dealer says to a caller of another node. `None` of what it has not asked for.
+/// Writes a reply to a caller of another node. `None` of replies that callers do not get.
 pub(crate) fn reply(reply: &Reply<'_>) -> Option<Bytes> {
     match *reply {
         Reply::Result { call: CallId::V2(request), progress, payload } => {
@@ -151,15 +162,31 @@ fn frame(kind: u8, codec: Codec, head: &[u8], message: &Message) -> Bytes {
     out.into()
 }
 
+/// Begins a message with frames of a realm.
+pub fn message_of(realm: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    put_bytes(realm.as_bytes(), &mut message);
+    message
+}
+
+/// Reads the name of the realm of a message. The frames remain.
+pub fn split_realm(message: Bytes) -> Option<(String, Bytes)> {
+    let mut input = Input::new(message);
+    Some((input.text()?, input.rest()))
+}
+
 impl RelayedMessage {
-    /// Reads all frames of a message between nodes. What cannot be read is left out.
-    pub fn decode_all(bytes: Bytes) -> Vec<Self> {
+    /// Reads all frames of a message between nodes. Returns also whether each of them could be read.
+    pub fn decode_all(bytes: Bytes) -> (Vec<Self>, bool) {
         let mut input = Input::new(bytes);
-        let mut messages = Vec::new();
-        while let Some(frame) = input.bytes() {
-            messages.extend(Self::decode(frame));
+        let (mut messages, mut are_all_read) = (Vec::new(), true);
+        while !input.is_empty() {
+            let Some(frame) = input.bytes() else { return (messages, false) };
+            let message = Self::decode(frame);
+            are_all_read &= message.is_some();
+            messages.extend(message);
         }
-        messages
+        (messages, are_all_read)
     }
 
     fn decode(frame: Bytes) -> Option<Self> {
@@ -221,7 +248,7 @@ mod tests {
     }
 
     fn read(frames: &[Bytes]) -> Vec<RelayedMessage> {
-        RelayedMessage::decode_all(frames.concat().into())
+        RelayedMessage::decode_all(frames.concat().into()).0
     }
 
     #[test]
@@ -279,13 +306,28 @@ mod tests {
     }
 
     #[test]
+    fn the_realm_is_before_the_frames() {
+        let mut message = message_of("shop");
+        message.extend_from_slice(b"frames");
+        let message = Bytes::from(message);
+        assert_eq!(split_realm(message.clone()), Some(("shop".to_owned(), "frames".into())));
+        for length in 0..8 {
+            assert_eq!(split_realm(message.slice(..length)), None);
+        }
+    }
+
+    #[test]
     fn leaves_out_what_it_cannot_read() {
         let request = RequestId::new(9).unwrap();
         let frame = cancel(caller().id, Cancel { request, mode: CancelMode::Kill }, "a");
         for length in 0..frame.len() {
-            assert_eq!(read(&[frame.slice(..length)]).len(), 0, "{length}");
+            let (messages, are_all_read) = RelayedMessage::decode_all(frame.slice(..length));
+            assert_eq!((messages.len(), are_all_read), (0, length == 0), "{length}");
         }
         let unknown = Bytes::from_static(&[2, 0, 0, 0, 99, 0]);
-        assert_eq!(read(&[unknown, frame]).len(), 1);
+        let both = [&unknown[..], &frame].concat().into();
+        let (messages, are_all_read) = RelayedMessage::decode_all(both);
+        assert_eq!((messages.len(), are_all_read), (1, false));
+        assert!(RelayedMessage::decode_all(frame).1);
     }
 }

@@ -14,6 +14,9 @@ use crate::cluster::{ClusterNode, Subject};
 /// The time in which a node answers.
 const ANSWER_TIME: Duration = Duration::from_millis(500);
 
+/// The difference between the clocks of nodes for which a ticket is remembered longer.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
+
 /// The answers.
 const GOOD: u8 = 0;
 const USED: u8 = 1;
@@ -22,18 +25,19 @@ const UNKNOWN: u8 = 2;
 /// Asks the nodes that remember a ticket, and then this one: `here` remembers it.
 ///
 /// # Errors
-/// [`ReplaysError`]: `Used` if one of them knows it, `Unreached` if none of the two answers.
+/// [`ReplaysError`]: `Used` if one of them knows it, `NotRemembered` if no other node remembers it.
 pub(super) async fn claim(
     cluster: &Arc<ClusterNode>,
     ticket: UsedTicket,
     here: impl Fn(&UsedTicket) -> Result<(), ReplaysError>,
 ) -> Result<(), ReplaysError> {
-    let homes = cluster.members().borrow().homes(&ticket.mark);
-    let (mut is_remembered, mut is_home) = (false, false);
+    let homes = cluster.members().homes(&ticket.mark);
+    let is_home = homes.contains(&cluster.id());
+    // Another node has to remember it, if there is one: it must not be good on each side of a lost connection.
+    let mut is_remembered = homes.iter().all(|home| *home == cluster.id());
     for home in homes {
         if home == cluster.id() {
             here(&ticket)?;
-            (is_remembered, is_home) = (true, true);
             continue;
         }
         let question = encode(&ticket);
@@ -45,7 +49,7 @@ pub(super) async fn claim(
         }
     }
     match (is_remembered, is_home) {
-        (false, _) => Err(ReplaysError::Unreached),
+        (false, _) => Err(ReplaysError::NotRemembered),
         (true, true) => Ok(()),
         (true, false) => here(&ticket),
     }
@@ -57,7 +61,7 @@ pub(crate) fn answer(admission: &Admission, question: Bytes) -> u8 {
     match admission.note_used(&ticket, SystemTime::now()) {
         Ok(()) => GOOD,
         Err(ReplaysError::Used) => USED,
-        Err(ReplaysError::Full { .. } | ReplaysError::Unreached) => UNKNOWN,
+        Err(ReplaysError::Full { .. } | ReplaysError::NotRemembered) => UNKNOWN,
     }
 }
 
@@ -65,8 +69,7 @@ pub(crate) fn answer(admission: &Admission, question: Bytes) -> u8 {
 fn encode(ticket: &UsedTicket) -> Vec<u8> {
     let expires = ticket.expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut out = ticket.mark.to_vec();
-    // Not before its end.
-    out.put_u64_le(expires.as_secs() + 1);
+    out.put_u64_le((expires + MAX_CLOCK_DIFFERENCE).as_secs() + 1);
     out
 }
 
@@ -79,7 +82,47 @@ fn decode(mut question: Bytes) -> Option<UsedTicket> {
 
 #[cfg(test)]
 mod tests {
+    use jackfield_broker::Cluster;
+    use jackfield_broker::peers::{NodeId, Peers};
+    use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
+
     use super::*;
+
+    /// Joins a node with one that answers no question.
+    fn join_with_silent(node: &ClusterNode) {
+        let silent = Cluster::new(Peers::new(NodeId(7), "silent", "1"), || {});
+        let both = [node.shared().as_ref(), &silent];
+        for (from, to) in [(0, 1), (1, 0)] {
+            let hello = both[from].read(Peers::hello).into();
+            both[to].write(|peers| peers.hear_hello(&hello, Duration::ZERO));
+        }
+        for (from, to) in [(0, 1), (1, 0)].repeat(5) {
+            for (_, bytes) in both[from].take_messages() {
+                drop(both[to].receive(&bytes.into(), Duration::ZERO));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ticket_that_no_other_node_remembers_is_refused() {
+        let settings = ClusterSettings {
+            urls: vec!["nats://127.0.0.1:1".to_owned()],
+            name: "tests".to_owned(),
+            node: Some("web-1".to_owned()),
+            credentials: None,
+            ca: None,
+            certificate: None,
+            key: None,
+            when_alone: WhenAlone::Serve,
+        };
+        let node = ClusterNode::new(&settings).unwrap().unwrap();
+        let ticket = || UsedTicket { mark: [7; 32], expires: SystemTime::now() };
+        assert_eq!(claim(&node, ticket(), |_| Ok(())).await, Ok(()), "the node is alone");
+        join_with_silent(&node);
+        assert_eq!(node.members().others().count(), 1);
+        let refused = claim(&node, ticket(), |_| Ok(())).await;
+        assert_eq!(refused, Err(ReplaysError::NotRemembered));
+    }
 
     #[test]
     fn tickets_are_read_as_they_are_written() {

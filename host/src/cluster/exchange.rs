@@ -40,7 +40,7 @@ impl Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unanswered {
     /// The node is not known here.
-    #[error("the node is not reached")]
+    #[error("the node is not connected")]
     Unknown,
     /// The node has died or left, or messages between the nodes were lost: it may have heard the question.
     #[error("the connection to the node was interrupted")]
@@ -49,7 +49,7 @@ pub(crate) enum Unanswered {
     #[error("the node has not answered in time")]
     Late,
     /// The node answers too many questions now, or knows no such subject.
-    #[error("the node has refused the question: too many are open")]
+    #[error("the node has refused the question: too many are open, or its version differs")]
     Refused,
     /// Too many questions of this node are open.
     #[error("too many questions to other nodes are open")]
@@ -61,7 +61,7 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Bytes> + Send>>;
 
 /// Answers the questions and takes the messages of a subject.
 pub(crate) trait Service: Send + Sync {
-    /// Answers a question of a peer, in a task of its own.
+    /// Begins to answer a question of a peer, in the order of its messages. The rest runs in a task.
     fn answer(&self, from: NodeId, question: Bytes) -> Answering;
 
     /// Takes a message of a peer, in order. It must not wait. Returns whether the message can be read.
@@ -181,7 +181,7 @@ impl Exchange {
     }
 
     /// Tells a peer that records of it were lost here, and ends the questions to it.
-    pub(super) fn missed(&self, node: NodeId) {
+    pub(crate) fn missed(&self, node: NodeId) {
         self.cluster.send(node, &encode(Kind::Missed, 0, 0, &[]));
         self.interrupt(node);
     }
@@ -207,7 +207,10 @@ impl Exchange {
         let (answering, cluster) = (service.answer(from, question), Arc::clone(&self.cluster));
         tokio::spawn(async move {
             let answer = answering.await;
-            cluster.send(from, &encode(Kind::Answer, subject, id, &answer));
+            if !cluster.send(from, &encode(Kind::Answer, subject, id, &answer)) {
+                // It is too long, or the peer is gone.
+                cluster.send(from, &encode(Kind::Refusal, subject, id, &[]));
+            }
             drop(permit);
         });
     }

@@ -3,7 +3,7 @@
 use jackfield_broker::peers::{NodeId, home};
 
 /// The nodes of the cluster that are joined now, this one included, by their id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Members {
     nodes: Vec<(NodeId, String)>,
     this: NodeId,
@@ -17,8 +17,8 @@ impl Members {
         Self { nodes, this }
     }
 
-    /// Returns the two nodes that remember a key, the first of which decides. If one of them leaves or
-    /// another one joins, one of the two is among the next two.
+    /// Returns the two nodes that remember a key, the first of which decides. A node that joins or
+    /// leaves replaces one of them at most.
     pub(crate) fn homes(&self, key: &[u8]) -> Vec<NodeId> {
         let nodes = || self.nodes.iter().map(|(node, _)| *node);
         let first = home(nodes(), key);
@@ -32,7 +32,7 @@ impl Members {
     }
 
     /// Returns whether a node is among them.
-    pub(super) fn contain(&self, node: NodeId) -> bool {
+    pub(super) fn contains(&self, node: NodeId) -> bool {
         self.nodes.iter().any(|(known, _)| *known == node)
     }
 

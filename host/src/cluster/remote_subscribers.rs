@@ -57,13 +57,11 @@ impl RemoteSubscribers {
         let subscriber = Subscriber { node, plugin: plugin.into(), session };
         let mut realms = self.write();
         let topics = realms.entry(realm.to_owned()).or_default();
-        match topics.get_mut(topic) {
-            Some(subscribers) => subscribers.insert(id, subscriber).is_none(),
-            None => {
-                topics.insert(topic.into(), BTreeMap::from([(id, subscriber)]));
-                true
-            }
+        if let Some(subscribers) = topics.get_mut(topic) {
+            return subscribers.insert(id, subscriber).is_none();
         }
+        topics.insert(topic.into(), BTreeMap::from([(id, subscriber)]));
+        true
     }
 
     /// Removes a subscriber, if its topic belongs to this plugin.

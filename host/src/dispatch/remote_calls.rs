@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use jackfield_broker::peers::{InterestKey, NodeId};
 use jackfield_broker::relay::{
-    CALLER_FEATURES, NODE_FEATURES, RELAY_DIALECT, Relay, RelayedMessage, RemoteCaller,
+    self, CALLER_FEATURES, NODE_FEATURES, RELAY_DIALECT, Relay, RelayedMessage, RemoteCaller,
 };
 use jackfield_broker::{
     Bounds, Identity, Outbox, Overflow, PendingFlushes, QuotaError, Session, Terms, Transport,
@@ -26,7 +26,7 @@ mod offers;
 
 pub(super) use offers::Offers;
 
-/// The size from which a message to another node is sent, whatever else waits.
+/// The size in bytes from which further frames begin another message to a node.
 const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// The number of nodes from which those that are gone are forgotten. Each restart is another node.
@@ -74,45 +74,16 @@ impl Transport for Line {
 impl Line {
     /// Appends whole frames, behind the name of the realm.
     fn collect(&self, slices: &[IoSlice<'_>], chunks: &mut Vec<Vec<u8>>) -> usize {
-        let chunk = match chunks.last_mut() {
-            Some(last) if last.len() < MAX_CHUNK_BYTES => last,
-            _ => {
-                chunks.push(realm_head(&self.realm));
-                let Some(new) = chunks.last_mut() else { return 0 };
-                new
-            }
-        };
+        let mut taken = 0;
         for slice in slices {
+            if chunks.last().is_none_or(|last| last.len() >= MAX_CHUNK_BYTES) {
+                chunks.push(relay::message_of(&self.realm));
+            }
+            let Some(chunk) = chunks.last_mut() else { break };
             chunk.extend_from_slice(slice);
+            taken += slice.len();
         }
-        slices.iter().map(|slice| slice.len()).sum()
-    }
-}
-
-/// Writes the name of a realm, with its length before it.
-fn realm_head(realm: &str) -> Vec<u8> {
-    let length = u16::try_from(realm.len()).unwrap_or_default();
-    let mut head = length.to_le_bytes().to_vec();
-    head.extend_from_slice(realm.as_bytes());
-    head
-}
-
-/// Reads the name of the realm of a message. The frames remain.
-pub(crate) fn split_realm(mut message: Bytes) -> Option<(String, Bytes)> {
-    let length = message.split_to_checked(2)?;
-    let length = u16::from_le_bytes(length.as_ref().try_into().ok()?);
-    let realm = message.split_to_checked(length.into())?;
-    Some((String::from_utf8(realm.to_vec()).ok()?, message))
-}
-
-/// Splits where there are enough bytes.
-trait SplitChecked: Sized {
-    fn split_to_checked(&mut self, at: usize) -> Option<Self>;
-}
-
-impl SplitChecked for Bytes {
-    fn split_to_checked(&mut self, at: usize) -> Option<Self> {
-        (at <= self.len()).then(|| self.split_to(at))
+        taken
     }
 }
 
@@ -135,13 +106,7 @@ impl RemoteNode {
             outbox: Arc::new(Outbox::new(bounds)),
             writing: Mutex::default(),
         });
-        let identity = Identity {
-            authid: format!("node:{node}"),
-            roles: Vec::new(),
-            authmethod: "node".to_owned(),
-            claims: "{}".to_owned(),
-            anonymous_from: None,
-        };
+        let identity = Identity { authid: format!("node:{node}"), ..Identity::of_node() };
         let (outbox, transport) = (Arc::clone(&line.outbox), Arc::clone(&line) as Arc<_>);
         let id = ids::session()?;
         let session = Session::new(id, identity, RELAY_DIALECT, NODE_FEATURES, outbox, transport);
@@ -195,6 +160,8 @@ impl Dispatch {
     /// [`QuotaError`] if there are too many wildcards; the others are kept.
     pub(crate) fn follow_offers(&self, keys: &HashSet<InterestKey>) -> Result<(), QuotaError> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
+        // A claim here is computed before an offer is applied, or after it.
+        let _turn = self.offers.lock();
         let mut followed = Ok(());
         for key in keys {
             let offers = cluster.shared().read(|peers| peers.offers(key));
@@ -221,8 +188,8 @@ impl Dispatch {
         self.forget_nodes(&mut batch);
     }
 
-    /// Forgets nodes that are gone, if there were many. Until then the ids of their calls stay used, so
-    /// that a late answer is none to another call.
+    /// Forgets nodes that are gone, if there were many. Their sessions are kept until
+    /// then, as a session counts its invocations: a late answer must not match a new call.
     fn forget_nodes(&self, batch: &mut PendingFlushes) {
         let Some(cluster) = &self.cluster else { return };
         let known = self.remote_nodes.all();
@@ -236,20 +203,21 @@ impl Dispatch {
         }
     }
 
-    /// Takes the calls and answers of another node, in their order.
-    pub(crate) fn take_relayed(&self, from: NodeId, frames: Bytes) {
-        let Some(cluster) = &self.cluster else { return };
+    /// Takes the calls and answers of another node, in their order. Returns whether each could be read.
+    pub(crate) fn take_relayed(&self, from: NodeId, frames: Bytes) -> bool {
+        let Some(cluster) = &self.cluster else { return false };
         let Some(node) = self.remote_nodes.get_or_add(cluster, from, self.realm.name()) else {
-            return;
+            return false;
         };
         let mut batch = PendingFlushes::default();
-        for message in RelayedMessage::decode_all(frames) {
+        let (messages, are_all_read) = RelayedMessage::decode_all(frames);
+        for message in messages {
             match message {
                 RelayedMessage::Call(caller, call) => {
                     self.take_call(&node.caller(&caller), &caller, &call, &mut batch);
                 }
                 RelayedMessage::Cancel(caller, cancel, reason) => {
-                    self.dealer.cancel_remote(caller, &cancel, &reason, &mut batch);
+                    self.dealer.cancel_remote(from, caller, &cancel, &reason, &mut batch);
                 }
                 RelayedMessage::Yield(answer) => {
                     self.dealer.answer(&node.callees, &answer, Instant::now, &mut batch);
@@ -270,6 +238,7 @@ impl Dispatch {
                 }
             }
         }
+        are_all_read
     }
 
     /// Passes a call of another node to a callee of this one.
@@ -291,22 +260,6 @@ impl Dispatch {
         let passed = self.route_to_callee(&generation, routed, from, call, None, batch);
         if let Err(refusal) = passed {
             self.dealer.refuse_remote(from, call, (refusal.uri(), refusal.message()), batch);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_realm_is_before_the_frames() {
-        let mut message = realm_head("shop");
-        message.extend_from_slice(b"frames");
-        let message = Bytes::from(message);
-        assert_eq!(split_realm(message.clone()), Some(("shop".to_owned(), "frames".into())));
-        for length in 0..6 {
-            assert_eq!(split_realm(message.slice(..length)), None);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Dispatch {
     fn tell_nodes(&self, session: SessionId, kind: &str, texts: &Value) {
         let Some(cluster) = &self.cluster else { return };
         let effect = json!([self.realm.name(), session.get(), kind, texts]).to_string();
-        let nodes: Vec<_> = cluster.members().borrow().others().collect();
+        let nodes: Vec<_> = cluster.members().others().collect();
         for node in nodes {
             // A node that is unknown by now takes its sessions along.
             let _is_known = cluster.exchange().tell(node, Subject::Sessions, effect.as_bytes());

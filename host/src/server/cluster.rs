@@ -101,7 +101,7 @@ impl ClusterTasks {
         node.exchange().serve(Subject::Homes, HomeService::new(&node, &realms));
         node.exchange()
             .serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
-        node.exchange().serve(Subject::Calls, Arc::new(CallService::new(Arc::clone(&realms))));
+        node.exchange().serve(Subject::Calls, CallService::new(&node, &realms));
         let (faults, applying) = (Backoff::default(), Mutex::default());
         Arc::new(Self { node, realms, pipe: Arc::new(pipe), faults, applying })
     }

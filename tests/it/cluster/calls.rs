@@ -99,6 +99,11 @@ async fn a_procedure_is_granted_once() {
     second.register("open/shared", shared).await.unwrap();
     let refused = second.register("open/shared", json!({"invoke": "random"})).await.unwrap_err();
     assert_eq!(refused.uri, TAKEN);
+    // A pattern cannot be forced, and ends no procedure of the other node.
+    let pattern = json!({"force_reregister": true, "match": "prefix"});
+    second.register("open/one", pattern).await.unwrap_err();
+    let (result, _) = tokio::join!(call(&mut second, "open/one"), answer(&mut first, json!([1])));
+    assert_eq!(result.unwrap(), json!([1]));
     // Another client wants it alone, and its predecessor is told so.
     let forced = second.register("open/one", json!({"force_reregister": true})).await;
     forced.unwrap();

@@ -66,6 +66,9 @@ async fn the_meta_api_shows_and_ends_sessions_of_all_nodes() {
     three.signal("STOP");
     let (count, kwargs) = ask(&mut ops, "count", json!([])).await;
     assert_eq!((count, kwargs), (json!(1), json!({ "partial": true })));
+    let unknown = json!([third.session()]);
+    let error = ops.call("wamp.session.get", json!({}), unknown, Value::Null).await.unwrap_err();
+    assert_eq!(error.uri, "wamp.error.unavailable", "the node may have it");
     three.signal("KILL");
     until_peers(one, 1).await;
     assert_eq!(ask(&mut ops, "count", json!([])).await, (json!(1), Value::Null));

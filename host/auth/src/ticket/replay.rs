@@ -37,9 +37,9 @@ pub enum ReplaysError {
         /// The capacity.
         capacity: NonZeroUsize,
     },
-    /// Other servers have to remember it too, and none of them is reached.
-    #[error("the nodes of the cluster that would know whether it was used are not reached")]
-    Unreached,
+    /// Another server has to remember it too, and none does.
+    #[error("no other node of the cluster could remember that it is used now")]
+    NotRemembered,
 }
 
 #[derive(Debug, Default)]
@@ -152,7 +152,7 @@ mod tests {
                         admitted.insert(ticket, expires);
                     }
                     Err(ReplaysError::Used) => prop_assert!(good),
-                    Err(ReplaysError::Full { .. } | ReplaysError::Unreached) => {
+                    Err(ReplaysError::Full { .. } | ReplaysError::NotRemembered) => {
                         prop_assert!(!good);
                     }
                 }

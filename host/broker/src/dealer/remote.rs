@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::SessionId;
-use jackfield_wamp::message::{Call, Cancel, Error, Register};
+use jackfield_wamp::message::{Call, Cancel, CancelMode, Error, Register};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 
@@ -47,6 +47,12 @@ impl Dealer {
         self.lock().registrations.terms(uri, policy)
     }
 
+    /// Returns the time of the newest callee of other nodes, in microseconds since the Unix epoch; 0 without
+    /// any.
+    pub fn newest_elsewhere(&self, uri: &str, policy: MatchPolicy) -> u64 {
+        self.lock().registrations.newest_elsewhere(uri, policy)
+    }
+
     /// Checks whether [`Dealer::register`] would succeed now, but for registrations that it is to end.
     ///
     /// # Errors
@@ -61,7 +67,7 @@ impl Dealer {
         state.check_limits(callee, register)?;
         let Register { options, procedure, .. } = register;
         if options.force_reregister {
-            return Ok(());
+            return state.check_forced(callee, register);
         }
         let wildcards = state.limits.wildcards("registered wildcards of the realm");
         state.registrations.check(callee, procedure, options, claim, wildcards)
@@ -85,17 +91,7 @@ impl Dealer {
 
     /// Ends the exact registration of a procedure, which a client of another node wants alone.
     pub fn replace(&self, procedure: &str, batch: &mut PendingFlushes) {
-        let mut state = self.lock();
-        let Some((registration, callees)) = state.registrations.of(procedure) else { return };
-        for callee in callees {
-            self.dismiss(
-                &mut state,
-                &callee,
-                registration,
-                error_uri::REGISTRATION_REPLACED,
-                batch,
-            );
-        }
+        self.dismiss_all(&mut self.lock(), procedure, batch);
     }
 
     /// Ends the calls of the clients of another node: their callees are interrupted.
@@ -109,15 +105,17 @@ impl Dealer {
         }
     }
 
-    /// Ends the pending calls of another node's procedures: messages between the nodes are lost.
-    pub fn interrupt_node(&self, node: &Session, batch: &mut PendingFlushes) {
+    /// Ends the pending calls of another node's procedures: messages between the nodes are lost. The callees
+    /// are interrupted, as the node may have got a call after the loss.
+    pub fn interrupt_node(&self, node: &Arc<Session>, batch: &mut PendingFlushes) {
         let mut state = self.lock();
         let Some(of_node) = state.sessions.get_mut(&node.id) else { return };
         of_node.callers = Usage::default();
-        for InboundCall { caller, call, .. } in std::mem::take(&mut of_node.handling).into_values()
-        {
+        for (request, InboundCall { caller, call, .. }) in std::mem::take(&mut of_node.handling) {
             state.calls.remove(caller.client, 1);
             state.end_waiting(caller.id, &call);
+            let end = Cancel { request, mode: CancelMode::KillNoWait };
+            self.interrupt(node, caller.id, end, error_uri::CANCELED, batch);
             let message = "the connection to the node of the callee was interrupted";
             self.send_canceled(&caller, &call, message, batch);
         }
@@ -135,15 +133,19 @@ impl Dealer {
         self.send(caller, &Reply::Error { to, uri, message }, batch);
     }
 
-    /// Cancels a call of another node.
+    /// Cancels a call of a client of another node.
     pub fn cancel_remote(
         &self,
+        from: NodeId,
         caller: SessionId,
         cancel: &Cancel,
         reason: &str,
         batch: &mut PendingFlushes,
     ) {
-        self.cancel_because(caller, cancel, reason, batch);
+        let is_of_node = |calls: &SessionCalls| calls.relay == Some(Relay::Caller(from));
+        if self.lock().sessions.get(&caller).is_some_and(is_of_node) {
+            self.cancel_because(caller, cancel, reason, batch);
+        }
     }
 
     /// Routes the error of another node's dealer to the caller, or the call to another callee if that

@@ -15,6 +15,7 @@ use jackfield_wamp::position::{Epoch, Position};
 use super::{HistoryRule, Recording, SavedEvent, SentFrames};
 use crate::publication::{self, Framing, Publication};
 use crate::session::Session;
+use crate::spread::spread;
 use crate::total::Total;
 
 /// The epoch and the newest events of a topic.
@@ -429,10 +430,7 @@ impl StoredEvent {
 /// The approximate memory of a name in a list of receivers.
 const NAME_BYTES: usize = 64;
 
-/// Returns an epoch that differs from all others as much as a random one (splitmix64).
+/// Returns an epoch that differs from all others as much as a random one.
 const fn successor(epoch: Epoch) -> Epoch {
-    let mut number = epoch.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    Epoch::new(number ^ (number >> 31))
+    Epoch::new(spread(epoch.get()))
 }

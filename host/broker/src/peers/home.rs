@@ -6,11 +6,12 @@ use std::hash::Hasher;
 use fnv::FnvHasher;
 
 use super::NodeId;
+use crate::spread::spread;
 
 /// Returns the node of a key among others; `None` without any.
 pub fn home(nodes: impl IntoIterator<Item = NodeId>, key: &[u8]) -> Option<NodeId> {
-    let key = mix(hash(key));
-    nodes.into_iter().max_by_key(|node| (mix(key ^ mix(node.0)), *node))
+    let key = spread(hash(key));
+    nodes.into_iter().max_by_key(|node| (spread(key ^ spread(node.0)), *node))
 }
 
 /// Hashes bytes, as all nodes do (FNV-1a).
@@ -18,14 +19,6 @@ pub fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = FnvHasher::default();
     hasher.write(bytes);
     hasher.finish()
-}
-
-/// Spreads a number over all bits (the finalizer of SplitMix64).
-const fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

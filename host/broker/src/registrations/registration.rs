@@ -2,7 +2,7 @@
 //!
 //! A callee may stand for all callees of another node. It has their number as its weight, and counts as so
 //! many. Callees of different nodes may disagree about the policy, after the nodes were apart: the oldest one
-//! decides, and those with another policy get no calls while it lasts.
+//! decides, and those with another policy get no calls while it is registered.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -93,6 +93,7 @@ impl Callee {
 
     /// The pending calls of each callee that it stands for.
     fn load_of_each(&self) -> u64 {
+        // 16 bits of fraction, so that loads below the weight differ.
         (u64::from(self.load.calls()) << 16) / u64::from(self.weight.max(1))
     }
 }
@@ -138,7 +139,18 @@ impl Registration {
         if self.position(session).is_some() {
             return Err(super::RegisterError::Again);
         }
-        let conflict = self.callees.iter().find(|other| {
+        self.check_others(|_| true, invoke, claim)
+    }
+
+    /// Checks that a callee is compatible with the others that count. An older claim is, with those of other
+    /// nodes.
+    pub(super) fn check_others(
+        &self,
+        counts: impl Fn(&Callee) -> bool,
+        invoke: InvocationPolicy,
+        claim: Claim,
+    ) -> Result<(), super::RegisterError> {
+        let conflict = self.callees.iter().filter(|it| counts(it)).find(|other| {
             (other.invoke != invoke || invoke == InvocationPolicy::Single) && !claim.precedes(other)
         });
         match conflict {

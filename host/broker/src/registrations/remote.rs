@@ -13,8 +13,8 @@ use jackfield_wamp::id::RegistrationId;
 use jackfield_wamp::message::InvocationPolicy;
 use jackfield_wamp::uri::MatchPolicy;
 
-use super::Registrations;
 use super::registration::{Callee, Load};
+use super::{RegisterError, Registrations};
 use crate::node::Relay;
 use crate::peers::{NodeId, Stake};
 use crate::quota::{Quota, QuotaError};
@@ -54,7 +54,7 @@ pub struct Terms {
     pub last: u64,
 }
 
-/// The policies by their number between nodes.
+/// All policies.
 const POLICIES: [InvocationPolicy; 6] = [
     InvocationPolicy::Single,
     InvocationPolicy::First,
@@ -63,6 +63,18 @@ const POLICIES: [InvocationPolicy; 6] = [
     InvocationPolicy::Random,
     InvocationPolicy::LeastLoaded,
 ];
+
+/// Returns the number of a policy between nodes.
+const fn number(invoke: InvocationPolicy) -> u8 {
+    match invoke {
+        InvocationPolicy::Single => 0,
+        InvocationPolicy::First => 1,
+        InvocationPolicy::Last => 2,
+        InvocationPolicy::RoundRobin => 3,
+        InvocationPolicy::Random => 4,
+        InvocationPolicy::LeastLoaded => 5,
+    }
+}
 
 impl Terms {
     /// Returns the terms with one more callee.
@@ -83,8 +95,7 @@ impl Terms {
     pub fn stake(terms: Option<Self>) -> Stake {
         let Some(Self { count, invoke, first, last }) = terms else { return Stake::default() };
         let mut detail = Vec::new();
-        let number = POLICIES.iter().position(|it| *it == invoke).unwrap_or_default();
-        detail.put_u8(u8::try_from(number).unwrap_or_default());
+        detail.put_u8(number(invoke));
         detail.put_u64_le(first);
         detail.put_u64_le(last);
         Stake { count, detail: detail.into() }
@@ -93,7 +104,8 @@ impl Terms {
     /// Reads the terms of another node. `None` if it has no part, or it cannot be read.
     pub fn of_stake(stake: &Stake) -> Option<Self> {
         let mut detail: Bytes = stake.detail.clone();
-        let invoke = *POLICIES.get(usize::from(detail.try_get_u8().ok()?))?;
+        let policy = detail.try_get_u8().ok()?;
+        let invoke = POLICIES.into_iter().find(|it| number(*it) == policy)?;
         let (first, last) = (detail.try_get_u64_le().ok()?, detail.try_get_u64_le().ok()?);
         (stake.count > 0).then_some(Self { count: stake.count, invoke, first, last })
     }
@@ -121,6 +133,25 @@ impl Registrations {
         let registration = self.table.get(uri, policy)?;
         let own = registration.callees.iter().filter(|callee| callee.is_local());
         own.fold(None, |terms, callee| Some(Terms::with(terms, callee.invoke, callee.first)))
+    }
+
+    /// Returns the time of the newest callee of other nodes, in microseconds since the Unix epoch; 0 without
+    /// any.
+    pub(crate) fn newest_elsewhere(&self, uri: &str, policy: MatchPolicy) -> u64 {
+        let callees = self.table.get(uri, policy).into_iter().flat_map(|it| &it.callees);
+        callees.filter(|it| !it.is_local()).map(|it| it.last).max().unwrap_or_default()
+    }
+
+    /// Checks that no callee of another node is in the way of a session that ends those of this node.
+    pub(crate) fn check_elsewhere(
+        &self,
+        uri: &str,
+        invoke: InvocationPolicy,
+        claim: Claim,
+    ) -> Result<(), RegisterError> {
+        let registration = self.table.exact(uri);
+        registration
+            .map_or(Ok(()), |it| it.check_others(|callee| !callee.is_local(), invoke, claim))
     }
 
     /// Sets the part of another node in a procedure. Returns the registration of which the node is a

@@ -1,9 +1,7 @@
 //! Survey: the session meta procedures for all nodes of a cluster.
 //!
-//! Each node answers for its own sessions, within [`SURVEY_TIME`]. The rights of the caller are checked on
+//! Each node answers for its own sessions, within [`ACKNOWLEDGE_TIMEOUT`]. The rights of the caller are checked on
 //! its node. A number or a list without the answer of a node is marked with `partial`.
-
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use jackfield_broker::{PendingFlushes, Session};
@@ -14,11 +12,8 @@ use serde_json::{Value, json};
 use super::arguments::Arguments;
 use super::sessions::Asker;
 use super::{Answer, MAX_LISTED};
-use crate::cluster::Subject;
+use crate::cluster::{ACKNOWLEDGE_TIMEOUT, Subject};
 use crate::dispatch::{Dispatch, Refusal, flush_before_wait};
-
-/// The time in which the other nodes answer.
-const SURVEY_TIME: Duration = Duration::from_millis(250);
 
 /// A procedure about the sessions of a node, for a session of another one.
 pub(crate) struct SessionQuestion {
@@ -67,21 +62,33 @@ impl Dispatch {
         if here.as_ref().is_err_and(|refusal| refusal.uri() != error_uri::NO_SUCH_SESSION) {
             return here;
         }
-        let nodes: Vec<_> = cluster.members().borrow().others().collect();
+        let nodes: Vec<_> = cluster.members().others().collect();
         let question = (self.realm.name(), name, arguments.to_json(), from.id.get(), authid);
         let question = json!(question).to_string();
         let asked = nodes.iter().map(|node| {
-            cluster.exchange().ask(*node, Subject::Sessions, question.as_bytes(), SURVEY_TIME)
+            cluster.exchange().ask(
+                *node,
+                Subject::Sessions,
+                question.as_bytes(),
+                ACKNOWLEDGE_TIMEOUT,
+            )
         });
         let answers = flush_before_wait(batch, join_all(asked)).await;
         let mut is_partial = false;
         let there = answers.into_iter().filter_map(|answer| {
-            is_partial |= answer.is_err();
-            // An empty answer: this node has no such session.
-            serde_json::from_slice::<(Value, Option<usize>)>(&answer.ok()?).ok()
+            let read = answer.ok().and_then(|it| read_answer(&it).ok());
+            is_partial |= read.is_none();
+            read.flatten()
         });
         let there = there.collect::<Vec<_>>();
-        merge.merge(here, there).map(|answer| Answer { is_partial, ..answer })
+        match merge.merge(here, there) {
+            Err(_) if is_partial => Err(Refusal::new(
+                error_uri::UNAVAILABLE,
+                "a node of the cluster has not answered, and may have the session: try again later"
+                    .to_owned(),
+            )),
+            merged => merged.map(|answer| Answer { is_partial, ..answer }),
+        }
     }
 
     /// Answers a session of another node. The answer is empty if there is none.
@@ -94,6 +101,11 @@ impl Dispatch {
         let answer = self.session_meta(&Asker { id: *asker, authid }, name, arguments, batch);
         answer.map_or_else(|_| String::new(), |it| json!([it.value, it.total]).to_string())
     }
+}
+
+/// Reads the answer of a node; `None` if it has no such session.
+fn read_answer(answer: &[u8]) -> serde_json::Result<Option<(Value, Option<usize>)>> {
+    if answer.is_empty() { Ok(None) } else { serde_json::from_slice(answer).map(Some) }
 }
 
 /// One answer of those of all nodes.

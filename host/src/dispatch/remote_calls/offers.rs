@@ -21,15 +21,16 @@ use crate::wall_clock;
 /// The procedures that are announced and not yet registered, with the age of each claim.
 #[derive(Default)]
 pub(in crate::dispatch) struct Offers {
-    /// A std mutex: held while an offer is computed and told, so that the newest one is told last. The locks
-    /// of the dealer and of the peers are taken under it, one after the other.
+    /// A std mutex: held while an offer is computed and told, so that the newest one is told last, and while
+    /// offers of other nodes are applied. The locks of the dealer and of the peers are taken under it, one
+    /// after the other.
     claims: Mutex<HashMap<InterestKey, Vec<(u64, InvocationPolicy)>>>,
 }
 
 type Claims<'a> = MutexGuard<'a, HashMap<InterestKey, Vec<(u64, InvocationPolicy)>>>;
 
 impl Offers {
-    fn lock(&self) -> Claims<'_> {
+    pub(super) fn lock(&self) -> Claims<'_> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -68,24 +69,32 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) -> Result<(), Refusal> {
         let Register { options, procedure, .. } = register;
-        let claim = Claim { stamp: stamp(), node: cluster.id() };
-        self.dealer.check_register(from, register, claim)?;
         let key = InterestKey::registration(self.realm.name(), options.policy, procedure);
         if options.force_reregister {
+            self.dealer.check_register(from, register, Claim::default())?;
             flush_before_wait(batch, self.replace_on_nodes(cluster, &key)).await;
         }
-        let announced = Announced { dispatch: self, cluster, key, stamp: claim.stamp };
-        let barrier = {
+        let (claim, barrier) = {
             let mut claims = self.offers.lock();
-            claims.entry(announced.key.clone()).or_default().push((claim.stamp, options.invoke));
-            self.offer(cluster, &announced.key, &claims)
+            let claim = self.claim(cluster, &key);
+            self.dealer.check_register(from, register, claim)?;
+            claims.entry(key.clone()).or_default().push((claim.stamp, options.invoke));
+            (claim, self.offer(cluster, &key, &claims))
         };
+        let announced = Announced { dispatch: self, cluster, key, stamp: claim.stamp };
         if let Some(barrier) = barrier {
             flush_before_wait(batch, cluster.applied(&barrier)).await;
         }
         let registered = self.dealer.register_claimed(from, register, claim, batch);
         drop(announced);
         Ok(registered?)
+    }
+
+    /// Returns a claim that is younger than those which are known here, also if the clock is behind. A
+    /// registration that exists is older than all later ones.
+    fn claim(&self, cluster: &ClusterNode, key: &InterestKey) -> Claim {
+        let newest = self.dealer.newest_elsewhere(key.uri(), key.policy());
+        Claim { stamp: stamp().max(newest.saturating_add(1)), node: cluster.id() }
     }
 
     /// Tells the other nodes which procedures of this one have changed.
@@ -112,8 +121,8 @@ impl Dispatch {
         cluster.offer(key, &Terms::stake(terms))
     }
 
-    /// Ends the registrations of a procedure on other nodes. One that does not answer keeps its own, and
-    /// the procedure is refused then.
+    /// Ends the registrations of a procedure on other nodes. A node that does not answer keeps its registration,
+    /// and this one is refused.
     async fn replace_on_nodes(&self, cluster: &ClusterNode, key: &InterestKey) {
         let nodes = cluster.shared().read(|peers| peers.nodes_with(key));
         let question = json!([key.realm(), key.uri()]).to_string();

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_broker::peers::NodeId;
+use jackfield_broker::relay;
 
-use crate::cluster::{Answering, Service};
-use crate::dispatch::split_realm;
+use crate::cluster::{Answering, ClusterNode, Service};
 use crate::realms::Realms;
 
 /// Takes calls and answers of other nodes.
 pub(super) struct CallService {
+    node: Arc<ClusterNode>,
     realms: Arc<Realms>,
 }
 
 impl CallService {
-    pub(super) const fn new(realms: Arc<Realms>) -> Self {
-        Self { realms }
+    pub(super) fn new(node: &Arc<ClusterNode>, realms: &Arc<Realms>) -> Arc<Self> {
+        Arc::new(Self { node: Arc::clone(node), realms: Arc::clone(realms) })
     }
 }
 
@@ -32,11 +33,15 @@ impl Service for CallService {
     }
 
     fn hear(&self, from: NodeId, message: Bytes) -> bool {
-        let Some((realm, frames)) = split_realm(message) else { return false };
-        if let Some(dispatch) = self.realms.get(&realm) {
-            dispatch.take_relayed(from, frames);
+        let read = relay::split_realm(message);
+        let is_read = read.is_some_and(|(realm, frames)| {
+            self.realms.get(&realm).is_none_or(|dispatch| dispatch.take_relayed(from, frames))
+        });
+        if !is_read {
+            // As if it was lost: a call that it had would have no answer.
+            self.node.exchange().missed(from);
         }
-        true
+        is_read
     }
 
     fn interrupted(&self, node: NodeId) {

@@ -89,7 +89,9 @@ impl Nodes {
                 });
                 drained.unwrap();
                 is_quiet &= bytes.is_empty();
-                for message in RelayedMessage::decode_all(bytes.into()) {
+                let (messages, are_all_read) = RelayedMessage::decode_all(bytes.into());
+                assert!(are_all_read);
+                for message in messages {
                     self.arrive(1 - place, message);
                 }
             }
@@ -116,7 +118,7 @@ impl Nodes {
                 }
             }
             RelayedMessage::Cancel(caller, cancel, reason) => {
-                dealer.cancel_remote(caller, &cancel, &reason, batch);
+                dealer.cancel_remote(NodeId(1 - place as u64), caller, &cancel, &reason, batch);
             }
             RelayedMessage::Yield(answer) => dealer.answer(other, &answer, epoch, batch),
             RelayedMessage::Failed(error) => {
@@ -318,5 +320,90 @@ fn arguments_in_parts_reach_another_node() {
     go_on(&nodes, false);
     nodes.both[1].check(1, &[]);
     assert!(nodes.both[0].told(2)[0].contains("com.sorry"));
+    nodes.check_empty();
+}
+
+#[test]
+fn a_call_after_a_loss_is_interrupted() {
+    let mut nodes = Nodes::new();
+    nodes.register(1, 1, "a", RegisterOptions::default(), 1).unwrap();
+    nodes.call(0, 3, "a");
+    assert_eq!(nodes.both[1].told(1).len(), 1);
+    // The node of the callee has noted the loss before the call.
+    let batch = &mut PendingFlushes::default();
+    nodes.both[0].dealer.interrupt_node(&nodes.others[0], batch);
+    nodes.pass();
+    assert!(nodes.both[1].told(1)[0].starts_with("[69,1,"));
+    assert!(nodes.both[0].told(3)[0].contains("interrupted"));
+    nodes.check_empty();
+}
+
+#[test]
+fn a_node_cancels_calls_of_its_own_clients_only() {
+    let mut nodes = Nodes::new();
+    nodes.register(1, 1, "a", RegisterOptions::default(), 1).unwrap();
+    let call = nodes.call(0, 3, "a");
+    nodes.both[1].told(1);
+    let request = RequestId::new(1).unwrap();
+    let cancel = Cancel { request, mode: CancelMode::KillNoWait };
+    let batch = &mut PendingFlushes::default();
+    let dealer = &nodes.both[1].dealer;
+    let caller = SessionId::new(3).unwrap();
+    dealer.cancel_remote(NodeId(7), caller, &cancel, "a.reason", batch);
+    nodes.both[1].check(1, &[]);
+    nodes.both[1].answer(1, 1, false);
+    nodes.pass();
+    nodes.both[0].check(3, &[&format!("[50,{call},{{}},[\"done\"]]")]);
+    nodes.check_empty();
+}
+
+#[test]
+fn a_forced_registration_that_is_refused_ends_none() {
+    let mut nodes = Nodes::new();
+    nodes.register(1, 1, "a", RegisterOptions::default(), 1).unwrap();
+    nodes.register(0, 1, "b", RegisterOptions::default(), 1).unwrap();
+    let forced =
+        |policy| RegisterOptions { force_reregister: true, policy, ..RegisterOptions::default() };
+    let check = |nodes: &mut Nodes, session, procedure, policy| {
+        nodes.register(0, session, procedure, forced(policy), 9)
+    };
+    // Before other nodes are asked to end theirs, and when they have not.
+    let pattern = check(&mut nodes, 2, "a", MatchPolicy::Prefix);
+    assert_eq!(pattern, Err(RegisterError::ForcedPattern));
+    assert_eq!(check(&mut nodes, 1, "b", MatchPolicy::Exact), Err(RegisterError::Again));
+    assert_eq!(check(&mut nodes, 2, "a", MatchPolicy::Exact), Err(RegisterError::Taken));
+    for (place, procedure) in [(1, "a"), (0, "b")] {
+        nodes.call(0, 3, procedure);
+        assert_eq!(nodes.both[place].told(1).len(), 1, "{procedure} is still registered");
+        nodes.both[place].answer(1, 1, false);
+        nodes.pass();
+        nodes.both[0].told(3);
+    }
+    // With an own callee, while another node keeps its one: as after a division.
+    nodes.register(0, 1, "c", RegisterOptions::default(), 5).unwrap();
+    nodes.register(1, 2, "c", RegisterOptions::default(), 4).unwrap();
+    let error = check(&mut nodes, 2, "c", MatchPolicy::Exact);
+    assert_eq!(error, Err(RegisterError::Taken));
+    assert_eq!(nodes.both[0].told(1), Vec::<String>::new(), "it is not revoked");
+    nodes.check_empty();
+}
+
+#[test]
+fn patterns_count_where_an_exact_registration_is_elsewhere() {
+    let mut nodes = Nodes::new();
+    nodes
+        .register(
+            1,
+            1,
+            "a",
+            RegisterOptions { policy: MatchPolicy::Prefix, ..RegisterOptions::default() },
+            1,
+        )
+        .unwrap();
+    nodes.register(0, 1, "a.b", RegisterOptions::default(), 2).unwrap();
+    // The caller's node does not know the exact one yet.
+    nodes.both[0].leave(1);
+    nodes.call(0, 3, "a.b");
+    assert_eq!(nodes.both[1].told(1).len(), 1);
     nodes.check_empty();
 }
