@@ -257,9 +257,17 @@ impl ClusterNode {
         self.cluster.offer(key, stake, self.now())
     }
 
+    /// Waits until the other nodes have applied an offer, for a bounded time. Later offers do not wait for
+    /// those that have not.
+    pub(crate) async fn applied(&self, barrier: Barrier) {
+        if !self.reached(&barrier).await {
+            self.notice(self.cluster.write(|peers| peers.expire_offer(&barrier)));
+        }
+    }
+
     /// Waits until the other nodes have acknowledged all of a barrier, for a bounded time. Returns whether
     /// they have.
-    pub(crate) async fn applied(&self, barrier: &Barrier) -> bool {
+    async fn reached(&self, barrier: &Barrier) -> bool {
         let all = async {
             loop {
                 let mut progress = std::pin::pin!(self.progress.notified());
@@ -275,11 +283,15 @@ impl ClusterNode {
 
     /// Waits until the other nodes know of a subscription, for a bounded time.
     pub(crate) async fn acknowledged(&self, barrier: Barrier) {
-        if !self.applied(&barrier).await {
-            let notices = self.cluster.expire(&barrier);
-            self.lock_notices().extend(notices);
-            self.queued.notify_one();
+        if !self.reached(&barrier).await {
+            self.notice(self.cluster.expire(&barrier));
         }
+    }
+
+    /// Leaves notices to the task that logs them.
+    fn notice(&self, notices: Vec<Notice>) {
+        self.lock_notices().extend(notices);
+        self.queued.notify_one();
     }
 
     /// Notes whether a server of NATS is connected.

@@ -53,7 +53,7 @@ impl ClusterCounts {
         add(&self.doubts, u64::from(notice.is_doubt()));
         match notice {
             Notice::Lost { records, .. } => add(&self.records_lost, *records),
-            Notice::Late { .. } => add(&self.late, 1),
+            Notice::Late { .. } | Notice::OffersLate { .. } => add(&self.late, 1),
             Notice::Dead { .. } | Notice::Stalled { .. } => add(&self.dead, 1),
             Notice::Incomplete { .. } => add(&self.incomplete, 1),
             Notice::Joined { .. }

@@ -19,6 +19,7 @@ use jackfield_wamp::message::Call;
 
 use super::Dispatch;
 use super::authorize::route;
+use super::call::Passed;
 use crate::cluster::{ClusterNode, Subject};
 use crate::ids;
 
@@ -31,6 +32,17 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 
 /// The number of nodes from which those that are gone are forgotten. Each restart is another node.
 const MAX_NODES: usize = 256;
+
+/// The reason why procedures of other nodes are not called from this one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FollowError {
+    /// The wildcards of all nodes are too many.
+    #[error("{0}")]
+    Wildcards(QuotaError),
+    /// A session that stands for a node has no id.
+    #[error("the operating system has no random numbers")]
+    NoRandom,
+}
 
 /// The other nodes, as callees and callers of a realm.
 #[derive(Default)]
@@ -157,23 +169,26 @@ impl Dispatch {
     /// Follows the procedures of other nodes that have changed. Their calls find them from then on.
     ///
     /// # Errors
-    /// [`QuotaError`] if there are too many wildcards; the others are kept.
-    pub(crate) fn follow_offers(&self, keys: &HashSet<InterestKey>) -> Result<(), QuotaError> {
+    /// [`FollowError`]; the others are followed.
+    pub(crate) fn follow_offers(&self, keys: &HashSet<InterestKey>) -> Result<(), FollowError> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
         // A claim here is computed before an offer is applied, or after it.
         let _turn = self.offers.lock();
         let mut followed = Ok(());
         for key in keys {
             let offers = cluster.shared().read(|peers| peers.offers(key));
-            for (node, _) in &offers {
-                let _added = self.remote_nodes.get_or_add(cluster, *node, self.realm.name());
-            }
-            for node in self.remote_nodes.all() {
-                let offer = offers.iter().find(|(other, _)| *other == node.line.node);
-                let terms = offer.and_then(|(_, stake)| Terms::of_stake(stake));
-                let set = self.dealer.set_remote(&node.callees, key.uri(), key.policy(), terms);
-                followed = followed.and(set);
-            }
+            let parts = offers.iter().filter_map(|(node, stake)| {
+                let terms = Terms::of_stake(stake)?;
+                let node = self.remote_nodes.get_or_add(cluster, *node, self.realm.name());
+                let Some(node) = node else {
+                    followed = Err(FollowError::NoRandom);
+                    return None;
+                };
+                Some((Arc::clone(&node.callees), terms))
+            });
+            let parts: Vec<_> = parts.collect();
+            let set = self.dealer.set_remotes(key.uri(), key.policy(), &parts);
+            followed = followed.and(set.map_err(FollowError::Wildcards));
         }
         followed
     }
@@ -210,11 +225,12 @@ impl Dispatch {
             return false;
         };
         let mut batch = PendingFlushes::default();
-        let (messages, are_all_read) = RelayedMessage::decode_all(frames);
+        let (messages, mut are_all_read) = RelayedMessage::decode_all(frames);
         for message in messages {
             match message {
                 RelayedMessage::Call(caller, call) => {
-                    self.take_call(&node.caller(&caller), &caller, &call, &mut batch);
+                    are_all_read &=
+                        self.take_call(&node.caller(&caller), &caller, &call, &mut batch);
                 }
                 RelayedMessage::Cancel(caller, cancel, reason) => {
                     self.dealer.cancel_remote(from, caller, &cancel, &reason, &mut batch);
@@ -241,25 +257,30 @@ impl Dispatch {
         are_all_read
     }
 
-    /// Passes a call of another node to a callee of this one.
+    /// Passes a call of another node to a callee of this one. Returns `false` for one that its node may not
+    /// make: with the id of a pending call, or in the name of another node's caller.
     fn take_call(
         &self,
         from: &Arc<Session>,
         caller: &RemoteCaller,
         call: &Call,
         batch: &mut PendingFlushes,
-    ) {
+    ) -> bool {
         if caller.continues {
             // Its call may have ended: then this is the rest.
             let _done_or_ended = self.dealer.go_on(from, call, batch);
-            return;
+            return true;
         }
         let generation = self.generations.current();
         let routed = route(&generation, self.at(&call.procedure));
         let routed = routed.as_ref().ok().and_then(Option::as_ref);
-        let passed = self.route_to_callee(&generation, routed, from, call, None, batch);
-        if let Err(refusal) = passed {
-            self.dealer.refuse_remote(from, call, (refusal.uri(), refusal.message()), batch);
+        match self.route_to_callee(&generation, routed, from, call, None, batch) {
+            Ok(Passed::On) => {}
+            Ok(Passed::Repeated) => return false,
+            Err(refusal) => {
+                self.dealer.refuse_remote(from, call, (refusal.uri(), refusal.message()), batch);
+            }
         }
+        true
     }
 }

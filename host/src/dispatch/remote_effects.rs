@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use jackfield_broker::PendingFlushes;
-use jackfield_sandbox::{Effect, PluginEvent};
+use jackfield_sandbox::PluginEvent;
 use jackfield_wamp::id::SessionId;
 use serde_json::{Value, json};
 
 use super::Dispatch;
+use super::effects::emit;
 use crate::cluster::Subject;
 
 /// An effect of a handler on another node.
@@ -85,20 +86,27 @@ impl Dispatch {
         if self.realm.session(id).is_none() {
             return;
         }
-        let session = id.get();
-        let effect = match change {
-            Change::Send { topic, event } => Effect::Send { session, topic, event },
-            Change::Unsubscribe { topic } => Effect::Unsubscribe { session, topic },
-            Change::Close { reason, message } => return self.close(id, reason, message),
-        };
         let generation = self.generations.current();
         let mut batch = PendingFlushes::default();
-        let left = self.perform(&generation, vec![effect], &mut batch);
-        if !left.is_empty() {
-            // The handler of the topic takes its time.
+        let left = match change {
+            Change::Send { topic, event } => {
+                emit(&generation, self.at(&topic), &event, |publication| {
+                    self.send_effect(id, &publication, &mut batch)
+                });
+                None
+            }
+            Change::Unsubscribe { topic } => self.remove(id, &topic, &mut batch),
+            Change::Close { reason, message } => {
+                self.close(id, reason, message);
+                None
+            }
+        };
+        if let Some(left) = left {
+            // The handler of the topic takes its time. There is one such task at most for each subscription
+            // that has ended.
             let dispatch = Arc::clone(self);
             tokio::spawn(async move {
-                dispatch.notify_unsubscribed(&generation, left, &mut batch).await;
+                dispatch.notify_unsubscribed(&generation, vec![left], &mut batch).await;
             });
         }
     }

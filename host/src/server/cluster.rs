@@ -289,7 +289,7 @@ impl ClusterTasks {
                 && let Some(times) =
                     self.faults.happened(format!("procedures of {realm}"), Instant::now())
             {
-                error!(name: "cluster.procedures_refused", realm, times, "wildcards of other nodes cannot be kept here, and are not called from this node: {error}");
+                error!(name: "cluster.procedures_refused", realm, times, "procedures of other nodes cannot be kept here, and are not called from this node: {error}");
             }
         }
         if has_plugins {
@@ -368,6 +368,9 @@ fn log(notice: &Notice) {
         }
         Notice::Late { node, name } => {
             warn!(name: "cluster.late", peer = name, id = id(node), "a node does not acknowledge subscriptions in time; its events may be missing until it does");
+        }
+        Notice::OffersLate { node, name } => {
+            warn!(name: "cluster.procedures_late", peer = name, id = id(node), "a node does not apply procedures of this one in time; its clients may not find them until it does");
         }
         Notice::CaughtUp { node, name } => {
             info!(name: "cluster.caught_up", peer = name, id = id(node), "a node has acknowledged all subscriptions again");

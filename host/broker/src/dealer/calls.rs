@@ -45,7 +45,11 @@ impl Dealer {
         if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
             return Err(CallError::LongId);
         }
-        let waiting = state.sessions.get(&caller.id).map(|of_caller| &of_caller.waiting);
+        let of_caller = state.sessions.get(&caller.id);
+        if of_caller.is_some_and(|it| it.relay != caller.relay()) {
+            return Err(CallError::Repeated);
+        }
+        let waiting = of_caller.map(|it| &it.waiting);
         if waiting.is_some_and(|waiting| waiting.contains_key(&call.request)) {
             return Err(CallError::Repeated);
         }

@@ -73,20 +73,20 @@ impl Dealer {
         state.registrations.check(callee, procedure, options, claim, wildcards)
     }
 
-    /// Sets the part of another node in a procedure. `node` is the session that stands for it.
+    /// Sets the parts of all other nodes in a procedure. A node that is not named has none. Each session
+    /// stands for a node.
     ///
     /// # Errors
-    /// If there are too many wildcards.
-    pub fn set_remote(
+    /// If there are too many wildcards: they are not called from this node.
+    pub fn set_remotes(
         &self,
-        node: &Arc<Session>,
         uri: &str,
         policy: MatchPolicy,
-        terms: Option<Terms>,
+        parts: &[(Arc<Session>, Terms)],
     ) -> Result<(), QuotaError> {
         let mut state = self.lock();
         let wildcards = state.limits.wildcards("registered wildcards of the realm");
-        state.registrations.set_remote(node, uri, policy, terms, wildcards).map(drop)
+        state.registrations.set_remotes(uri, policy, parts, wildcards)
     }
 
     /// Ends the exact registration of a procedure, which a client of another node wants alone.

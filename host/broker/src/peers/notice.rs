@@ -61,6 +61,14 @@ pub enum Notice {
         /// Its name.
         name: String,
     },
+    /// The peer did not apply the procedures of this node in time: its calls may not find them until it
+    /// does.
+    OffersLate {
+        /// The peer.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
     /// The peer has acknowledged all subscriptions again.
     CaughtUp {
         /// The peer.
@@ -94,6 +102,7 @@ impl Notice {
             | Self::Interrupted { node, .. } => Some(*node),
             Self::Joined { .. }
             | Self::Late { .. }
+            | Self::OffersLate { .. }
             | Self::CaughtUp { .. }
             | Self::Incomplete { .. }
             | Self::TooMany { .. } => None,
@@ -109,7 +118,10 @@ impl Notice {
     pub const fn is_doubt(&self) -> bool {
         match self {
             Self::Joined { is_doubtful, .. } => *is_doubtful,
-            Self::Left { .. } | Self::Incomplete { .. } | Self::TooMany { .. } => false,
+            Self::Left { .. }
+            | Self::OffersLate { .. }
+            | Self::Incomplete { .. }
+            | Self::TooMany { .. } => false,
             Self::Dead { .. }
             | Self::Stalled { .. }
             | Self::Lost { .. }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::envelope::{self, Kind, MAX_WHOLE_BYTES};
 use super::interest::MAX_DETAIL_BYTES;
-use super::{Barrier, InterestKey, NodeId, Peers, Stake, is_awaited};
+use super::peer::Peer;
+use super::{Barrier, InterestKey, NodeId, Notice, Peers, Stake, is_awaited, is_waiting};
 
 impl Peers {
     /// Sets the part of this node in a procedure or plugin; it has none with a count of 0. Details
@@ -26,10 +27,28 @@ impl Peers {
         });
         let ends: Vec<_> = ends.collect();
         let waits = ends.into_iter().filter(|wait| {
-            super::is_waiting(&self.by_id, *wait) && is_awaited(&self.by_id, *wait, now)
+            let is_late = |peer: &Peer| peer.offers_late_until.is_some();
+            !self.by_id.get(&wait.0).is_some_and(is_late)
+                && is_awaited(&self.by_id, *wait, now)
+                && is_waiting(&self.by_id, *wait)
         });
         let waits: Vec<_> = waits.collect();
         (!waits.is_empty()).then_some(Barrier(waits))
+    }
+
+    /// Ends the wait for an offer: the next ones do not wait for the peers that have not applied it, until
+    /// they have.
+    pub fn expire_offer(&mut self, barrier: &Barrier) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for &(node, link, end) in &barrier.0 {
+            if is_waiting(&self.by_id, (node, link, end))
+                && let Some(peer) = self.by_id.get_mut(&node)
+                && peer.offers_late_until.replace(end).is_none()
+            {
+                notices.push(Notice::OffersLate { node, name: peer.name.clone() });
+            }
+        }
+        notices
     }
 
     /// Takes the procedures and plugins whose nodes have changed. Once the host has applied them, it calls

@@ -50,6 +50,8 @@ pub(super) struct Peer {
     is_interrupted: bool,
     /// The record that a late peer has to acknowledge.
     pub(super) late_until: Option<u64>,
+    /// The record with offers that a late peer has to acknowledge.
+    pub(super) offers_late_until: Option<u64>,
     gaps: u64,
     lost: u64,
 }
@@ -100,6 +102,7 @@ impl Peer {
             is_doubtful: false,
             is_interrupted: false,
             late_until: None,
+            offers_late_until: None,
             gaps: 0,
             lost: 0,
         }
@@ -295,6 +298,7 @@ impl Peer {
         let send = self.send();
         send.note(header);
         let complete = send.complete;
+        self.offers_late_until.take_if(|until| *until <= complete);
         if self.late_until.take_if(|until| *until <= complete).is_some() {
             let (node, name) = (header.from, self.name.clone());
             received.notices.push(Notice::CaughtUp { node, name });

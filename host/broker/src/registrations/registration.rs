@@ -102,7 +102,7 @@ impl Callee {
 pub(crate) struct ChosenCallee {
     pub(crate) registration: RegistrationId,
     pub(crate) pattern: bool,
-    /// Whether the registration has further callees, here or on another node.
+    /// Whether the caller may get another callee, here or on another node.
     pub(crate) shared: bool,
     pub(crate) callee: Callee,
 }
@@ -205,7 +205,7 @@ impl Registration {
             let limit = alike().find_map(|(_, callee)| callee.concurrency);
             return Some(Err(ChooseError::Busy(limit.map_or(0, NonZeroU32::get))));
         };
-        let (callee, shared) = (callee.clone(), callees.len() > 1);
+        let (callee, shared) = (callee.clone(), alike().nth(1).is_some());
         Some(Ok(ChosenCallee { registration: *id, pattern: *pattern, shared, callee }))
     }
 }

@@ -5,15 +5,14 @@
 //! two nodes with a conflict at least one knows of the other when it decides, and both decide alike: the older
 //! claim wins. If nodes were apart, both have registered it; then the oldest callee gets all calls.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
-use jackfield_wamp::id::RegistrationId;
 use jackfield_wamp::message::InvocationPolicy;
 use jackfield_wamp::uri::MatchPolicy;
 
-use super::registration::{Callee, Load};
+use super::registration::Callee;
 use super::{RegisterError, Registrations};
 use crate::node::Relay;
 use crate::peers::{NodeId, Stake};
@@ -154,48 +153,53 @@ impl Registrations {
             .map_or(Ok(()), |it| it.check_others(|callee| !callee.is_local(), invoke, claim))
     }
 
-    /// Sets the part of another node in a procedure. Returns the registration of which the node is a
-    /// callee now, or was one.
+    /// Sets the parts of all other nodes in a procedure. A node that is not named has none.
     ///
     /// # Errors
     /// If there are too many wildcards.
-    pub(crate) fn set_remote(
+    pub(crate) fn set_remotes(
         &mut self,
-        node: &Arc<Session>,
         uri: &str,
         policy: MatchPolicy,
-        terms: Option<Terms>,
+        parts: &[(Arc<Session>, Terms)],
         wildcards: Quota,
-    ) -> Result<Option<RegistrationId>, QuotaError> {
+    ) -> Result<(), QuotaError> {
+        let key = Key { policy, uri: uri.into() };
+        let mut old = HashMap::new();
         let known = self.table.get_mut(uri, policy);
         let is_new = known.is_none();
-        let old = known.and_then(|registration| {
-            let place = registration.position(node.id)?;
-            Some((registration.callees.remove(place), registration.id))
-        });
-        let key = Key { policy, uri: uri.into() };
-        let Some(Terms { count, invoke, first, last }) = terms else {
+        if let Some(registration) = known {
+            let all = std::mem::take(&mut registration.callees);
+            let (local, remote) = all.into_iter().partition(Callee::is_local);
+            registration.callees = local;
+            let remote: Vec<Callee> = remote;
+            old.extend(remote.into_iter().map(|callee| (callee.session.id, callee.load)));
+        }
+        let Some((first_node, _)) = parts.first() else {
             self.settle(&key);
-            return Ok(old.map(|(_, id)| id));
+            return Ok(());
         };
         if is_new && policy == MatchPolicy::Wildcard {
-            self.wildcards.check(node.client, Quota { client_percent: 100, ..wildcards })?;
+            let of_all = Quota { client_percent: 100, ..wildcards };
+            self.wildcards.check(first_node.client, of_all)?;
         }
-        let id = self.place(&key, node.client);
-        if let Some(registration) = self.table.get_mut(uri, policy) {
+        self.place(&key, first_node.client);
+        let Some(registration) = self.table.get_mut(uri, policy) else { return Ok(()) };
+        for (node, Terms { count, invoke, first, last }) in parts {
             registration.insert(Callee {
                 session: Arc::clone(node),
-                invoke,
+                invoke: *invoke,
                 disclose_caller: false,
                 forward_timeout: false,
                 concurrency: None,
-                load: old.map_or_else(Load::default, |(old, _)| old.load),
-                weight: count.max(1),
-                first,
-                last,
+                load: old.remove(&node.id).unwrap_or_default(),
+                weight: (*count).max(1),
+                first: *first,
+                last: *last,
             });
         }
-        Ok(Some(id))
+        self.settle(&key);
+        Ok(())
     }
 }
 

@@ -83,7 +83,7 @@ impl Dispatch {
         };
         let announced = Announced { dispatch: self, cluster, key, stamp: claim.stamp };
         if let Some(barrier) = barrier {
-            flush_before_wait(batch, cluster.applied(&barrier)).await;
+            flush_before_wait(batch, cluster.applied(barrier)).await;
         }
         let registered = self.dealer.register_claimed(from, register, claim, batch);
         drop(announced);

@@ -131,6 +131,7 @@ impl ClusterTasks {
                 // It learns of the loss, and asks about its subscribers again.
                 | Notice::Lost { node, .. } => self.end_node(*node),
                 Notice::Late { .. }
+                | Notice::OffersLate { .. }
                 | Notice::CaughtUp { .. }
                 | Notice::Incomplete { .. }
                 | Notice::TooMany { .. } => {}

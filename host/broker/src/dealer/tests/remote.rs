@@ -70,7 +70,8 @@ impl Nodes {
             for key in node.take_changed_offers("realm") {
                 let (uri, policy) = (key.uri(), key.policy());
                 let terms = Terms::of_stake(&Terms::stake(node.terms(uri, policy)));
-                other.set_remote(&self.others[1 - place], uri, policy, terms).unwrap();
+                let part = terms.map(|terms| (Arc::clone(&self.others[1 - place]), terms));
+                other.set_remotes(uri, policy, part.as_slice()).unwrap();
             }
         }
     }
@@ -405,5 +406,52 @@ fn patterns_count_where_an_exact_registration_is_elsewhere() {
     nodes.both[0].leave(1);
     nodes.call(0, 3, "a.b");
     assert_eq!(nodes.both[1].told(1).len(), 1);
+    nodes.check_empty();
+}
+
+#[test]
+fn a_node_calls_in_the_name_of_its_own_clients_alone() {
+    let mut nodes = Nodes::new();
+    nodes.register(1, 1, "a", RegisterOptions::default(), 1).unwrap();
+    nodes.call(0, 3, "a");
+    assert_eq!(nodes.both[1].told(1).len(), 1);
+    // Session 3 waits on node 0, and node 7 calls in its name.
+    let bounds = Bounds { bytes: 1 << 20, frames: 1_000, overflow: Overflow::Disconnect };
+    let identity = Identity::anonymous("x".to_owned(), Ipv4Addr::LOCALHOST.into());
+    let (id, outbox) = (SessionId::new(3).unwrap(), Arc::new(Outbox::new(bounds)));
+    let forged = relay(id, identity, Relay::Caller(NodeId(7)), CALLER_FEATURES, outbox);
+    let call = Call {
+        request: CallId::V2(RequestId::new(99).unwrap()),
+        options: CallOptions::default(),
+        procedure: "a".to_owned(),
+        payload: Payload::from_json("[8]", "").unwrap(),
+    };
+    let batch = &mut PendingFlushes::default();
+    let refused = nodes.both[1].dealer.call(&forged, &call, |_| true, 5, None, batch);
+    assert_eq!(refused, Err(CallError::Repeated));
+    nodes.both[1].check(1, &[]);
+    nodes.check_empty();
+}
+
+#[test]
+fn a_snapshot_ends_the_parts_of_nodes_that_it_lacks() {
+    let mut nodes = Nodes::new();
+    let terms = Terms::with(None, InvocationPolicy::RoundRobin, 1);
+    let part = |nodes: &Nodes, place: usize| (Arc::clone(&nodes.others[place]), terms);
+    for policy in [MatchPolicy::Exact, MatchPolicy::Wildcard] {
+        let dealer = &nodes.both[0].dealer;
+        // Both sessions stand for another node here.
+        dealer.set_remotes("a..b", policy, &[part(&nodes, 0), part(&nodes, 1)]).unwrap();
+        dealer.set_remotes("a..b", policy, &[part(&nodes, 1)]).unwrap();
+        let batch = &mut PendingFlushes::default();
+        dealer.leave(nodes.others[1].id, batch);
+        dealer.set_remotes("a..b", policy, &[]).unwrap();
+    }
+    let share = shared(InvocationPolicy::RoundRobin);
+    nodes.register(0, 1, "c", share, 2).unwrap();
+    nodes.both[0].dealer.set_remotes("c", MatchPolicy::Exact, &[part(&nodes, 0)]).unwrap();
+    nodes.both[0].dealer.set_remotes("c", MatchPolicy::Exact, &[]).unwrap();
+    nodes.call(0, 3, "c");
+    assert_eq!(nodes.both[0].told(1).len(), 1, "its own callee stays");
     nodes.check_empty();
 }

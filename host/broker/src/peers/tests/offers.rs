@@ -31,6 +31,26 @@ fn an_offer_is_acknowledged_once_it_is_applied() {
 }
 
 #[test]
+fn a_peer_that_applies_offers_late_delays_one_alone() {
+    let (mut one, mut other) = pair();
+    let now = Duration::ZERO;
+    let procedure = |name: &str| InterestKey::registration(REALM, MatchPolicy::Exact, name);
+    let part = Stake { count: 1, detail: Bytes::new() };
+    let barrier = one.offer(&procedure("a"), &part, now).unwrap();
+    assert!(
+        matches!(&one.expire_offer(&barrier)[..], [late @ Notice::OffersLate { .. }] if !late.is_doubt())
+    );
+    assert_eq!(one.expire_offer(&barrier), []);
+    assert_eq!(one.offer(&procedure("b"), &part, now), None);
+    assert!(one.announce(&key((MatchPolicy::Exact, "a.b")), now).is_some(), "a topic is awaited");
+    exchange(&mut one, &mut other, now);
+    assert_eq!(other.take_changed_offers().len(), 2);
+    assert!(other.settle());
+    exchange(&mut other, &mut one, now);
+    assert!(one.offer(&procedure("c"), &part, now).is_some());
+}
+
+#[test]
 fn messages_arrive_in_order_or_are_missed() {
     let (one, mut other) = pair();
     let now = Duration::ZERO;
