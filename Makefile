@@ -33,6 +33,11 @@ demo-plan:
 	@echo "2. build the example plugins: $$(test -d $(PLUGINS) && echo 'seconds' || echo 'about a minute, the first time only')"
 	@echo "3. serve the demo on http://$(LISTEN)/demo/ until Ctrl-C"
 
+.PHONY: cluster
+cluster: toolchain nats plugins ## Serve the demo on three nodes of a cluster (PORT=9081, NATS_PORT=4223)
+	cargo build --release --locked $(WHOLE)
+	@docs/demo/cluster.sh $(SITE) target/demo/cluster
+
 .PHONY: build
 build: toolchain ## Build the server and the load generator
 	cargo build --release --locked $(COMMANDS)
@@ -217,6 +222,13 @@ systemd:
 	@command -v systemd-analyze >/dev/null || { \
 		test "$$(id -u)" = 0 || { echo "systemd-analyze is missing: apt-get install systemd"; exit 1; }; \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends systemd; \
+	}
+
+.PHONY: nats
+nats:
+	@command -v nats-server >/dev/null || { \
+		test "$$(id -u)" = 0 || { echo "nats-server is missing: apt-get install nats-server"; exit 1; }; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends nats-server; \
 	}
 
 .PHONY: valgrind

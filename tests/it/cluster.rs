@@ -12,6 +12,7 @@ use jackfield_tests::site::Site;
 mod access;
 mod calls;
 mod chaos;
+mod demo;
 mod events;
 mod failures;
 mod faults;
