@@ -12,6 +12,7 @@ mod homes;
 mod inquiries;
 mod members;
 mod numbered;
+mod releases;
 mod remote_subscribers;
 
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ pub(crate) use decide::{
 pub(crate) use exchange::{Answering, Exchange, Service, Subject, Unanswered};
 pub(crate) use homes::{Homes, Move};
 pub(crate) use members::Members;
+pub(crate) use releases::{DifferentNodes, NodeView, OwnRelease};
 pub(crate) use remote_subscribers::Ended;
 
 /// This node.
@@ -100,7 +102,7 @@ impl ClusterNode {
         let homes = Homes::of_node(id, &name);
         let queued = Arc::new(Notify::new());
         let waking = Arc::clone(&queued);
-        let peers = Peers::new(id, &name, env!("CARGO_PKG_VERSION"));
+        let peers = releases::peers(id, &name);
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
         Ok(Some(Arc::new(Self {
             id,

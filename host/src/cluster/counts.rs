@@ -60,6 +60,7 @@ impl ClusterCounts {
             | Notice::Left { .. }
             | Notice::Interrupted { .. }
             | Notice::CaughtUp { .. }
+            | Notice::Incompatible(_)
             | Notice::TooMany { .. } => 0,
         };
     }

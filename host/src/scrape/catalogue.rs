@@ -245,6 +245,11 @@ pub(super) const CLUSTER_LOST: Metric = counter(
     &[],
     "Messages of other nodes that did not arrive, as far as they could be counted.",
 );
+pub(super) const CLUSTER_DIFFERENT: Metric = gauge(
+    "jackfield_cluster_different_peers",
+    &["kind"],
+    "Other nodes that differ from this one: version (of Jackfield), site (routes or plugins), incompatible (the nodes exchange nothing).",
+);
 pub(super) const CLUSTER_INCIDENTS: Metric = counter(
     "jackfield_cluster_incidents_total",
     &["kind"],

@@ -3,7 +3,7 @@
 use jackfield_metrics::Page;
 
 use super::catalogue;
-use crate::cluster::{ClusterCounts, ClusterNode, ClusterNumbers, PipeState};
+use crate::cluster::{ClusterCounts, ClusterNode, ClusterNumbers, DifferentNodes, PipeState};
 
 /// Writes the metrics.
 pub(super) fn write(page: &mut Page, cluster: Option<&ClusterNode>) {
@@ -31,6 +31,14 @@ pub(super) fn write(page: &mut Page, cluster: Option<&ClusterNode>) {
         page.begin(metric);
         if let Some(value) = value {
             page.sample(metric, &[], value);
+        }
+    }
+    page.begin(&catalogue::CLUSTER_DIFFERENT);
+    if let Some(different) = cluster.map(ClusterNode::different) {
+        let DifferentNodes { version, site, incompatible } = different;
+        for (kind, count) in [("version", version), ("site", site), ("incompatible", incompatible)]
+        {
+            page.sample(&catalogue::CLUSTER_DIFFERENT, &[kind], count);
         }
     }
     page.begin(&catalogue::CLUSTER_INCIDENTS);

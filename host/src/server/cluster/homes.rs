@@ -34,7 +34,7 @@ impl HomeService {
                 let _asker_is_gone = sender.send(decision);
             }));
         }
-        Box::pin(async move { encode(&decision.await.unwrap_or(Decision::Elsewhere)).into() })
+        Box::pin(async move { Some(encode(&decision.await.unwrap_or(Decision::Elsewhere)).into()) })
     }
 }
 
@@ -42,8 +42,7 @@ impl Service for HomeService {
     fn answer(&self, from: NodeId, question: Bytes) -> Answering {
         match decode(&question) {
             Some(question) => self.decide(from, question),
-            // Of a later version: it gets no decision.
-            None => Box::pin(async { Bytes::new() }),
+            None => Box::pin(std::future::ready(None)),
         }
     }
 
@@ -134,6 +133,7 @@ impl ClusterTasks {
                 | Notice::OffersLate { .. }
                 | Notice::CaughtUp { .. }
                 | Notice::Incomplete { .. }
+                | Notice::Incompatible(_)
                 | Notice::TooMany { .. } => {}
             }
         }
