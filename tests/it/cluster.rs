@@ -23,7 +23,9 @@ mod nats;
 mod once;
 mod pages;
 mod sessions;
+mod sites;
 mod traffic;
+mod upgrade;
 
 use nats::Nats;
 

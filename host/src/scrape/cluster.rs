@@ -33,16 +33,14 @@ pub(super) fn write(page: &mut Page, cluster: Option<&ClusterNode>) {
             page.sample(metric, &[], value);
         }
     }
+    // Zeros without a cluster: a page has each label of its metrics.
     page.begin(&catalogue::CLUSTER_DIFFERENT);
-    if let Some(different) = cluster.map(ClusterNode::different) {
-        let DifferentNodes { version, site, incompatible } = different;
-        for (kind, count) in [("version", version), ("site", site), ("incompatible", incompatible)]
-        {
-            page.sample(&catalogue::CLUSTER_DIFFERENT, &[kind], count);
-        }
+    let different = cluster.map(ClusterNode::different).unwrap_or_default();
+    let DifferentNodes { version, site, incompatible } = different;
+    for (kind, count) in [("version", version), ("site", site), ("incompatible", incompatible)] {
+        page.sample(&catalogue::CLUSTER_DIFFERENT, &[kind], count);
     }
     page.begin(&catalogue::CLUSTER_INCIDENTS);
-    // Zeros without a cluster: a page has each label of its metrics.
     let numbers = numbers.unwrap_or_else(|| ClusterCounts::default().numbers());
     for (kind, count) in numbers.incidents {
         page.sample(&catalogue::CLUSTER_INCIDENTS, &[kind], count);

@@ -49,7 +49,7 @@ impl Member {
     pub(super) fn add(&self, bundle: &str, routes: &str, plugins: &[PathBuf]) {
         let before = self.server.log().len();
         self.site.bundle(bundle, routes, plugins);
-        self.server.logged_after(before, "serving generation");
+        self.server.logged_after(before, "generation ready");
     }
 
     /// Ends the process as a service manager does, and starts the node as one of the next release.

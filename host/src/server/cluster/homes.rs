@@ -97,6 +97,7 @@ impl ClusterTasks {
         let here = self.node.id();
         let name = |node: NodeId| self.node.name_of(node);
         if let Some(from) = from.filter(|_| was_settled) {
+            self.node.counts().moved();
             let (from, to) = (name(from), name(to));
             warn!(name: "cluster.home_moved", plugin, from, to, "another node runs a plugin now: it does not have the memory and the store of the former one");
         }
