@@ -65,7 +65,7 @@ def jackfield(places: Places, nats: str, count: int) -> Cluster:
 
     def node(number: int):
         config = servers.LIMITS + (
-            f"data: {places.work / f'node-{number}'}\n"
+            "data: off\n"
             f"control: {{ socket: {places.work / f'node-{number}.sock'} }}\n"
             f"cluster: {{ node: n{number}, nats: {{ urls: ['nats://127.0.0.1:{plain}'] }} }}\n"
         )

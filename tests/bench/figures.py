@@ -276,29 +276,29 @@ def across_nodes(places: Places, present: list[Peer], settings: Settings) -> Fig
     kinds = [(servers.JACKFIELD, cluster.jackfield)]
     if named(present, servers.NATS):
         kinds.append((servers.NATS, cluster.nats))
-    loads, calm = settings.cluster_rates
+    load, calm = settings.cluster_rates
+    spread = settings.cluster_subscribers
+    points = [
+        *((x, nodes, load, 1) for x, nodes in (("here", [1]), ("there", [2]))),
+        *((x, nodes, calm, 1) for x, nodes in (("here, calm", [1]), ("there, calm", [2]))),
+        *(
+            (f"fan-out {n}", list(range(1, n + 1)), settings.cluster_fan_out_rate, spread)
+            for n in (1, 2, 3)
+        ),
+    ]
     for kind, start in kinds:
-        for nodes, points in (
-            (2, [("here", [1], loads, 1), ("there", [2], loads, 1)]),
-            (2, [("here, calm", [1], calm, 1), ("there, calm", [2], calm, 1)]),
-            (3, [(f"fan-out {n}", list(range(1, n + 1)), None, None) for n in (1, 2, 3)]),
-        ):
-            for x, at, rate, subscribers in points:
-                options = timed(
-                    settings,
-                    topics=1,
-                    subscribers=subscribers or settings.cluster_subscribers,
-                    rate=rate or settings.cluster_fan_out_rate,
-                    subscribe_at_nodes=at,
+        for x, nodes, rate, subscribers in points:
+            options = timed(
+                settings, topics=1, subscribers=subscribers, rate=rate, subscribe_at_nodes=nodes
+            )
+            figure.points.append(
+                Point(
+                    kind.name,
+                    x,
+                    f"{kind.name}, cluster",
+                    lambda start=start: start(places, binary, 3),
+                    "fan-out",
+                    options,
                 )
-                figure.points.append(
-                    Point(
-                        kind.name,
-                        x,
-                        f"{kind.name}, {nodes} nodes",
-                        lambda start=start, nodes=nodes: start(places, binary, nodes),
-                        "fan-out",
-                        options,
-                    )
-                )
+            )
     return figure

@@ -10,17 +10,18 @@ use super::ClusterNode;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Lets this node speak as one of the next release, for tests of upgrades: it speaks one more version of the
-/// envelope, and sends records that no release knows. Harmless otherwise: the forms of both versions are alike.
+/// envelope, and sends records that no release knows. With the value `alone`, it speaks that version alone.
+/// Harmless otherwise: the forms of both versions are alike.
 const TEST_VARIABLE: &str = "JACKFIELD_TEST_NEXT_RELEASE";
 
 /// Creates the state of a node.
 pub(super) fn peers(id: NodeId, name: &str) -> Peers {
     let peers = Peers::new(id, name, VERSION);
-    if env::var_os(TEST_VARIABLE).is_none() {
-        return peers;
-    }
+    let Some(value) = env::var_os(TEST_VARIABLE) else { return peers };
     let Versions { lowest, highest } = Versions::SPOKEN;
-    let versions = Versions { lowest, highest: highest.saturating_add(1) };
+    let highest = highest.saturating_add(1);
+    let lowest = if value == "alone" { highest } else { lowest };
+    let versions = Versions { lowest, highest };
     tracing::warn!(name: "cluster.test_release", variable = TEST_VARIABLE, "this node speaks as one of the next release, for a test");
     peers.as_later_release(versions)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,12 +14,15 @@ use tokio::time::sleep;
 
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
 use jackfield_tests::client::v2::{Client, Options};
 use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
 
 use super::chaos::Group;
+use super::history::{recover, recovered};
 use super::member::Member;
-use super::status;
+use super::{Nats, config, join, site, status, until_peers};
 
 /// A plugin with state, whose home moves when its node stops.
 const ROUTES: &str = "call: { channel: 'call/{method}', handler: { callback: 'methods' } }\n";
@@ -154,8 +158,8 @@ fn homes(members: &[Member]) -> Vec<Value> {
     members.iter().filter_map(home).map(|home| home["id"].clone()).collect()
 }
 
-/// Waits until all nodes know the same home, which is one of them. Returns its place.
-async fn until_one_home(members: &[Member]) -> usize {
+/// Waits until all nodes know the same home, which is one of them. Returns its place and its id.
+async fn until_one_home(members: &[Member]) -> (usize, Value) {
     within("one home", async {
         loop {
             let ids: Vec<_> = members.iter().map(|it| status(it.server())["id"].clone()).collect();
@@ -164,7 +168,7 @@ async fn until_one_home(members: &[Member]) -> usize {
                 && homes.iter().all(|home| *home == homes[0])
                 && let Some(place) = ids.iter().position(|id| *id == homes[0])
             {
-                return place;
+                return (place, homes[0].clone());
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -179,28 +183,97 @@ fn exchanged(member: &Member) -> (Vec<u64>, u64) {
     (protocols, peers.iter().map(|it| it["skipped"].as_u64().unwrap()).sum())
 }
 
+/// Starts a node that speaks the versions of this release, or the next one alone.
+fn node_of(nats: &Nats, name: &str, is_next_alone: bool) -> Server {
+    let site = site();
+    let config = config(name, &[nats.url()], ", when_alone: refuse");
+    let mut command = Command::new(build::jackfield());
+    command.env("RUST_LOG", "info");
+    if is_next_alone {
+        command.env("JACKFIELD_TEST_NEXT_RELEASE", "alone");
+    }
+    Server::launch(command, site.path(), &config, "127.0.0.1:0".parse().unwrap())
+}
+
+/// Waits until a node answers to `/readyz` with this status.
+async fn until_ready(server: &Server, expect: u16) {
+    within(format!("{expect}"), async {
+        loop {
+            let mut http = Http::connect(server.addr).await;
+            http.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            if http.answer().await.status == expect {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_common_version_is_named_and_takes_no_clients() {
+    let nats = Nats::start();
+    let nodes = [("web-1", false), ("web-2", false), ("web-3", true)]
+        .map(|(name, is_next_alone)| node_of(&nats, name, is_next_alone));
+    let [one, other, next] = &nodes;
+    for node in [one, other] {
+        until_peers(node, 1).await;
+        node.logged("they exchange nothing");
+        let incompatible = status(node)["incompatible"].clone();
+        assert_eq!(
+            (incompatible[0]["node"].as_str(), incompatible.as_array().unwrap().len()),
+            (Some("web-3"), 1)
+        );
+        assert_eq!(incompatible[0]["protocols"], json!([2, 2]));
+        until_ready(node, 200).await;
+    }
+    // It has no other node, so it does not act alone.
+    next.logged("they exchange nothing");
+    until_ready(next, 503).await;
+    until_peers(next, 0).await;
+    let mut command = Command::new(build::jackfield());
+    command.args(["status", "--socket"]).arg(next.control_socket());
+    let page = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let line = "incompatible, exchanges nothing; it speaks version 1 of the messages between nodes, this one version 2";
+    assert_eq!(page.matches(line).count(), 2, "{page}");
+    // Its events are missing, so no client is told that it has missed nothing, until it is gone.
+    let mut client = join(one).await;
+    let begin = recover(&mut client, "kept/a", json!({})).await;
+    let since = json!({ "epoch": begin["epoch"], "offset": begin["offset"] });
+    let mut client = join(one).await;
+    assert_eq!(recover(&mut client, "kept/a", since.clone()).await["recovered"], json!(false));
+    assert_eq!(status(one)["incompatible"][0]["node"], "web-3", "while it is heard");
+    for node in &nodes {
+        // Of each node once, however long it is heard.
+        let times = node.log().matches("they exchange nothing").count();
+        assert!((1..=2).contains(&times), "{}", node.log());
+    }
+    next.signal("KILL");
+    within("a client that has recovered", recovered(one, since)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_upgrade_loses_nothing_unnoticed() {
     let mut group = Group::start().await;
     for member in &group.members {
         member.add("calls", ROUTES, &[build::guest(PLUGIN)]);
     }
-    let mut home = until_one_home(&group.members).await;
+    let (first_home, mut home) = until_one_home(&group.members).await;
     let calls: Vec<_> = group.members.iter().map(|it| Calls::at(it.server().addr)).collect();
     for of_node in &calls {
         of_node.until_results().await;
     }
     // The home last, then its plugin moves once.
     let mut order = [0, 1, 2];
-    order.sort_by_key(|index| *index == home);
+    order.sort_by_key(|index| *index == first_home);
     let mut upgraded = Vec::new();
     for index in order {
-        assert_eq!(until_one_home(&group.members).await, home, "a home moves only with its node");
         group.members[index].upgrade();
         upgraded.push(index);
         group.settled(&format!("node {index} upgraded")).await;
-        let moved = until_one_home(&group.members).await;
-        assert_eq!(moved != home, index == home, "from {home} to {moved} with {index}");
+        // It moves with its node alone; a node that is back at once is the home again, as another process.
+        let (_, moved) = until_one_home(&group.members).await;
+        assert_eq!(moved != home, index == first_home, "from {home} to {moved} with node {index}");
         home = moved;
         for of_node in &calls {
             of_node.until_results().await;

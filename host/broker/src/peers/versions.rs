@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes};
 
 use super::bytes::{Input, put_bytes};
-use super::{DEAD_AFTER, MAX_PEERS, NodeId, Notice};
+use super::{DEAD_AFTER, MAX_PEERS, NodeId, Notice, Peers};
 
 /// The versions of the envelope that a node speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,44 @@ impl IncompatibleNodes {
 
     pub(super) fn list(&self) -> Vec<IncompatibleNode> {
         self.0.values().map(|it| it.node.clone()).collect()
+    }
+}
+
+impl Peers {
+    /// Lets the node speak as one of a later release would, for tests of upgrades: it speaks these versions of
+    /// the envelope, and sends records and keys that no version knows. The forms of all versions are alike here.
+    #[must_use]
+    pub fn as_later_release(mut self, versions: Versions) -> Self {
+        (self.about.versions, self.about.is_later) = (versions, true);
+        self
+    }
+
+    /// Sets the site that this node serves, such as a digest of its files. The other nodes show it.
+    pub fn set_site(&mut self, site: &str) {
+        if self.about.site != site {
+            site.clone_into(&mut self.about.site);
+        }
+    }
+
+    /// Returns the site that this node serves; empty before it is set.
+    pub fn site(&self) -> &str {
+        &self.about.site
+    }
+
+    /// Returns the versions of the envelope that this node speaks.
+    pub fn versions(&self) -> Versions {
+        self.about.versions
+    }
+
+    /// Returns the nodes of the cluster with which this one exchanges nothing, because they have no version
+    /// of the envelope in common.
+    pub fn incompatible(&self) -> Vec<IncompatibleNode> {
+        self.incompatible.list()
+    }
+
+    /// Returns whether nodes of the cluster are heard, and all of them are incompatible.
+    pub fn is_apart(&self) -> bool {
+        self.by_id.is_empty() && !self.incompatible.is_empty()
     }
 }
 

@@ -70,6 +70,7 @@ fn a_node_without_a_common_version_is_reported_and_no_peer() {
     assert!(one.is_synced() && one.views(Duration::ZERO).is_empty());
     // Its events are missing.
     assert!(!one.are_heard(Duration::ZERO, Duration::MAX));
+    assert!(one.is_apart() && other.is_apart());
     let second = Duration::from_secs(1);
     for (node, name) in [(&mut one, "web-2"), (&mut other, "web-1")] {
         let (notices, _) = node.tick(second);
@@ -83,6 +84,8 @@ fn a_node_without_a_common_version_is_reported_and_no_peer() {
     let forged = Hello { from: NodeId(2), ..other.about.hello() };
     third.hear_hello(&forged.encode().into(), second);
     assert_eq!((third.views(second).len(), third.incompatible().len()), (1, 0));
+    third.hear_hello(&Hello { from: NodeId(9), ..forged }.encode().into(), second);
+    assert!(!third.is_apart(), "it has a peer besides");
     // It is upgraded: another process.
     let upgraded = Peers::new(NodeId(3), "web-2", "1.0");
     one.hear_hello(&upgraded.hello().into(), Duration::from_secs(7));
