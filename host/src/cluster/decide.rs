@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_read() {
+    fn unknown_variants_are_not_read() {
         assert_eq!(decode::<Decision>(br#"{"kind":"of_a_later_version"}"#), None);
         assert_eq!(decode::<HomeMessage>(br#"{"Later":{}}"#), None);
     }

@@ -35,7 +35,8 @@ const PROCEDURES: [&str; 2] = ["call/echo", "long/answer"];
 struct Calls {
     may_run: Arc<AtomicBool>,
     results: [Arc<AtomicU64>; 2],
-    tasks: Vec<JoinHandle<BTreeMap<String, u64>>>,
+    callers: Vec<JoinHandle<BTreeMap<String, u64>>>,
+    callee: JoinHandle<()>,
 }
 
 impl Calls {
@@ -45,9 +46,8 @@ impl Calls {
         let callers = PROCEDURES.into_iter().zip(&results).map(|(procedure, results)| {
             tokio::spawn(call(addr, procedure, Arc::clone(results), Arc::clone(&may_run)))
         });
-        let mut tasks: Vec<_> = callers.collect();
-        tasks.push(tokio::spawn(answer(addr, Arc::clone(&may_run))));
-        Self { may_run, results, tasks }
+        let (callers, callee) = (callers.collect(), tokio::spawn(answer(addr)));
+        Self { may_run, results, callers, callee }
     }
 
     /// Waits until a call of each procedure, made from now on, has a result.
@@ -64,15 +64,16 @@ impl Calls {
         }
     }
 
-    /// Ends them. Returns the number of calls that ended with each error.
-    async fn end(self) -> BTreeMap<String, u64> {
+    /// Ends the callers, whose last calls end as well. Returns the number of calls that ended with each error.
+    async fn end(&mut self) -> BTreeMap<String, u64> {
         self.may_run.store(false, Ordering::Relaxed);
         let mut errors = BTreeMap::new();
-        for task in self.tasks {
-            for (uri, count) in task.await.unwrap() {
+        for caller in self.callers.drain(..) {
+            for (uri, count) in caller.await.unwrap() {
                 *errors.entry(uri).or_default() += count;
             }
         }
+        assert!(!self.callee.is_finished(), "the callee has failed");
         errors
     }
 }
@@ -126,12 +127,12 @@ async fn call(
 }
 
 /// Registers a procedure that clients of all nodes share, and answers its calls.
-async fn answer(addr: SocketAddr, may_run: Arc<AtomicBool>) -> BTreeMap<String, u64> {
+async fn answer(addr: SocketAddr) {
     let options = json!({ "invoke": "roundrobin" });
-    while may_run.load(Ordering::Relaxed) {
+    loop {
         let Some(mut client) = connect(addr).await else { continue };
         client.send(&json!([64, 1, options, PROCEDURES[1]]));
-        while may_run.load(Ordering::Relaxed) {
+        loop {
             match client.message_or_end().await {
                 Ok(message) if message[0] == 68 => {
                     client.send(&json!([70, message[1], {}, message[4]]));
@@ -146,7 +147,6 @@ async fn answer(addr: SocketAddr, may_run: Arc<AtomicBool>) -> BTreeMap<String, 
             }
         }
     }
-    BTreeMap::new()
 }
 
 /// Returns the nodes on which the plugin runs, as each node knows it.
@@ -259,7 +259,7 @@ async fn a_rolling_upgrade_loses_nothing_unnoticed() {
         member.add("calls", ROUTES, &[build::guest(PLUGIN)]);
     }
     let (first_home, mut home) = until_one_home(&group.members).await;
-    let calls: Vec<_> = group.members.iter().map(|it| Calls::at(it.server().addr)).collect();
+    let mut calls: Vec<_> = group.members.iter().map(|it| Calls::at(it.server().addr)).collect();
     for of_node in &calls {
         of_node.until_results().await;
     }
@@ -294,7 +294,8 @@ async fn a_rolling_upgrade_loses_nothing_unnoticed() {
         }
     }
     let mut errors = BTreeMap::new();
-    for of_node in calls {
+    // The callees answer the last calls of all nodes.
+    for of_node in &mut calls {
         for (uri, count) in of_node.end().await {
             *errors.entry(uri).or_insert(0) += count;
         }

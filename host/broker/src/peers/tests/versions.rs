@@ -10,6 +10,11 @@ pub(super) fn of_some_release(index: usize, seed: u64) -> Peers {
     if is_later { peers.as_later_release(versions) } else { peers }
 }
 
+/// The number of records that may be on their way in a calm cluster: a later release sends one each second.
+pub(super) fn max_lag(peers: &Peers) -> u64 {
+    u64::from(peers.versions() != Versions::SPOKEN)
+}
+
 /// Two nodes, the second of a later release, that have exchanged HELLOs and all messages.
 fn mixed(second: Versions) -> (Peers, Peers, Vec<Notice>) {
     let mut one = Peers::new(NodeId(1), "web-1", "1.0");
