@@ -306,8 +306,15 @@ def cluster_latency(data: dict) -> str | None:
                 one, two = (value(point, "latency_us", quantile) for point in (here, there))
                 row += [number(one), f"{number(two)} ({two / one:.1f} ×)"]
             rows.append(row)
+    # It may be measured alone, after the other figures.
+    when = data.get("measured", {}).get("cluster")
+    said = (
+        f"Measured on {when['date']}; load average at the start: {when['load_before']}.\n\n"
+        if when
+        else ""
+    )
     head = ["one subscriber; µs", "same node, p50", "another node, p50", "same node, p99", "another node, p99"]
-    return table(head, rows)
+    return said + table(head, rows)
 
 
 def cluster_cpu(data: dict) -> str | None:
