@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn answers_of_nodes_are_read() {
         let read = |text: &str| read_answer(text.as_bytes());
-        for text in [r#"[[1],2]"#, r#"[[1],2,"later"]"#] {
+        for text in [r"[[1],2]", r#"[[1],2,"later"]"#] {
             assert_eq!(read(text).unwrap(), Some((json!([1]), Some(2))), "{text}");
         }
         assert_eq!(read("").unwrap(), None);
