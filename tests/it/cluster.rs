@@ -57,13 +57,13 @@ fn config(name: &str, urls: &[String], more: &str) -> String {
 /// A node with a site of its own, as on a machine of its own.
 struct Node {
     server: Server,
-    _site: Site,
+    site: Site,
 }
 
 impl Node {
     fn start(config: &str) -> Self {
         let site = site();
-        Self { server: Server::configured(site.path(), config), _site: site }
+        Self { server: Server::configured(site.path(), config), site }
     }
 }
 

@@ -24,7 +24,7 @@ fn start(nats: &Nats, name: &str, version: Option<u32>) -> Node {
         add(&site, version);
     }
     let config = config(name, &[nats.url()], "") + "metrics: { enabled: true }\n";
-    Node { server: Server::configured(site.path(), &config), _site: site }
+    Node { server: Server::configured(site.path(), &config), site }
 }
 
 fn add(site: &jackfield_tests::site::Site, version: u32) {
@@ -146,7 +146,7 @@ async fn one_home_runs_a_plugin_of_which_nodes_have_different_versions() {
 
     // The rollout ends: both have the same files, and the home stays.
     let version = if next == "web-1" { 1 } else { 2 };
-    add(&without._site, version);
+    add(&without.site, version);
     for node in [&rest, &without] {
         until_others(node, 0).await;
         assert_eq!(metric(node).await, "0");
