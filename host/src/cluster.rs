@@ -12,6 +12,7 @@ mod homes;
 mod inquiries;
 mod members;
 mod numbered;
+mod releases;
 mod remote_subscribers;
 
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ pub(crate) use decide::{
 pub(crate) use exchange::{Answering, Exchange, Service, Subject, Unanswered};
 pub(crate) use homes::{Homes, Move};
 pub(crate) use members::Members;
+pub(crate) use releases::{DifferentNodes, NodeView, OwnRelease};
 pub(crate) use remote_subscribers::Ended;
 
 /// This node.
@@ -56,6 +58,8 @@ pub(crate) struct ClusterNode {
     /// Notices that were found outside of the tasks.
     notices: Mutex<Vec<Notice>>,
     is_connected: AtomicBool,
+    /// Whether all other nodes that are heard are incompatible, as of the last tick.
+    is_apart: AtomicBool,
     /// The milliseconds from the start to the last own HELLO that came back; 0 before the first.
     heard_itself: AtomicU64,
     /// The milliseconds from the start to the last connection to NATS; 0 before the first.
@@ -100,7 +104,7 @@ impl ClusterNode {
         let homes = Homes::of_node(id, &name);
         let queued = Arc::new(Notify::new());
         let waking = Arc::clone(&queued);
-        let peers = Peers::new(id, &name, env!("CARGO_PKG_VERSION"));
+        let peers = releases::peers(id, &name);
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
         Ok(Some(Arc::new(Self {
             id,
@@ -115,6 +119,7 @@ impl ClusterNode {
             progress: Notify::new(),
             notices: Mutex::default(),
             is_connected: AtomicBool::new(false),
+            is_apart: AtomicBool::new(false),
             heard_itself: AtomicU64::new(0),
             connected_at: AtomicU64::new(0),
             ticked_at: AtomicU64::new(0),
@@ -221,8 +226,9 @@ impl ClusterNode {
         }
     }
 
-    /// Notes a tick, to know when this process stood still.
+    /// Notes a tick, to know when this process stood still, and whether this node is apart.
     pub(crate) fn tick(&self) {
+        self.is_apart.store(self.cluster.read(Peers::is_apart), Ordering::Relaxed);
         let now = self.now_millis();
         let last = self.ticked_at.swap(now, Ordering::Relaxed);
         if u128::from(now.saturating_sub(last)) >= PAUSED_AFTER.as_millis() {
@@ -242,7 +248,8 @@ impl ClusterNode {
 
     /// Returns whether clients may publish now.
     pub(crate) fn may_publish(&self) -> bool {
-        self.settings.when_alone == WhenAlone::Serve || self.pipe() == PipeState::Working
+        self.settings.when_alone == WhenAlone::Serve
+            || (self.pipe() == PipeState::Working && !self.is_apart.load(Ordering::Relaxed))
     }
 
     /// Announces a subscription to the other nodes. Returns the wait for them; `None` if they know of it.

@@ -71,6 +71,8 @@ def main() -> int:
         measure.measure(places, figure, settings, store)
         # Written after each figure, so that an interruption keeps the results so far.
         data.setdefault("figures", {})[figure.name] = measure.summary(figure, store)
+        when = {key: facts[key] for key in ("date", "load_before")}
+        data.setdefault("measured", {})[figure.name] = when
         data["machine"] = facts
         data["settings"] = {
             key: getattr(settings, key) for key in ("name", "rounds", "seconds", "warm_up")

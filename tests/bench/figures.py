@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import cluster
+import peers
 import servers
 from peers import Peer
 from servers import Places, Server
@@ -30,6 +32,11 @@ class Settings:
     routes: tuple[int, ...]
     connections: tuple[int, ...]
     rates: tuple[int, ...]
+    # Publishes per second to one subscriber at another node, for its CPU time, and for its latency.
+    cluster_rates: tuple[int, int] = (5_000, 500)
+    # Subscribers that are divided among nodes, and publishes per second to all of them.
+    cluster_subscribers: int = 300
+    cluster_fan_out_rate: int = 100
     # Publishes per second to all topics together, if the number of topics varies.
     topics_rate: int = 20_000
     # Whether missing peers are downloaded.
@@ -70,6 +77,9 @@ SMOKE = Settings(
     routes=(1, 2),
     connections=(2,),
     rates=(100,),
+    cluster_rates=(100, 50),
+    cluster_subscribers=3,
+    cluster_fan_out_rate=50,
     topics_rate=100,
 )
 
@@ -107,6 +117,7 @@ def all_figures(places: Places, own: Peer, others: list[Peer], settings: Setting
         serializers(own, settings),
         handlers(places, own, settings),
         latency(present, settings),
+        across_nodes(places, present, settings),
     ]
 
 
@@ -253,4 +264,41 @@ def latency(present: list[Peer], settings: Settings) -> Figure:
         for peer in named(present, servers.JACKFIELD, servers.NATS):
             options = timed(settings, topics=1, subscribers=100, rate=rate)
             figure.points.append(point(peer, rate, "fan-out", options))
+    return figure
+
+
+def across_nodes(places: Places, present: list[Peer], settings: Settings) -> Figure:
+    """A cluster: subscribers at the publisher's node and at others, beside servers of NATS with routes."""
+    figure = Figure("cluster")
+    binary = peers.nats_binary()
+    if not binary:
+        return figure
+    kinds = [(servers.JACKFIELD, cluster.jackfield)]
+    if named(present, servers.NATS):
+        kinds.append((servers.NATS, cluster.nats))
+    load, calm = settings.cluster_rates
+    spread = settings.cluster_subscribers
+    points = [
+        *((x, nodes, load, 1) for x, nodes in (("here", [1]), ("there", [2]))),
+        *((x, nodes, calm, 1) for x, nodes in (("here, calm", [1]), ("there, calm", [2]))),
+        *(
+            (f"fan-out {n}", list(range(1, n + 1)), settings.cluster_fan_out_rate, spread)
+            for n in (1, 2, 3)
+        ),
+    ]
+    for kind, start in kinds:
+        for x, nodes, rate, subscribers in points:
+            options = timed(
+                settings, topics=1, subscribers=subscribers, rate=rate, subscribe_at_nodes=nodes
+            )
+            figure.points.append(
+                Point(
+                    kind.name,
+                    x,
+                    f"{kind.name}, cluster",
+                    lambda start=start: start(places, binary, 3),
+                    "fan-out",
+                    options,
+                )
+            )
     return figure

@@ -11,9 +11,15 @@ from servers import Failed, Places, Server
 # Additional time for opening and closing thousands of connections.
 GRACE = 60.0
 
+BY_PROCESS = "server_cpu_us_per_publish_by_process"
+
 
 def run(places: Places, server: Server, work: str, options: dict, seconds: float) -> dict:
     """Returns the results of the run, and under `repeat` the command that repeats it."""
+    # Points of a cluster name the nodes of the subscribers by their numbers.
+    options = dict(options)
+    if at := options.pop("subscribe_at_nodes", None):
+        options["subscribe_at"] = [server.nodes[number - 1].url for number in at]
     pids = server.pids()
     command = [places.jackfield, "bench", work, server.url, *arguments(server, options)]
     measured = [*command, *(part for pid in pids for part in ("--pid", str(pid))), "--json"]
@@ -33,6 +39,12 @@ def run(places: Places, server: Server, work: str, options: dict, seconds: float
         values = json.loads(done.stdout)
     except json.JSONDecodeError as error:
         raise Failed(f"jackfield bench {work} printed no JSON: {error}") from error
+    # Processes have other ids in each run.
+    by_process = values.pop(BY_PROCESS, {})
+    names = server.roles() if hasattr(server, "roles") else {}
+    roles = {names[pid]: cpu for pid, cpu in by_process.items() if pid in names}
+    if roles:
+        values["server_cpu_us_by_role"] = roles
     values["repeat"] = {
         "server": server.shown,
         "bench": shlex.join([places.shown(places.jackfield), *(str(part) for part in command[1:])]),

@@ -285,6 +285,59 @@ def isolation(data: dict) -> str | None:
     )
 
 
+def cluster_points(data: dict) -> dict[tuple[str, str], dict]:
+    points = data.get("figures", {}).get("cluster") or []
+    return {(point["series"], point["x"]): point for point in points if "median" in point}
+
+
+def cluster_latency(data: dict) -> str | None:
+    """Returns the latency at the publisher's node and at another one, in the same run."""
+    points = cluster_points(data)
+    if not points:
+        return None
+    rows = []
+    for name in dict.fromkeys(series for series, _ in points):
+        for load in ("", ", calm"):
+            here, there = points.get((name, f"here{load}")), points.get((name, f"there{load}"))
+            if not here or not there:
+                continue
+            row = [f"{name}, {number(here['median']['rate'])} a second"]
+            for quantile in ("p50", "p99"):
+                one, two = (value(point, "latency_us", quantile) for point in (here, there))
+                row += [number(one), f"{number(two)} ({two / one:.1f} ×)"]
+            rows.append(row)
+    # It may be measured alone, after the other figures.
+    when = data.get("measured", {}).get("cluster")
+    said = (
+        f"Measured on {when['date']}; load average at the start: {when['load_before']}.\n\n"
+        if when
+        else ""
+    )
+    head = ["one subscriber; µs", "same node, p50", "another node, p50", "same node, p99", "another node, p99"]
+    return said + table(head, rows)
+
+
+def cluster_cpu(data: dict) -> str | None:
+    """Returns the CPU time of each process for a publication."""
+    points = cluster_points(data)
+    if not points:
+        return None
+    roles = ["node 1", "node 2", "node 3", "NATS"]
+    rows = []
+    for (name, x), point in points.items():
+        if "calm" in x:
+            continue
+        used = point["median"].get("server_cpu_us_by_role", {})
+        what = {"here": "1 subscriber at node 1", "there": "1 subscriber at node 2"}.get(x)
+        if what is None:
+            nodes = int(x.rpartition(" ")[2])
+            receivers = round(point["median"]["deliveries"] / point["median"]["publishes"])
+            what = f"{receivers} subscribers at {nodes} node{'s' if nodes > 1 else ''}"
+        cells = [number(used[role]) if role in used else "–" for role in roles]
+        rows.append([f"{name}: {what}", *cells, number(sum(used.values()))])
+    return table(["µs of CPU per publish", *roles, "together"], rows)
+
+
 CPU_DELIVERY, CPU_PUBLISH = ("server_cpu_us_per_delivery",), ("server_cpu_us_per_publish",)
 
 BLOCKS: dict[str, Callable[[dict], str | None]] = {
@@ -330,6 +383,8 @@ BLOCKS: dict[str, Callable[[dict], str | None]] = {
         unit="µs of server CPU per delivery",
     ),
     "latency-repeat": repeat("latency", of_series("Jackfield", x=1_000)),
+    "cluster-latency": cluster_latency,
+    "cluster-cpu": cluster_cpu,
     "soak": soak,
     "isolation": isolation,
 }

@@ -52,16 +52,20 @@ def floor(places: Places) -> Peer:
     return Peer(servers.FLOOR, "of this repository", lambda: servers.floor(places))
 
 
+def nats_binary() -> str | None:
+    return shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+
+
 def nats(places: Places, fetch: bool) -> Peer:
     peer = Peer(servers.NATS)
-    binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+    binary = nats_binary()
     if not binary and fetch and os.geteuid() == 0:
         run(["apt-get", "update", "-qq"], {"DEBIAN_FRONTEND": "noninteractive"})
         run(
             ["apt-get", "install", "-qq", "-y", "nats-server"],
             {"DEBIAN_FRONTEND": "noninteractive"},
         )
-        binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+        binary = nats_binary()
     if not binary:
         peer.missing = "not installed: apt-get install nats-server"
         return peer

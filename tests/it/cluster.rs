@@ -23,7 +23,9 @@ mod nats;
 mod once;
 mod pages;
 mod sessions;
+mod sites;
 mod traffic;
+mod upgrade;
 
 use nats::Nats;
 
@@ -55,13 +57,13 @@ fn config(name: &str, urls: &[String], more: &str) -> String {
 /// A node with a site of its own, as on a machine of its own.
 struct Node {
     server: Server,
-    _site: Site,
+    site: Site,
 }
 
 impl Node {
     fn start(config: &str) -> Self {
         let site = site();
-        Self { server: Server::configured(site.path(), config), _site: site }
+        Self { server: Server::configured(site.path(), config), site }
     }
 }
 

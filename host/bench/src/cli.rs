@@ -85,6 +85,10 @@ enum Task {
         /// few connections. At most `limits.subscriptions` of the server.
         #[arg(long, default_value_t = 1)]
         subscriptions_per_connection: usize,
+        /// URL of another node of the server's cluster, at which the subscribers connect in place of the
+        /// first URL; repeated ones take turns, and the first URL is one of them only if it is repeated.
+        #[arg(long, value_name = "URL", value_parser = Target::parse)]
+        subscribe_at: Vec<Target>,
     },
 }
 
@@ -180,9 +184,9 @@ pub fn run() -> ExitCode {
 }
 
 fn measure(cli: Cli, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let (common, work) = cli.work.split();
+    let (common, work, subscribe_at) = cli.work.split();
     let (json, progress) = (common.json, common.progress);
-    let plan = common.plan(work).and_then(|plan| plan.check().map(|()| plan));
+    let plan = common.plan(work, subscribe_at).and_then(|plan| plan.check().map(|()| plan));
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
@@ -221,19 +225,22 @@ fn say(text: &str) {
 }
 
 impl Task {
-    fn split(self) -> (Common, Work) {
+    /// Returns the options of all workloads, the workload, and the servers of subscribers.
+    fn split(self) -> (Common, Work, Vec<Target>) {
         match self {
             Self::Connect { common, connections, bare } => {
-                (common, Work::Connect { connections, bare })
+                (common, Work::Connect { connections, bare }, Vec::new())
             }
             Self::Publish { common, publishers, topics } => {
-                (common, Work::Publish { publishers, topics: topics.unwrap_or(publishers) })
+                let topics = topics.unwrap_or(publishers);
+                (common, Work::Publish { publishers, topics }, Vec::new())
             }
             Self::Call { common, callers, procedure } => {
-                (common, Work::Call { callers, procedure })
+                (common, Work::Call { callers, procedure }, Vec::new())
             }
             Self::Subscribe { common, connections, topics } => {
-                (common, Work::Subscribe { connections, topics: topics.unwrap_or(connections) })
+                let topics = topics.unwrap_or(connections);
+                (common, Work::Subscribe { connections, topics }, Vec::new())
             }
             Self::FanOut {
                 common,
@@ -241,11 +248,12 @@ impl Task {
                 subscribers,
                 publishers,
                 subscriptions_per_connection,
+                subscribe_at,
             } => {
                 let publishers = publishers.unwrap_or(topics);
                 let work =
                     Work::FanOut { topics, subscribers, publishers, subscriptions_per_connection };
-                (common, work)
+                (common, work, subscribe_at)
             }
         }
     }
@@ -254,7 +262,7 @@ impl Task {
 impl Common {
     /// # Errors
     /// When the authorities cannot be read.
-    fn plan(self, work: Work) -> Result<Plan, String> {
+    fn plan(self, work: Work, subscribe_at: Vec<Target>) -> Result<Plan, String> {
         let serializer = match self.serializer {
             SerializerName::Json => Serializer::Json,
             SerializerName::Msgpack => Serializer::MessagePack,
@@ -269,6 +277,7 @@ impl Common {
         Ok(Plan {
             tls: Tls::of(&self.url, self.ca)?,
             target: self.url,
+            subscribe_at,
             dialect,
             realm: self.realm,
             topic: self.topic,
@@ -299,9 +308,9 @@ mod tests {
 
     fn plan(line: &str) -> Result<Plan, String> {
         let line = ["bench"].into_iter().chain(line.split(' '));
-        let (common, work) =
+        let (common, work, subscribe_at) =
             Cli::try_parse_from(line).map_err(|error| error.to_string())?.work.split();
-        let plan = common.plan(work)?;
+        let plan = common.plan(work, subscribe_at)?;
         plan.check().map(|()| plan)
     }
 
@@ -339,12 +348,14 @@ mod tests {
     fn passes_options_on() {
         let plan = plan(
             "fan-out ws://h/p --serializer cbor --rate 2.5 --seconds 0.5 --pid 1 --pid 2 \
-             --source 127.0.0.1 --source ::1",
+             --source 127.0.0.1 --source ::1 --subscribe-at ws://two --subscribe-at ws://three/x",
         )
         .unwrap();
         assert_eq!(plan.dialect, Dialect::Wamp2(Serializer::Cbor));
         assert_eq!((plan.rate, plan.seconds), (Some(2.5), Duration::from_millis(500)));
         assert_eq!((plan.pids, plan.sources.len()), (vec![1, 2], 2));
+        let paths: Vec<_> = plan.subscribe_at.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["/", "/x"]);
     }
 
     #[test]
@@ -355,6 +366,9 @@ mod tests {
             ("publish ws://h --protocol raw", "raw"),
             ("publish ws://h --payload 3", "--payload"),
             ("fan-out ws://h --subscriptions-per-connection 0", "--subscriptions-per-connection"),
+            ("fan-out wss://h --subscribe-at ws://two", "--subscribe-at"),
+            ("fan-out ws://h --subscribe-at wss://two", "--subscribe-at"),
+            ("publish ws://h --subscribe-at ws://two", "--subscribe-at"),
             ("register ws://h", "register"),
             ("call ws://h", "--procedure"),
             ("call ws://h --procedure p --topic t", "--topic"),

@@ -40,18 +40,21 @@ pub(crate) struct Coordinator<'p> {
 #[derive(Clone, Debug)]
 struct Sample {
     time: u64,
-    server: Option<Usage>,
+    /// Usage of each process of the server.
+    processes: Vec<Option<Usage>>,
     threads: Vec<f64>,
     machine: Option<(f64, f64)>,
 }
 
 /// Resources used between two samples.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cost {
     /// Seconds between them.
     pub(crate) seconds: f64,
     /// CPU time of the server, in seconds.
     pub(crate) cpu: Option<f64>,
+    /// CPU time of each of its processes.
+    pub(crate) processes: Vec<(u32, f64)>,
     /// CPU share of the generator's busiest thread.
     pub(crate) busiest: Option<f64>,
     /// CPU share of the whole machine.
@@ -238,14 +241,20 @@ impl<'p> Coordinator<'p> {
         let after = self.sample();
         let before = self.before.as_ref().unwrap_or(&after);
         let seconds = float(after.time.saturating_sub(before.time)) / 1e9;
-        let server = before.server.zip(after.server);
+        let pids = &self.workers.shared.plan.pids;
+        let used = before.processes.iter().zip(&after.processes).map(|(before, after)| {
+            before.zip(*after).map(|(before, after)| after.cpu - before.cpu)
+        });
+        let used: Option<Vec<f64>> = used.collect();
+        let used = used.filter(|used| !used.is_empty());
         let busiest =
             before.threads.iter().zip(&after.threads).map(|(before, after)| after - before);
         let busiest = busiest.reduce(f64::max).filter(|_| seconds > 0.0);
         let machine = before.machine.zip(after.machine);
         Cost {
             seconds,
-            cpu: server.map(|(before, after)| after.cpu - before.cpu),
+            cpu: used.as_ref().map(|used| used.iter().sum()),
+            processes: pids.iter().copied().zip(used.unwrap_or_default()).collect(),
             busiest: busiest.map(|busy| (busy / seconds).min(1.0)),
             machine: machine
                 .map(|(before, after)| (after.0 - before.0) / (after.1 - before.1))
@@ -254,9 +263,10 @@ impl<'p> Coordinator<'p> {
     }
 
     fn sample(&self) -> Sample {
+        let pids = &self.workers.shared.plan.pids;
         Sample {
             time: self.now(),
-            server: process::usage(&self.workers.shared.plan.pids),
+            processes: pids.iter().map(|pid| process::usage(&[*pid])).collect(),
             threads: process::threads(&self.workers.threads()),
             machine: process::machine(),
         }

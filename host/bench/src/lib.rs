@@ -42,10 +42,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use coordinator::Coordinator;
 use error::BenchError;
-use plan::Plan;
+use plan::{Plan, Target};
 use report::BenchReport;
 use tokio::net::TcpStream;
-use workers::Workers;
+use workers::{Endpoint, Workers};
 
 /// Runs a plan. `progress` gets a line about once a second. Ctrl-C ends the run early, with the
 /// figures until then.
@@ -64,11 +64,11 @@ async fn coordinate(
     if let Some(pid) = plan.pids.iter().find(|pid| process::usage(&[**pid]).is_none()) {
         return Err(BenchError::NoProcess(*pid));
     }
-    let authority = &plan.target.authority;
-    let unresolved = |error| BenchError::Unresolved { authority: authority.clone(), error };
-    let addresses = tokio::net::lookup_host(authority).await.map_err(unresolved)?;
-    let nothing = || unresolved(std::io::Error::other("it has no address"));
-    let address = first_that_listens(addresses.collect()).await.ok_or_else(nothing)?;
+    let endpoint = resolve(&plan.target).await?;
+    let mut subscribe_at = Vec::new();
+    for target in &plan.subscribe_at {
+        subscribe_at.push(resolve(target).await?);
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     tokio::spawn(async move {
@@ -76,8 +76,17 @@ async fn coordinate(
             flag.store(true, Relaxed);
         }
     });
-    let workers = Workers::start(plan, address)?;
+    let workers = Workers::start(plan, endpoint, subscribe_at)?;
     work::run(&mut Coordinator::new(workers, progress, interrupted)).await
+}
+
+async fn resolve(target: &Target) -> Result<Endpoint, BenchError> {
+    let authority = &target.authority;
+    let unresolved = |error| BenchError::Unresolved { authority: authority.clone(), error };
+    let addresses = tokio::net::lookup_host(authority).await.map_err(unresolved)?;
+    let nothing = || unresolved(std::io::Error::other("it has no address"));
+    let address = first_that_listens(addresses.collect()).await.ok_or_else(nothing)?;
+    Ok(Endpoint { target: target.clone(), address })
 }
 
 /// Returns the first address that accepts a connection, as `localhost` may have one that does not. If

@@ -19,6 +19,8 @@ pub use tls::Tls;
 pub struct Plan {
     /// The server.
     pub target: Target,
+    /// The servers of subscribers, in turn, if they are not at `target`: other nodes of its cluster.
+    pub subscribe_at: Vec<Target>,
     /// TLS of a `wss://` server.
     pub tls: Option<Tls>,
     /// The protocol.

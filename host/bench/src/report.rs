@@ -23,6 +23,8 @@ pub struct BenchReport {
     title: String,
     settings: Map<String, Value>,
     figures: Vec<Figure>,
+    /// CPU time of each process of the server for each publication, in microseconds.
+    processes: Vec<(u32, f64)>,
     latencies: Vec<Latency>,
     notes: Vec<String>,
 }
@@ -57,6 +59,7 @@ impl BenchReport {
             title,
             settings: settings(plan),
             figures: Vec::new(),
+            processes: Vec::new(),
             latencies: Vec::new(),
             notes: Vec::new(),
         };
@@ -102,6 +105,14 @@ impl BenchReport {
                 let row = format!("{share:.0} % of a core");
                 self.figure("server_cpu_percent", "server CPU", rounded(share), row);
             }
+        }
+    }
+
+    /// Adds the CPU time of each process for each publication, if there are several processes.
+    pub(crate) fn processes(&mut self, cost: &Cost, publishes: u64) {
+        if publishes > 0 && cost.processes.len() > 1 {
+            let each = |(pid, cpu): &(u32, f64)| (*pid, cpu * 1e6 / float(publishes));
+            self.processes = cost.processes.iter().map(each).collect();
         }
     }
 
@@ -215,6 +226,12 @@ impl BenchReport {
         for figure in &self.figures {
             object.insert(figure.name.to_owned(), figure.value.clone().into());
         }
+        if !self.processes.is_empty() {
+            let processes =
+                self.processes.iter().map(|(pid, cpu)| (pid.to_string(), rounded(*cpu).into()));
+            let processes: Map<String, Value> = processes.collect();
+            object.insert("server_cpu_us_per_publish_by_process".to_owned(), processes.into());
+        }
         for latency in &self.latencies {
             object.insert(latency.name.to_owned(), microseconds(&latency.histogram));
         }
@@ -230,6 +247,9 @@ impl BenchReport {
         for (label, value) in rows {
             // Writing to a string cannot fail.
             let _infallible = writeln!(text, "  {label:width$}  {value}");
+        }
+        for (pid, cpu) in &self.processes {
+            let _infallible = writeln!(text, "  CPU of process {pid} a publish: {cpu:.3} µs");
         }
         for latency in &self.latencies {
             let _infallible = write!(text, "\n{}:\n", latency.label);
@@ -256,6 +276,10 @@ fn settings(plan: &Plan) -> Map<String, Value> {
     let mut set = |name: &str, value: Value| map.insert(name.to_owned(), value);
     set("command", plan.work.name().into());
     set("url", plan.target.url.clone().into());
+    if !plan.subscribe_at.is_empty() {
+        let urls: Vec<_> = plan.subscribe_at.iter().map(|it| it.url.as_str()).collect();
+        set("subscribe_at", urls.into());
+    }
     set("protocol", plan.dialect.protocol().into());
     if let Some(serializer) = plan.dialect.serializer() {
         set("serializer", serializer.into());

@@ -42,13 +42,18 @@ async fn open_session(
     role: Role,
 ) -> Result<Socket, BenchError> {
     let plan = &shared.plan;
+    let endpoint = match role {
+        Role::Subscriber => shared.next_subscribed(),
+        Role::Publisher | Role::Answered => &shared.endpoint,
+    };
+    let target = &endpoint.target;
     let path = match (plan.dialect, role) {
-        (Dialect::Raw, Role::Subscriber) => plan.target.below("sub"),
-        (Dialect::Raw, Role::Publisher | Role::Answered) => plan.target.below("pub"),
-        (Dialect::Wamp1 | Dialect::Wamp2(_) | Dialect::Nats, _) => plan.target.path.clone(),
+        (Dialect::Raw, Role::Subscriber) => target.below("sub"),
+        (Dialect::Raw, Role::Publisher | Role::Answered) => target.below("pub"),
+        (Dialect::Wamp1 | Dialect::Wamp2(_) | Dialect::Nats, _) => target.path.clone(),
     };
     let protocol = ClientProtocol::new(plan.dialect, role != Role::Publisher);
-    let mut socket = Socket::open(shared, &path, protocol).await?;
+    let mut socket = Socket::open(shared, endpoint, &path, protocol).await?;
     let mut expects_welcome = false;
     socket.send(|protocol, out| expects_welcome = protocol.hello(out, &plan.realm))?;
     let mut welcome = !expects_welcome;

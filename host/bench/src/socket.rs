@@ -12,11 +12,11 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::BenchError;
 use crate::handshake::UpgradeRequest;
-use crate::plan::Tls;
+use crate::plan::{Plan, Tls};
 use crate::protocol::{ClientProtocol, ServerMessage};
 use crate::tally::Tally;
 use crate::tls_session::TlsSession;
-use crate::workers::{RunContext, Worker};
+use crate::workers::{Endpoint, RunContext, Worker};
 
 /// A WebSocket connection, owned by its task.
 #[derive(Debug)]
@@ -57,14 +57,16 @@ impl Socket {
     /// Connects and opens a WebSocket.
     pub(crate) async fn open(
         shared: &RunContext,
+        endpoint: &Endpoint,
         path: &str,
         protocol: ClientProtocol,
     ) -> Result<Self, BenchError> {
-        let mut stream = connect(shared).await?;
+        let mut stream = connect(shared, endpoint).await?;
+        let authority = &endpoint.target.authority;
         let plan = &shared.plan;
         let (stream, tls, early) = match &plan.tls {
             None => {
-                let early = upgrade(&mut stream, shared, path).await?;
+                let early = upgrade(&mut stream, plan, authority, path).await?;
                 (stream, None, early)
             }
             Some(Tls { config, name }) => {
@@ -77,7 +79,7 @@ impl Socket {
                             None => BenchError::Handshake { url, message: error.to_string() },
                         }
                     })?;
-                let early = upgrade(&mut secure, shared, path).await?;
+                let early = upgrade(&mut secure, plan, authority, path).await?;
                 let (stream, connection) = secure.into_inner();
                 (stream, Some(TlsSession::new(connection)), early)
             }
@@ -214,15 +216,12 @@ impl SocketWriter {
 /// Opens a WebSocket. Returns the bytes behind the head of the response.
 async fn upgrade(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    shared: &RunContext,
+    plan: &Plan,
+    authority: &str,
     path: &str,
 ) -> Result<Vec<u8>, BenchError> {
-    let plan = &shared.plan;
-    let request = UpgradeRequest::new(&plan.target.authority, path, plan.dialect);
-    let refused = |message| BenchError::Handshake {
-        url: format!("{}{path}", plan.target.authority),
-        message,
-    };
+    let request = UpgradeRequest::new(authority, path, plan.dialect);
+    let refused = |message| BenchError::Handshake { url: format!("{authority}{path}"), message };
     let failed = |error: std::io::Error| refused(format!("{error}; {LIMIT_HINT}"));
     stream.write_all(&request.bytes).await.map_err(failed)?;
     let mut head = Vec::with_capacity(512);
@@ -239,8 +238,8 @@ async fn upgrade(
     }
 }
 
-async fn connect(shared: &RunContext) -> Result<TcpStream, BenchError> {
-    let address = shared.address;
+async fn connect(shared: &RunContext, endpoint: &Endpoint) -> Result<TcpStream, BenchError> {
+    let address = endpoint.address;
     let unreachable = |error| BenchError::Unreachable { address, error };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(unreachable)?;

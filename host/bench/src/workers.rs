@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::clock::{Clock, MeasuredPeriod};
 use crate::error::BenchError;
-use crate::plan::Plan;
+use crate::plan::{Plan, Target};
 use crate::process;
 use crate::tally::{Counts, Tally};
 
@@ -67,6 +67,13 @@ pub(crate) enum WorkerEvent {
     Failed(BenchError),
 }
 
+/// A server, and its address.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) target: Target,
+    pub(crate) address: std::net::SocketAddr,
+}
+
 /// State shared by all tasks.
 #[derive(Debug)]
 pub(crate) struct RunContext {
@@ -75,10 +82,14 @@ pub(crate) struct RunContext {
     /// Random id that distinguishes this run's events from other runs'.
     pub(crate) run: u16,
     pub(crate) opening: Semaphore,
-    /// The server's address.
-    pub(crate) address: std::net::SocketAddr,
+    /// The server.
+    pub(crate) endpoint: Endpoint,
+    /// The servers of subscribers; that server if empty.
+    pub(crate) subscribe_at: Vec<Endpoint>,
     /// Counter to take the source addresses in turn.
     pub(crate) turn: AtomicUsize,
+    /// Counter to take the servers of subscribers in turn.
+    pub(crate) subscriber_turn: AtomicUsize,
     /// Whether the pacer thread is running.
     pub(crate) pacing: AtomicBool,
     events: mpsc::UnboundedSender<WorkerEvent>,
@@ -129,15 +140,21 @@ struct WorkerThread {
 
 impl Workers {
     /// Starts the threads.
-    pub(crate) fn start(plan: &Plan, address: std::net::SocketAddr) -> Result<Self, BenchError> {
+    pub(crate) fn start(
+        plan: &Plan,
+        endpoint: Endpoint,
+        subscribe_at: Vec<Endpoint>,
+    ) -> Result<Self, BenchError> {
         let (sender, events) = mpsc::unbounded_channel();
         let shared = Arc::new(RunContext {
             plan: plan.clone(),
             period: MeasuredPeriod::new(Clock::start()),
             run: fastrand::u16(..),
             opening: Semaphore::new(MAX_OPENING),
-            address,
+            endpoint,
+            subscribe_at,
             turn: AtomicUsize::new(0),
+            subscriber_turn: AtomicUsize::new(0),
             pacing: AtomicBool::new(false),
             events: sender,
         });
@@ -240,6 +257,13 @@ impl Drop for WorkerThread {
 }
 
 impl RunContext {
+    /// Returns the server of the next subscriber.
+    pub(crate) fn next_subscribed(&self) -> &Endpoint {
+        let turn = self.subscriber_turn.fetch_add(1, Relaxed);
+        let place = turn.checked_rem(self.subscribe_at.len());
+        place.and_then(|it| self.subscribe_at.get(it)).unwrap_or(&self.endpoint)
+    }
+
     /// Returns the local address of the next connection.
     pub(crate) fn source(&self) -> Option<std::net::IpAddr> {
         let sources = &self.plan.sources;

@@ -10,7 +10,7 @@
 //!
 //! In reading order: `envelope`, `link`: numbered records; `interest`, `remote`: tables; `event`: publications
 //! between nodes; `notice`; `peer`: one peer; this page: all of them; `offers`: procedures and plugins of nodes,
-//! and messages of the host; `home`: one node of several for a key. Time is a duration since any fixed instant.
+//! and messages of the host; `home`: one node of several for a key; `versions`: nodes of other releases. Time is a duration since any fixed instant.
 
 pub(crate) mod bytes;
 mod envelope;
@@ -22,6 +22,7 @@ mod notice;
 mod offers;
 mod peer;
 mod remote;
+mod versions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -37,11 +38,13 @@ pub use home::{hash, home};
 pub use interest::{InterestKey, InterestKind, Stake};
 pub use notice::Notice;
 pub use peer::PeerView;
+pub use versions::{IncompatibleNode, Versions};
 
 use envelope::Kind;
 use interest::LocalInterest;
 use peer::{About, Peer};
 use remote::RemoteInterest;
+use versions::{Hello, IncompatibleNodes};
 
 /// The result of received bytes.
 #[derive(Debug, Default)]
@@ -76,6 +79,8 @@ pub struct Peers {
     left: VecDeque<(NodeId, Duration)>,
     /// The names of the last nodes that were given up.
     names: VecDeque<(NodeId, String)>,
+    /// The nodes with which this one has no version of the envelope in common.
+    incompatible: IncompatibleNodes,
     /// Whether a node was ignored since the last tick, because there are too many.
     has_refused: bool,
     /// Whether that was reported.
@@ -107,11 +112,20 @@ impl Peers {
     pub fn new(node: NodeId, name: &str, version: &str) -> Self {
         let (name, version) = (name.to_owned(), version.to_owned());
         Self {
-            about: About { node, name, version, is_fresh: true },
+            about: About {
+                node,
+                name,
+                version,
+                site: String::new(),
+                versions: Versions::SPOKEN,
+                is_fresh: true,
+                is_later: false,
+            },
             last_link: 0,
             by_id: BTreeMap::new(),
             left: VecDeque::new(),
             names: VecDeque::new(),
+            incompatible: IncompatibleNodes::default(),
             has_refused: false,
             is_refusal_known: false,
             local: LocalInterest::default(),
@@ -126,7 +140,7 @@ impl Peers {
 
     /// Returns the message that all nodes get every second.
     pub fn hello(&self) -> Vec<u8> {
-        envelope::encode_hello(self.about.node)
+        self.about.hello().encode()
     }
 
     /// Notes that clients are served from now on. Peers that have not joined may miss their publications.
@@ -143,21 +157,32 @@ impl Peers {
     }
 
     /// Returns whether all known peers are joined, were heard in this time, and know of all subscriptions:
-    /// events of one that is late may be missing until it has caught up.
+    /// events of one that is late may be missing until it has caught up. Those of an incompatible node are
+    /// missing.
     pub fn are_heard(&self, now: Duration, within: Duration) -> bool {
-        self.by_id.values().all(|peer| {
+        let is_heard = |peer: &Peer| {
             peer.is_joined && peer.late_until.is_none() && now.saturating_sub(peer.heard) < within
-        })
+        };
+        self.incompatible.is_empty() && self.by_id.values().all(is_heard)
     }
 
     /// Notes a HELLO. Returns whether it is the own one, which has passed through the pipe.
     pub fn hear_hello(&mut self, bytes: &Bytes, now: Duration) -> bool {
-        let Some(node) = envelope::decode_hello(bytes) else { return false };
+        let Some(hello) = Hello::decode(bytes) else { return false };
+        let node = hello.from;
         if node == self.about.node {
             return true;
         }
-        if let Some(peer) = self.meet(node, now) {
-            peer.seen = now;
+        match self.about.versions.common(hello.versions) {
+            Some(version) => {
+                self.incompatible.remove(node);
+                if let Some(peer) = self.meet(node, version, now) {
+                    peer.greet(hello.site, version, now);
+                }
+            }
+            // A node does not change its versions: one that is a peer has not said this.
+            None if self.by_id.contains_key(&node) => {}
+            None => self.incompatible.hear(hello, now),
         }
         false
     }
@@ -165,8 +190,12 @@ impl Peers {
     /// Takes a message to this node.
     pub fn receive(&mut self, bytes: &Bytes, now: Duration) -> Received {
         let mut received = Received::default();
-        let Some((header, records)) = envelope::decode(bytes) else { return received };
-        if header.from == self.about.node || self.meet(header.from, now).is_none() {
+        let Some((header, records)) = envelope::decode(bytes, self.about.versions) else {
+            return received;
+        };
+        // A node that sends an envelope before its HELLO has heard the one of this node.
+        let version = header.version;
+        if header.from == self.about.node || self.meet(header.from, version, now).is_none() {
             return received;
         }
         let partial: usize = self.by_id.values().map(|peer| peer.receive.partial_bytes()).sum();
@@ -208,11 +237,14 @@ impl Peers {
             notices.push(Notice::TooMany { limit: MAX_PEERS });
         }
         self.is_refusal_known = has_refused;
+        notices.extend(self.incompatible.tick(now));
         let expired = self.local.expire(now);
         for key in &expired {
             self.tell(key, &Stake::default());
         }
+        let unknown = self.about.is_later.then(envelope::unknown_record);
         for peer in self.by_id.values_mut() {
+            peer.send().push_bounded(unknown.as_slice());
             peer.send().is_due = true;
         }
         (notices, expired)
@@ -299,7 +331,8 @@ impl Peers {
     pub fn take_messages(&self) -> Vec<(NodeId, Vec<u8>)> {
         let waiting = self.by_id.iter().filter_map(|(node, peer)| {
             let mut send = peer.lock();
-            send.waits().then(|| (*node, send.take(self.about.node, &peer.receive)))
+            let version = peer.envelope;
+            send.waits().then(|| (*node, send.take(self.about.node, version, &peer.receive)))
         });
         waiting.collect()
     }
@@ -317,9 +350,9 @@ impl Peers {
         self.by_id.iter().map(|(node, peer)| peer.view(*node, now)).collect()
     }
 
-    /// Returns the peer, a new one if it is unknown; `None` if there are too many, or if it
+    /// Returns the peer, a new one of this version if it is unknown; `None` if there are too many, or if it
     /// has left.
-    fn meet(&mut self, node: NodeId, now: Duration) -> Option<&mut Peer> {
+    fn meet(&mut self, node: NodeId, version: u8, now: Duration) -> Option<&mut Peer> {
         if !self.by_id.contains_key(&node) {
             self.left.retain(|(_, at)| now.saturating_sub(*at) < LEFT_FOR);
             if self.left.iter().any(|(left, _)| *left == node) {
@@ -333,7 +366,7 @@ impl Peers {
             let known = self.names.iter().position(|(known, _)| *known == node);
             let (_, name) = known.and_then(|at| self.names.remove(at)).unzip();
             let name = name.unwrap_or_default();
-            let peer = Peer::new(self.last_link, name, self.about.is_fresh, now);
+            let peer = Peer::new(self.last_link, name, version, self.about.is_fresh, now);
             // It asks for a snapshot with its first envelope.
             self.by_id.insert(node, peer);
         }

@@ -1,5 +1,7 @@
 //! `jackfield status [DIR]`: prints the state of a running server.
 
+mod cluster;
+
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
@@ -147,39 +149,6 @@ impl Page {
         let parts: Vec<String> = name.map(str::to_owned).into_iter().chain(certificates).collect();
         if !parts.is_empty() {
             self.line("listener", format!("{place} ({})", parts.join("; ")));
-        }
-    }
-
-    fn cluster(&mut self, cluster: &Value) {
-        if !cluster.is_object() {
-            return;
-        }
-        let [name, node, pipe] = ["name", "node", "pipe"].map(|key| text(&cluster[key]));
-        let lost = count(number(&cluster["lost"]), "message");
-        let doubts = count(cluster.pointer("/incidents/doubt").map_or(0, number), "time");
-        let line = format!("{name}, node {node}, NATS {pipe}, {lost} lost, {doubts} in doubt");
-        self.line("cluster", line);
-        for home in list(&cluster["homes"]) {
-            let [plugin, node] = ["plugin", "node"].map(|key| text(&home[key]));
-            self.line("home", format!("{plugin} runs on {node}"));
-        }
-        for peer in list(&cluster["peers"]) {
-            let [node, id, version] = ["node", "id", "version"].map(|key| text(&peer[key]));
-            let [lag, gaps] = ["lag", "gaps"].map(|key| number(&peer[key]));
-            let state = match (&peer["heard"], &peer["synced"]) {
-                (Value::Bool(false), _) => "silent",
-                (_, Value::Bool(true)) => "joined",
-                _ => "joining",
-            };
-            let gaps = count(gaps, "gap");
-            let missing = match &peer["incomplete"] {
-                Value::Bool(true) => ", topics missing here",
-                _ => "",
-            };
-            self.line(
-                "peer",
-                format!("{node} ({id}, version {version}): {state}, lag {lag}, {gaps}{missing}"),
-            );
         }
     }
 

@@ -14,8 +14,8 @@ pub(crate) struct ClusterNumbers {
     /// Messages of other nodes that did not arrive.
     pub(crate) records_lost: u64,
     /// Doubts that have ended histories, late acknowledgements, peers that were given up, incomplete
-    /// tables, and silences of the pipe.
-    pub(crate) incidents: [(&'static str, u64); 5],
+    /// tables, silences of the pipe, and moves of homes.
+    pub(crate) incidents: [(&'static str, u64); 6],
 }
 
 /// The counters.
@@ -29,6 +29,7 @@ pub(crate) struct ClusterCounts {
     dead: AtomicU64,
     incomplete: AtomicU64,
     silences: AtomicU64,
+    moves: AtomicU64,
 }
 
 impl ClusterCounts {
@@ -47,6 +48,11 @@ impl ClusterCounts {
         self.silences.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a home that has moved.
+    pub(crate) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a notice.
     pub(crate) fn note(&self, notice: &Notice) {
         let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Relaxed);
@@ -60,6 +66,7 @@ impl ClusterCounts {
             | Notice::Left { .. }
             | Notice::Interrupted { .. }
             | Notice::CaughtUp { .. }
+            | Notice::Incompatible(_)
             | Notice::TooMany { .. } => 0,
         };
     }
@@ -77,6 +84,7 @@ impl ClusterCounts {
                 ("dead", load(&self.dead)),
                 ("incomplete", load(&self.incomplete)),
                 ("silent", load(&self.silences)),
+                ("home_moved", load(&self.moves)),
             ],
         }
     }

@@ -208,3 +208,86 @@ impl Verdict for CallAnswer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Adds a field to each object, as a later version might.
+    fn extend(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.values_mut().for_each(extend);
+                // The variant of an enum is an object with one field.
+                let is_variant =
+                    fields.len() == 1 && fields.keys().any(|it| it.starts_with(char::is_uppercase));
+                if !is_variant {
+                    fields.insert("of_a_later_version".to_owned(), json!({ "any": [1] }));
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(extend),
+            _ => {}
+        }
+    }
+
+    fn check<T>(content: &T)
+    where
+        T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug,
+    {
+        let mut longer: Value = decode(&encode(content)).unwrap();
+        let before = longer.clone();
+        extend(&mut longer);
+        assert_ne!(longer, before);
+        assert_eq!(decode::<T>(longer.to_string().as_bytes()).as_ref(), Some(content), "{longer}");
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_ignored() {
+        let session = RemoteSession {
+            id: 7,
+            authid: "ann".to_owned(),
+            roles: vec!["user".to_owned()],
+            authmethod: "ticket".to_owned(),
+            claims: "{}".to_owned(),
+            client: 1,
+            anonymous_from: Some([127, 0, 0, 1].into()),
+        };
+        let text = str::to_owned;
+        let question = Question {
+            hook: Hook::Publish,
+            realm: text("shop"),
+            plugin: text("acme"),
+            topic: text("a.b"),
+            depth: 1,
+            is_again: false,
+            later: 0,
+            session,
+            args: text("[1]"),
+            kwargs: text("{}"),
+        };
+        check(&question);
+        check(&HomeMessage::Member(Box::new(question.left())));
+        let event = PluginEvent::of_host(text("[1]"), text("{}"));
+        check(&HomeMessage::Result(3, Ok(event.clone())));
+        let refusal = HookRefusal { uri: text("acme.busy"), message: text("later") };
+        check(&HomeMessage::Result(3, Err(refusal.clone())));
+        let send = Effect::Send { session: 7, topic: text("a.b"), event };
+        let decided = |verdict| Decision::Decided {
+            verdict,
+            effects: vec![send.clone(), Effect::Unsubscribe { session: 7, topic: text("a.b") }],
+            held: Some(9),
+            timeout_ms: None,
+        };
+        check(&decided(HookAnswer::Broadcast));
+        check(&decided(HookAnswer::Reject(refusal)));
+        check(&Decision::Refused { uri: text("a"), message: text("b") });
+    }
+
+    #[test]
+    fn unknown_variants_are_not_read() {
+        assert_eq!(decode::<Decision>(br#"{"kind":"of_a_later_version"}"#), None);
+        assert_eq!(decode::<HomeMessage>(br#"{"Later":{}}"#), None);
+    }
+}

@@ -4,7 +4,9 @@
 //! leaves, or if records between the two nodes were lost, in either direction; and after its time limit.
 //! A node that misses records of a peer tells it so. Messages have no answer, and the order of their sender.
 //!
-//! Each [`Subject`] has a [`Service`]. Questions run in a bounded number of tasks; further ones are refused.
+//! Each [`Subject`] has a [`Service`]. Questions run in a bounded number of tasks; further ones are refused, and so
+//! are those that this release does not know: of another subject, or with a content that it cannot read. Their
+//! asker knows it at once. Fields of a content that it does not know are ignored.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -48,7 +50,7 @@ pub(crate) enum Unanswered {
     /// The node has not answered in time. It may have heard the question.
     #[error("the node has not answered in time")]
     Late,
-    /// The node answers too many questions now, or knows no such subject.
+    /// The node answers too many questions now, or does not know the question.
     #[error("the node has refused the question: too many are open, or its version differs")]
     Refused,
     /// Too many questions of this node are open.
@@ -56,8 +58,8 @@ pub(crate) enum Unanswered {
     TooMany,
 }
 
-/// An answer, sooner or later.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Bytes> + Send>>;
+/// An answer, sooner or later; `None` refuses a question that cannot be read, such as one of a later version.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>;
 
 /// Answers the questions and takes the messages of a subject.
 pub(crate) trait Service: Send + Sync {
@@ -206,9 +208,9 @@ impl Exchange {
         };
         let (answering, cluster) = (service.answer(from, question), Arc::clone(&self.cluster));
         tokio::spawn(async move {
-            let answer = answering.await;
-            if !cluster.send(from, &encode(Kind::Answer, subject, id, &answer)) {
-                // It is too long, or the peer is gone.
+            let answer = answering.await.map(|it| encode(Kind::Answer, subject, id, &it));
+            if !answer.is_some_and(|it| cluster.send(from, &it)) {
+                // It is not known or too long, or the peer is gone.
                 cluster.send(from, &encode(Kind::Refusal, subject, id, &[]));
             }
             drop(permit);

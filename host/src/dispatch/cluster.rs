@@ -14,6 +14,11 @@ use crate::generation::RouteMatch;
 use crate::wall_clock;
 
 impl Dispatch {
+    /// Returns the digest of the routes and plugins in service, which all realms have.
+    pub(crate) fn site_digest(&self) -> String {
+        self.generations.current().hash().to_string()
+    }
+
     /// Waits until the other nodes know of a subscription that begins, for a bounded time: an event that
     /// is published anywhere afterwards reaches it.
     ///

@@ -31,10 +31,13 @@ impl RemoteEffect {
         &self.realm
     }
 
-    /// Reads an effect of another node: the realm, the session, the kind, and two to four texts.
+    /// Reads an effect of another node: the realm, the session, the kind, and two to four texts. A later
+    /// version may write more behind them.
     pub(crate) fn decode(message: &[u8]) -> Option<Self> {
+        let mut parts: Vec<Value> = serde_json::from_slice(message).ok()?;
+        parts.truncate(4);
         let (realm, session, kind, mut texts): (String, u64, String, Vec<String>) =
-            serde_json::from_slice(message).ok()?;
+            serde_json::from_value(Value::Array(parts)).ok()?;
         texts.reverse();
         let mut next = || texts.pop();
         let change = match kind.as_str() {
@@ -122,7 +125,8 @@ mod tests {
         let send = read(r#"["shop",7,"send",["a.b","[1]","{}"]]"#).unwrap();
         assert_eq!((send.realm(), send.session.get()), ("shop", 7));
         assert!(matches!(send.change, Change::Send { event, .. } if event.args() == "[1]"));
-        let close = read(r#"["shop",7,"close",["a.b","why"]]"#).unwrap().change;
+        let close = read(r#"["shop",7,"close",["a.b","why","later"],{"later":1}]"#);
+        let close = close.unwrap().change;
         assert!(matches!(close, Change::Close { message, .. } if message == "why"));
         for text in ["", "[]", r#"["shop",0,"close",["a","b"]]"#, r#"["shop",7,"send",["a"]]"#] {
             assert!(read(text).is_none(), "{text}");

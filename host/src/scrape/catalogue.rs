@@ -245,10 +245,15 @@ pub(super) const CLUSTER_LOST: Metric = counter(
     &[],
     "Messages of other nodes that did not arrive, as far as they could be counted.",
 );
+pub(super) const CLUSTER_DIFFERENT: Metric = gauge(
+    "jackfield_cluster_different_peers",
+    &["kind"],
+    "Other nodes that differ from this one: version (of Jackfield), site (routes or plugins), incompatible (the nodes exchange nothing).",
+);
 pub(super) const CLUSTER_INCIDENTS: Metric = counter(
     "jackfield_cluster_incidents_total",
     &["kind"],
-    "Incidents: doubt (events may be missing, histories have ended), late (a node did not acknowledge a subscription or procedure in time), dead (a node was given up), incomplete (a node has more topics than this one can keep), silent (NATS was connected, and no message passed).",
+    "Incidents: doubt (events may be missing, histories have ended), late (a node did not acknowledge a subscription or procedure in time), dead (a node was given up), incomplete (a node has more topics than this one can keep), silent (NATS was connected, and no message passed), home_moved (another node runs the hooks of a plugin).",
 );
 pub(super) const OUTBOX: Metric = histogram(
     "jackfield_outbox_bytes",

@@ -3,7 +3,7 @@
 use jackfield_metrics::Page;
 
 use super::catalogue;
-use crate::cluster::{ClusterCounts, ClusterNode, ClusterNumbers, PipeState};
+use crate::cluster::{ClusterCounts, ClusterNode, ClusterNumbers, DifferentNodes, PipeState};
 
 /// Writes the metrics.
 pub(super) fn write(page: &mut Page, cluster: Option<&ClusterNode>) {
@@ -33,8 +33,14 @@ pub(super) fn write(page: &mut Page, cluster: Option<&ClusterNode>) {
             page.sample(metric, &[], value);
         }
     }
-    page.begin(&catalogue::CLUSTER_INCIDENTS);
     // Zeros without a cluster: a page has each label of its metrics.
+    page.begin(&catalogue::CLUSTER_DIFFERENT);
+    let different = cluster.map(ClusterNode::different).unwrap_or_default();
+    let DifferentNodes { version, site, incompatible } = different;
+    for (kind, count) in [("version", version), ("site", site), ("incompatible", incompatible)] {
+        page.sample(&catalogue::CLUSTER_DIFFERENT, &[kind], count);
+    }
+    page.begin(&catalogue::CLUSTER_INCIDENTS);
     let numbers = numbers.unwrap_or_else(|| ClusterCounts::default().numbers());
     for (kind, count) in numbers.incidents {
         page.sample(&catalogue::CLUSTER_INCIDENTS, &[kind], count);

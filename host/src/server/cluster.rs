@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use jackfield_broker::PendingFlushes;
 use jackfield_broker::peers::{
-    Delivery, InterestKey, InterestKind, MAX_ENVELOPE_BYTES, NodeId, Notice, Peers, Received,
-    RemoteEvent,
+    Delivery, IncompatibleNode, InterestKey, InterestKind, MAX_ENVELOPE_BYTES, NodeId, Notice,
+    Peers, Received, RemoteEvent, Versions,
 };
 use jackfield_cluster::{Incoming, Pipe, PipeEvent, PipeMessage};
 use tokio::task::yield_now;
@@ -258,6 +258,7 @@ impl ClusterTasks {
     /// Passes a second: silent peers are given up, and changed numbers of subscribers are told.
     fn tick(&self) {
         let (node, now) = (&self.node, self.node.now());
+        node.set_site(&self.realms.default_realm().site_digest());
         let (notices, expired) = node.shared().write(|peers| peers.tick(now));
         self.end_histories(&expired);
         self.apply_offers();
@@ -377,6 +378,10 @@ fn log(notice: &Notice) {
         }
         Notice::Incomplete { node, name } => {
             error!(name: "cluster.incomplete", peer = name, id = id(node), "a node has more topics than this one can keep, or unreadable ones; its clients miss events of this node");
+        }
+        Notice::Incompatible(IncompatibleNode { node, name, version, versions }) => {
+            let (Versions { lowest, highest }, own) = (*versions, Versions::SPOKEN);
+            error!(name: "cluster.incompatible", peer = name, id = id(node), version, "a node of another release speaks the versions {lowest} to {highest} of the messages between nodes, and this one {} to {}: they exchange nothing, and histories have holes", own.lowest, own.highest);
         }
         Notice::TooMany { limit } => {
             error!(name: "cluster.too_many_nodes", limit, "more nodes than a cluster can have; further ones are ignored");

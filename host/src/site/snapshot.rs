@@ -119,10 +119,14 @@ impl Snapshot {
         };
         let mut signatures = HashMap::new();
         let mut hasher = Sha256::new();
+        // The same files have the same hash on each node of a cluster, wherever the site is.
+        let within = |path: &Path| {
+            path.strip_prefix(given).unwrap_or(path).as_os_str().as_encoded_bytes().to_vec()
+        };
         check_totals(&listing.files)?;
         for Unusable { path, kind, reason } in listing.unusable {
+            hasher.update(within(&path));
             let path = path.display().to_string();
-            hasher.update(path.as_bytes());
             hasher.update(reason.as_bytes());
             if kind == Kind::Signature {
                 signatures.insert(path, SignatureFile::Unusable(reason.into()));
@@ -140,7 +144,7 @@ impl Snapshot {
             } else {
                 snapshot.take(found, &path)?
             };
-            hasher.update(path.as_bytes());
+            hasher.update(within(&found.path));
             hasher.update([0]);
             hasher.update(hash.unwrap_or_default().bytes());
         }

@@ -11,13 +11,13 @@ use jackfield_tests::server::Server;
 use super::{Nats, join, node, publish};
 
 /// Subscribes with a position. Returns the answer.
-async fn recover(client: &mut Client, topic: &str, since: Value) -> Value {
+pub(super) async fn recover(client: &mut Client, topic: &str, since: Value) -> Value {
     client.subscribe(topic, json!({ "_since": since })).await;
     client.event().await.details["_stream"].clone()
 }
 
 /// Returns a client that has recovered. In the first seconds, no client is told so.
-async fn recovered(server: &Server, since: Value) -> (Client, Value) {
+pub(super) async fn recovered(server: &Server, since: Value) -> (Client, Value) {
     loop {
         let mut client = join(server).await;
         let answer = recover(&mut client, "kept/a", since.clone()).await;

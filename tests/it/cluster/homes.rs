@@ -37,7 +37,7 @@ fn start(nats: &Nats, name: &str) -> Node {
     site.bundle("homes", ROUTES, &guests);
     let calls = "plugins: { named: { outgoing: { http: { allow: ['https://a.example'] }, calls: { allow: ['call/echo'] } } } }\n";
     let config = config(name, &[nats.url()], "") + calls;
-    Node { server: Server::configured(site.path(), &config), _site: site }
+    Node { server: Server::configured(site.path(), &config), site }
 }
 
 /// Returns the homes of plugins as a node knows them.

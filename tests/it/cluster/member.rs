@@ -24,6 +24,8 @@ pub(super) struct Member {
     binary: PathBuf,
     config: String,
     site: Site,
+    /// Whether the node speaks as one of the next release.
+    is_next_release: bool,
     _data: TempDir,
     server: Server,
     /// The processes before: if the test fails, their logs are shown too.
@@ -38,8 +40,23 @@ impl Member {
         let data = TempDir::new().unwrap();
         let folder = data.path().join("node");
         let config = format!("{}{REPLAY}data: '{}'\n", config(name, urls, ""), folder.display());
-        let server = launch(&binary, &site, &config, "127.0.0.1:0".parse().unwrap());
-        Self { binary, config, site, _data: data, server, ended: Vec::new() }
+        let server = launch(&binary, &site, &config, "127.0.0.1:0".parse().unwrap(), false);
+        let (is_next_release, ended) = (false, Vec::new());
+        Self { binary, config, site, is_next_release, _data: data, server, ended }
+    }
+
+    /// Adds a bundle, which the node has loaded when this returns.
+    pub(super) fn add(&self, bundle: &str, routes: &str, plugins: &[PathBuf]) {
+        let before = self.server.log().len();
+        self.site.bundle(bundle, routes, plugins);
+        self.server.logged_after(before, "generation ready");
+    }
+
+    /// Ends the process as a service manager does, and starts the node as one of the next release.
+    pub(super) fn upgrade(&mut self) {
+        assert_eq!(self.end("TERM"), Some(0));
+        self.is_next_release = true;
+        self.restart();
     }
 
     /// The process that runs, or the last one.
@@ -55,7 +72,8 @@ impl Member {
 
     /// Starts the node again.
     pub(super) fn restart(&mut self) {
-        let next = launch(&self.binary, &self.site, &self.config, self.server.addr);
+        let Self { binary, site, config, server, is_next_release, .. } = &*self;
+        let next = launch(binary, site, config, server.addr, *is_next_release);
         self.ended.push(std::mem::replace(&mut self.server, next));
     }
 
@@ -65,8 +83,17 @@ impl Member {
     }
 }
 
-fn launch(binary: &Path, site: &Site, config: &str, addr: SocketAddr) -> Server {
+fn launch(
+    binary: &Path,
+    site: &Site,
+    config: &str,
+    addr: SocketAddr,
+    is_next_release: bool,
+) -> Server {
     let mut command = Command::new(binary);
+    if is_next_release {
+        command.env("JACKFIELD_TEST_NEXT_RELEASE", "1");
+    }
     command.env("RUST_LOG", "info");
     Server::launch(command, site.path(), config, addr)
 }

@@ -275,6 +275,14 @@ impl Client {
         self.until("a message", |client| client.inbox.pop_front()).await
     }
 
+    /// Returns the next message of any kind, or the end of the connection behind the last one.
+    pub async fn message_or_end(&mut self) -> Result<Value, Ending> {
+        let next = |client: &mut Self| {
+            client.inbox.pop_front().map(Ok).or_else(|| client.ending.clone().map(Err))
+        };
+        self.until("a message or the end", next).await
+    }
+
     /// Returns the bytes of the next message, undecoded.
     pub async fn raw(&mut self) -> Vec<u8> {
         assert_eq!(self.inbox, [] as [Value; 0], "these came before");

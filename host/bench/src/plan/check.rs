@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Dialect, Plan, Work};
+use super::{Dialect, Plan, Target, Work};
 use crate::timestamp::Timestamp;
 
 impl Plan {
@@ -33,6 +33,11 @@ impl Plan {
             return Err(format!("at most {} topics are possible", Timestamp::MAX_TOPICS));
         }
         self.check_size()?;
+        if !self.subscribe_at.is_empty()
+            && [&self.target].into_iter().chain(&self.subscribe_at).any(Target::is_tls)
+        {
+            return Err("--subscribe-at needs ws:// URLs, also of the first server".to_owned());
+        }
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             return Err("--rate must be greater than zero".to_owned());
         }
@@ -128,11 +133,12 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Serializer, Target};
+    use crate::plan::Serializer;
 
     fn plan(work: Work) -> Plan {
         Plan {
             target: Target::parse("ws://h").unwrap(),
+            subscribe_at: Vec::new(),
             tls: None,
             dialect: Dialect::Wamp2(Serializer::Json),
             realm: "realm1".to_owned(),

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use jackfield_wamp::dialect::Codec;
 
 /// Reads from the front of a message. Texts are slices of it.
+#[derive(Clone)]
 pub(crate) struct Input(Bytes);
 
 impl Input {

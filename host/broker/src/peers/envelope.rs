@@ -9,14 +9,27 @@
 //! `first` is the number of records of the link before this envelope, so a gap is known at once, and
 //! exactly. A record of an unknown kind is skipped by its length. A record that does not fit an envelope is cut into
 //! parts, which are records as well.
+//!
+//! # Changes
+//!
+//! Nodes of different releases are in one cluster during a rolling upgrade. HELLO tells the [versions](Versions)
+//! that a node speaks, and two nodes use the highest common one.
+//!
+//! - **No new version** is needed for a further kind of record or of key (`interest`) that older nodes may ignore:
+//!   they skip it. Nor for more bytes behind the content of a record, except `Event` and `Message`, and more fields
+//!   in the questions of hosts, which are JSON: older nodes do not read them, and newer ones do without them.
+//! - **A new version** is needed for anything else: another header, a record that must not be ignored, another
+//!   content of a known kind, another kind of frame of `relay` or of message of the host's exchange. [`encode`] and [`decode`] get the version, and write
+//!   and read each of [`Versions::SPOKEN`]. Peers of an older version get its form: their links have the version.
+//! - **The lowest version** rises one release after the highest at the earliest. Then nodes of the release before
+//!   can still be upgraded one by one, and older ones are incompatible: the log and the status say so.
+//! - Kind 255 is never given to a record: tests send it, as a later version would.
 
 use bytes::{BufMut, Bytes};
 
 use super::NodeId;
 use super::bytes::Input;
-
-/// The version of the envelope. Another one is not read.
-const VERSION: u8 = 1;
+use super::versions::Versions;
 
 /// The size of an envelope's records. One record more may exceed it by a part's size.
 pub(super) const MAX_RECORDS_BYTES: usize = 64 << 10;
@@ -41,6 +54,8 @@ const FRESH: u8 = 2;
 /// The head of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    /// The version of the envelope.
+    pub(super) version: u8,
     pub(super) from: NodeId,
     /// The number of the sender's link to the receiver: it grows with each one.
     pub(super) link: u64,
@@ -119,6 +134,14 @@ fn record(kind: Kind, before: &[u8], content: &[u8]) -> Bytes {
     bytes.into()
 }
 
+/// The kind of records and keys that no version knows.
+pub(super) const UNKNOWN_KIND: u8 = u8::MAX;
+
+/// Writes a record that no version knows, as a later one would send it.
+pub(super) fn unknown_record() -> Bytes {
+    Bytes::from_static(&[UNKNOWN_KIND, 3, 0, 0, 0, 1, 2, 3])
+}
+
 /// Writes a record as it is, for tests of parts.
 #[cfg(test)]
 pub(super) fn raw_record(kind: Kind, content: &[u8]) -> Bytes {
@@ -127,12 +150,12 @@ pub(super) fn raw_record(kind: Kind, content: &[u8]) -> Bytes {
 
 /// Writes an envelope.
 pub(super) fn encode(header: &Header, records: &[Bytes]) -> Vec<u8> {
-    let Header { from, link, first, peer_link, received, complete, .. } = *header;
+    let Header { version, from, link, first, peer_link, received, complete, .. } = *header;
     let flags =
         u8::from(header.wants_snapshot) * WANTS_SNAPSHOT + u8::from(header.is_fresh) * FRESH;
     let length: usize = records.iter().map(Bytes::len).sum();
     let mut out = Vec::with_capacity(HEADER_BYTES + length);
-    out.put_u8(VERSION);
+    out.put_u8(version);
     out.put_u8(flags);
     for number in [from.0, link, first, peer_link, received, complete] {
         out.put_u64_le(number);
@@ -144,14 +167,13 @@ pub(super) fn encode(header: &Header, records: &[Bytes]) -> Vec<u8> {
     out
 }
 
-/// Reads an envelope. `None` if it is not one, or of another version.
-pub(super) fn decode(bytes: &Bytes) -> Option<(Header, Vec<(u8, Bytes)>)> {
+/// Reads an envelope. `None` if it is not one, or not of one of these versions.
+pub(super) fn decode(bytes: &Bytes, versions: Versions) -> Option<(Header, Vec<(u8, Bytes)>)> {
     let mut input = Input::new(bytes.clone());
-    if input.u8()? != VERSION {
-        return None;
-    }
+    let version = input.u8().filter(|it| versions.contains(*it))?;
     let flags = input.u8()?;
     let header = Header {
+        version,
         from: NodeId(input.u64()?),
         link: input.u64()?,
         first: input.u64()?,
@@ -166,28 +188,16 @@ pub(super) fn decode(bytes: &Bytes) -> Option<(Header, Vec<(u8, Bytes)>)> {
     input.is_empty().then_some((header, records))
 }
 
-/// Writes a HELLO, which all nodes of a cluster get.
-pub(super) fn encode_hello(from: NodeId) -> Vec<u8> {
-    let mut out = vec![VERSION];
-    out.put_u64_le(from.0);
-    out
-}
-
-/// Reads the sender of a HELLO. Later versions may write more behind it.
-pub(super) fn decode_hello(bytes: &Bytes) -> Option<NodeId> {
-    let mut input = Input::new(bytes.clone());
-    (input.u8()? == VERSION).then_some(())?;
-    input.u64().map(NodeId)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::versions::Hello;
     use super::*;
 
     fn header() -> Header {
         Header {
+            version: 1,
             from: NodeId(1),
             link: 2,
             first: 3,
@@ -206,36 +216,37 @@ mod tests {
         all.extend(records(Kind::Event, &long));
         assert_eq!(all.len(), 4);
         let bytes = encode(&header(), &all).into();
-        let (read, found) = decode(&bytes).unwrap();
+        let (read, found) = decode(&bytes, Versions::SPOKEN).unwrap();
         assert_eq!(read, header());
         let kinds: Vec<_> = found.iter().map(|(kind, _)| Kind::of(*kind).unwrap()).collect();
         assert_eq!(kinds, [Kind::Bye, Kind::FirstPart, Kind::Part, Kind::LastPart]);
         let whole: Vec<u8> = found[1..].iter().flat_map(|(_, part)| part[1..].to_vec()).collect();
         assert_eq!(whole, long);
-        assert_eq!(Kind::of(0), None);
-        let hello = encode_hello(NodeId(9)).into();
-        assert_eq!(decode_hello(&hello), Some(NodeId(9)));
+        assert_eq!((Kind::of(0), Kind::of(UNKNOWN_KIND)), (None, None));
     }
 
     #[test]
     fn refuses_other_versions_and_what_is_cut_off() {
         let bytes = Bytes::from(encode(&header(), &records(Kind::Event, b"abc")));
         for length in 0..bytes.len() {
-            assert_eq!(decode(&bytes.slice(..length)), None);
+            assert_eq!(decode(&bytes.slice(..length), Versions::SPOKEN), None);
         }
         let mut other = bytes.to_vec();
         other[0] = 2;
-        assert_eq!(decode(&other.into()), None);
+        let other = other.into();
+        assert_eq!(decode(&other, Versions::SPOKEN), None);
+        let (header, _) = decode(&other, Versions { lowest: 2, highest: 3 }).unwrap();
+        assert_eq!(header.version, 2);
     }
 
     proptest! {
         #[test]
         fn survives_any_bytes(mut bytes in prop::collection::vec(any::<u8>(), 0..200), is_ours: bool) {
             if let (true, Some(version)) = (is_ours, bytes.first_mut()) {
-                *version = VERSION;
+                *version = Versions::SPOKEN.highest;
             }
             let bytes = bytes.into();
-            let _any = (decode(&bytes), decode_hello(&bytes));
+            let _any = (decode(&bytes, Versions::SPOKEN), Hello::decode(&bytes));
         }
     }
 }

@@ -10,6 +10,7 @@ use jackfield_wamp::uri::MatchPolicy;
 
 use super::NodeId;
 use super::bytes::{Input, put_bytes};
+use super::envelope::UNKNOWN_KIND;
 use super::home::hash;
 use crate::uri_table::{Key, MAX_WILDCARD_COMPONENTS};
 
@@ -35,6 +36,11 @@ pub enum InterestKind {
     Registration,
     /// A plugin, by its name.
     Plugin,
+}
+
+impl InterestKind {
+    /// The greatest number of a kind.
+    const LAST: u8 = 2;
 }
 
 /// A topic, procedure or pattern of a realm, or a plugin.
@@ -169,13 +175,45 @@ pub(super) fn encode(key: &InterestKey, stake: &Stake) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode(content: Bytes) -> Option<(InterestKey, Stake)> {
+/// The part of a node in a key, as a peer tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Known(InterestKey, Stake),
+    /// A key of a kind that a later version has, and the hash of the key.
+    Unknown(u64),
+}
+
+pub(super) fn decode(content: Bytes) -> Option<Told> {
     let mut input = Input::new(content);
     let (count, detail) = (input.u32()?, input.bytes()?);
+    let key = input.clone();
+    if key.clone().u8()? > InterestKind::LAST {
+        return unknown(key).map(Told::Unknown);
+    }
     let key = InterestKey::read(&mut input)?;
     // A copy: the slice would keep the whole envelope.
     let detail = Bytes::copy_from_slice(&detail);
-    (detail.len() <= MAX_DETAIL_BYTES).then_some((key, Stake { count, detail }))
+    (detail.len() <= MAX_DETAIL_BYTES).then_some(Told::Known(key, Stake { count, detail }))
+}
+
+/// Returns the hash of a key of an unknown kind, which has the form of the others.
+fn unknown(key: Input) -> Option<u64> {
+    let mut end = key.clone();
+    let (_kind, _policy, _realm, _uri) = (end.u8()?, end.u8()?, end.bytes()?, end.bytes()?);
+    let bytes = key.rest();
+    let length = bytes.len().checked_sub(end.rest().len())?;
+    bytes.get(..length).map(hash)
+}
+
+/// Writes a key that no version knows, as a later one would, and returns its hash.
+pub(super) fn unknown_key() -> (Vec<u8>, u64) {
+    let mut key = vec![UNKNOWN_KIND, 0];
+    put_bytes(b"realm", &mut key);
+    put_bytes(b"later", &mut key);
+    let mut out = 1_u32.to_le_bytes().to_vec();
+    put_bytes(b"detail", &mut out);
+    out.extend_from_slice(&key);
+    (out, hash(&key))
 }
 
 /// The number of keys of a snapshot, and the sum of their hashes.
@@ -187,10 +225,20 @@ pub(super) struct Digest {
 
 impl Digest {
     pub(super) fn of<'a>(keys: impl Iterator<Item = &'a InterestKey>) -> Self {
-        keys.fold(Self::default(), |Self { keys, sum }, key| Self {
-            keys: keys + 1,
-            sum: sum.wrapping_add(key.hash()),
-        })
+        let mut digest = Self::default();
+        keys.for_each(|key| digest.add(key.hash()));
+        digest
+    }
+
+    /// Adds a key.
+    pub(super) const fn add(&mut self, hash: u64) {
+        self.keys += 1;
+        self.sum = self.sum.wrapping_add(hash);
+    }
+
+    /// Returns the digest of the keys of both.
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self { keys: self.keys + other.keys, sum: self.sum.wrapping_add(other.sum) }
     }
 
     pub(super) fn encode(self) -> Vec<u8> {

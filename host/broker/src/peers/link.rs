@@ -102,8 +102,8 @@ impl SendLink {
         self.bounded_bytes
     }
 
-    /// Takes the next envelope, with what is known of the peer's own link.
-    pub(super) fn take(&mut self, from: NodeId, peer: &ReceiveLink) -> Vec<u8> {
+    /// Takes the next envelope, in this version, with what is known of the peer's own link.
+    pub(super) fn take(&mut self, from: NodeId, version: u8, peer: &ReceiveLink) -> Vec<u8> {
         let first = self.next - self.queue.len() as u64;
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < MAX_RECORDS_BYTES && records.len() < usize::from(u16::MAX) {
@@ -116,6 +116,7 @@ impl SendLink {
         }
         self.is_due = false;
         let header = Header {
+            version,
             from,
             link: self.number,
             first,
@@ -217,7 +218,8 @@ impl ReceiveLink {
         self.partial.as_ref().map_or(0, |(_, bytes)| bytes.len())
     }
 
-    /// Returns the whole record that a record is, or completes. Parts take `room` at most.
+    /// Returns the whole record that a record is, or completes; `None` also of an unknown kind, which is
+    /// skipped. Parts take `room` at most.
     ///
     /// # Errors
     /// [`Dropped`] if an incomplete record does not fit. Its last parts are ignored.
@@ -234,7 +236,8 @@ impl ReceiveLink {
         let Some((whole, part)) = content.split_first() else { return Ok(None) };
         if kind == Kind::FirstPart {
             *room += self.partial_bytes();
-            self.partial = Some((*whole, Vec::new()));
+            // Parts of an unknown kind are not kept.
+            self.partial = Kind::of(*whole).map(|_| (*whole, Vec::new()));
         }
         // The first part is lost: what follows is no beginning of anything.
         let Some((_, bytes)) = self.partial.as_mut().filter(|it| it.0 == *whole) else {

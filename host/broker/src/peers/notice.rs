@@ -1,6 +1,6 @@
 //! Notices: what the peers do, for operators and for histories.
 
-use super::NodeId;
+use super::{IncompatibleNode, NodeId};
 
 /// What operators and histories are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,8 @@ pub enum Notice {
         /// Its name.
         name: String,
     },
+    /// A node of the cluster speaks no version of the messages that this one speaks: they exchange nothing.
+    Incompatible(IncompatibleNode),
     /// More nodes say HELLO than a cluster can have.
     TooMany {
         /// The maximum.
@@ -105,6 +107,7 @@ impl Notice {
             | Self::OffersLate { .. }
             | Self::CaughtUp { .. }
             | Self::Incomplete { .. }
+            | Self::Incompatible(_)
             | Self::TooMany { .. } => None,
         }
     }
@@ -127,6 +130,7 @@ impl Notice {
             | Self::Lost { .. }
             | Self::Interrupted { .. }
             | Self::Late { .. }
+            | Self::Incompatible(_)
             | Self::CaughtUp { .. } => true,
         }
     }

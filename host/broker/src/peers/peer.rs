@@ -8,13 +8,11 @@ use bytes::Bytes;
 use super::bytes::{Input, put_bytes};
 use super::envelope::{self, Header, Kind};
 use super::event::RemoteEvent;
-use super::interest::{self, Digest, LocalInterest};
+use super::interest::{self, Digest, LocalInterest, Told};
 use super::link::{Arrival, ReceiveLink, SendLink};
 use super::remote::{Keys, RemoteInterest, Snapshot};
+use super::versions::{Hello, Versions, cut};
 use super::{DEAD_AFTER, Delivery, NodeId, Notice, Received, STALLED_AFTER_TICKS, SUSPECTED_AFTER};
-
-/// The length of names and versions that are kept.
-const MAX_NAME_CHARS: usize = 255;
 
 /// This node, as its peers know it.
 #[derive(Debug)]
@@ -22,13 +20,31 @@ pub(super) struct About {
     pub(super) node: NodeId,
     pub(super) name: String,
     pub(super) version: String,
+    /// The site that it serves.
+    pub(super) site: String,
+    /// The versions of the envelope that it speaks.
+    pub(super) versions: Versions,
     pub(super) is_fresh: bool,
+    /// Whether it sends records and keys that no version knows.
+    pub(super) is_later: bool,
+}
+
+impl About {
+    pub(super) fn hello(&self) -> Hello {
+        let Self { node, name, version, site, versions, .. } = self;
+        let (name, version, site) = (name.clone(), version.clone(), site.clone());
+        Hello { from: *node, versions: *versions, name, version, site }
+    }
 }
 
 /// A peer.
 pub(super) struct Peer {
     pub(super) name: String,
     version: String,
+    /// The site that it serves, by its HELLO.
+    site: String,
+    /// The version of the envelopes to it.
+    pub(super) envelope: u8,
     /// The time of its last message, also of one that is old, or a HELLO.
     pub(super) seen: Duration,
     /// The time of its last records, or of an envelope that shows that none is missing.
@@ -54,6 +70,7 @@ pub(super) struct Peer {
     pub(super) offers_late_until: Option<u64>,
     gaps: u64,
     lost: u64,
+    skipped: u64,
 }
 
 /// A peer for operators.
@@ -65,6 +82,11 @@ pub struct PeerView {
     pub name: String,
     /// The version of its Jackfield.
     pub version: String,
+    /// The site that it serves, as [`Peers::set_site`](super::Peers::set_site) says it there; empty before
+    /// its first HELLO.
+    pub site: String,
+    /// The version of the envelope that both use.
+    pub envelope: u8,
     /// Whether it was heard lately.
     pub is_heard: bool,
     /// Whether both nodes know each other's interest.
@@ -83,13 +105,23 @@ pub struct PeerView {
     pub gaps: u64,
     /// Records from it that did not arrive.
     pub lost: u64,
+    /// Records and keys from it of kinds that only a later version knows.
+    pub skipped: u64,
 }
 
 impl Peer {
-    pub(super) fn new(link: u64, name: String, is_fresh: bool, now: Duration) -> Self {
+    pub(super) fn new(
+        link: u64,
+        name: String,
+        envelope: u8,
+        is_fresh: bool,
+        now: Duration,
+    ) -> Self {
         Self {
             name,
             version: String::new(),
+            site: String::new(),
+            envelope,
             seen: now,
             heard: now,
             unacknowledged_ticks: 0,
@@ -105,7 +137,13 @@ impl Peer {
             offers_late_until: None,
             gaps: 0,
             lost: 0,
+            skipped: 0,
         }
+    }
+
+    /// Takes a HELLO, with the version that both nodes use.
+    pub(super) fn greet(&mut self, site: String, envelope: u8, now: Duration) {
+        (self.seen, self.site, self.envelope) = (now, site, envelope);
     }
 
     /// Returns the sending end, which this reference has alone.
@@ -147,13 +185,18 @@ impl Peer {
         let mut begin = Vec::new();
         put_bytes(about.name.as_bytes(), &mut begin);
         put_bytes(about.version.as_bytes(), &mut begin);
-        let end = Digest::of(local.iter().map(|(key, _)| key)).encode();
+        let mut digest = Digest::of(local.iter().map(|(key, _)| key));
         let send = self.send();
         send.push(&envelope::records(Kind::SnapshotBegin, &begin));
         for (key, stake) in local.iter() {
             send.push(&envelope::records(Kind::Interest, &interest::encode(key, stake)));
         }
-        send.push(&envelope::records(Kind::SnapshotEnd, &end));
+        if about.is_later {
+            let (key, hash) = interest::unknown_key();
+            digest.add(hash);
+            send.push(&envelope::records(Kind::Interest, &key));
+        }
+        send.push(&envelope::records(Kind::SnapshotEnd, &digest.encode()));
         send.snapshot_end = send.next;
     }
 
@@ -191,6 +234,7 @@ impl Peer {
             self.lose(node, lost, received);
         }
         for (kind, content) in records.into_iter().skip(old) {
+            self.skipped += u64::from(Kind::of(kind).is_none());
             let is_whole = match self.receive.assemble(kind, content, &mut room) {
                 Ok(Some((kind, content))) => self.take(kind, content, node, remote, received),
                 Ok(None) => true,
@@ -239,19 +283,22 @@ impl Peer {
             Kind::SnapshotBegin => {
                 let mut input = Input::new(content);
                 if let (Some(name), Some(version)) = (input.text(), input.text()) {
-                    let cut = |text: String| text.chars().take(MAX_NAME_CHARS).collect();
-                    (self.name, self.version) = (cut(name), cut(version));
+                    (self.name, self.version) = (cut(&name), cut(&version));
                 }
                 self.snapshot = Some(Snapshot::default());
             }
             Kind::Interest => {
-                let key = interest::decode(content);
+                let told = interest::decode(content);
+                self.skipped += u64::from(matches!(told, Some(Told::Unknown(_))));
                 if let Some(snapshot) = &mut self.snapshot {
-                    snapshot.push(key);
+                    snapshot.push(told);
                     return true;
                 }
-                let is_known =
-                    key.is_some_and(|(key, stake)| remote.set(node, &mut self.keys, key, stake));
+                let is_known = match told {
+                    Some(Told::Known(key, stake)) => remote.set(node, &mut self.keys, key, stake),
+                    Some(Told::Unknown(_)) => true,
+                    None => false,
+                };
                 self.receive.is_synced &= is_known;
                 self.send().is_due = true;
                 if !is_known {
@@ -324,6 +371,8 @@ impl Peer {
             node,
             name: self.name.clone(),
             version: self.version.clone(),
+            site: self.site.clone(),
+            envelope: self.envelope,
             is_heard: now.saturating_sub(self.heard) < SUSPECTED_AFTER,
             is_synced: self.is_joined && self.receive.is_synced,
             keys: self.keys.len(),
@@ -333,6 +382,7 @@ impl Peer {
             dropped: send.dropped,
             gaps: self.gaps,
             lost: self.lost,
+            skipped: self.skipped,
         }
     }
 }

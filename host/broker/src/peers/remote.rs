@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::NodeId;
-use super::interest::{Digest, InterestKey, InterestKind, Stake};
+use super::interest::{Digest, InterestKey, InterestKind, Stake, Told};
 use crate::uri_table::UriTable;
 
 /// The maximum number of keys of one node, and of bytes in them. Further ones are ignored, and the table
@@ -55,6 +55,8 @@ impl Keys {
 #[derive(Default)]
 pub(super) struct Snapshot {
     keys: HashMap<InterestKey, Stake>,
+    /// Keys of unknown kinds.
+    unknown: Digest,
     bytes: usize,
     /// A key cannot be read, or there are too many.
     is_spoiled: bool,
@@ -62,14 +64,15 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// Adds a key; `None` is one that cannot be read.
-    pub(super) fn push(&mut self, key: Option<(InterestKey, Stake)>) {
-        let key = key.filter(|_| !self.is_spoiled);
-        let Some((key, stake)) = key.filter(|(key, _)| self.has_room(key)) else {
-            *self = Self { is_spoiled: true, ..Self::default() };
-            return;
-        };
-        self.bytes += key.bytes();
-        self.keys.insert(key, stake);
+    pub(super) fn push(&mut self, told: Option<Told>) {
+        match told.filter(|_| !self.is_spoiled) {
+            Some(Told::Unknown(hash)) => self.unknown.add(hash),
+            Some(Told::Known(key, stake)) if self.has_room(&key) => {
+                self.bytes += key.bytes();
+                self.keys.insert(key, stake);
+            }
+            Some(Told::Known(..)) | None => *self = Self { is_spoiled: true, ..Self::default() },
+        }
     }
 
     fn has_room(&self, key: &InterestKey) -> bool {
@@ -78,7 +81,8 @@ impl Snapshot {
 
     /// Returns whether the snapshot is whole.
     pub(super) fn has_digest(&self, digest: Option<Digest>) -> bool {
-        !self.is_spoiled && digest == Some(Digest::of(self.keys.keys()))
+        let known = Digest::of(self.keys.keys());
+        !self.is_spoiled && digest == Some(known.with(self.unknown))
     }
 }
 

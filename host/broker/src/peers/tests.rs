@@ -8,6 +8,7 @@ use super::*;
 
 mod offers;
 mod simulation;
+mod versions;
 
 const REALM: &str = "shop";
 
@@ -50,6 +51,11 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
         retain: None,
         payload,
     }
+}
+
+/// The HELLO of a node that does not exist.
+fn hello_of(node: u64) -> Vec<u8> {
+    Peers::new(NodeId(node), "ghost", "1").hello()
 }
 
 /// Exchanges all messages of two nodes until none is left.
@@ -180,6 +186,7 @@ fn an_outbox_that_overflows_is_counted_by_the_receiver() {
 /// An envelope in the name of node 2 that it has not sent.
 fn forged(link: u64, first: u64, records: &[Bytes]) -> Bytes {
     let header = envelope::Header {
+        version: 1,
         from: NodeId(2),
         link,
         first,
@@ -268,12 +275,12 @@ fn hellos_alone_are_no_peers() {
     let (mut one, mut other) = pair();
     one.open();
     for ghost in 0..1_000 {
-        one.hear_hello(&envelope::encode_hello(NodeId(100 + ghost)).into(), Duration::ZERO);
+        one.hear_hello(&hello_of(100 + ghost).into(), Duration::ZERO);
     }
     assert_eq!(one.views(Duration::ZERO).len(), MAX_PEERS);
     let (notices, _) = one.tick(Duration::from_secs(1));
     assert_eq!(notices, [Notice::TooMany { limit: MAX_PEERS }], "once");
-    one.hear_hello(&envelope::encode_hello(NodeId(5_000)).into(), Duration::from_secs(1));
+    one.hear_hello(&hello_of(5_000).into(), Duration::from_secs(1));
     assert_eq!(one.tick(Duration::from_secs(1)).0, []);
     // They delay no subscription, and their end is no doubt.
     let now = Duration::from_secs(2);

@@ -26,7 +26,7 @@ impl Service for Echo {
             if question == "wait" {
                 may.notified().await;
             }
-            question
+            Some(question).filter(|it| it != "of a later version")
         })
     }
 
@@ -123,6 +123,21 @@ async fn questions_are_answered_and_messages_heard() {
     pair.run(&[]).await;
     assert_eq!(*echo.heard.lock().unwrap(), ["1", "2"]);
     assert_eq!(pair.open(), 0);
+}
+
+#[tokio::test]
+async fn a_question_that_is_not_known_is_refused_at_once() {
+    let pair = pair();
+    pair.nodes[1].1.serve(Subject::Sessions, Arc::new(Echo::default()));
+    let asked = pair.ask("of a later version");
+    pair.run(&[]).await;
+    assert_eq!(asked.await.unwrap(), Err(Unanswered::Refused));
+    // One of a subject that this release does not have.
+    let (cluster, exchange) = &pair.nodes[0];
+    let (id, answer) = exchange.open(NodeId(2)).unwrap();
+    cluster.send(NodeId(2), &encode(Kind::Question, 200, id, b"?"));
+    pair.run(&[]).await;
+    assert_eq!(answer.await.unwrap(), Err(Unanswered::Refused));
 }
 
 #[tokio::test]

@@ -30,10 +30,11 @@ impl SessionQuestion {
         &self.realm
     }
 
-    /// Reads a question of another node.
+    /// Reads a question of another node, and ignores what a later version has written behind it.
     pub(crate) fn decode(question: &[u8]) -> Option<Self> {
         let mut value: Value = serde_json::from_slice(question).ok()?;
-        let parts = value.as_array_mut().filter(|parts| parts.len() == 5)?;
+        let parts = value.as_array_mut().filter(|parts| parts.len() >= 5)?;
+        parts.truncate(5);
         let authid = parts.pop()?.as_str()?.to_owned();
         let asker = SessionId::new(parts.pop()?.as_u64()?)?;
         let arguments = Arguments::from_json(parts.pop()?)?;
@@ -105,7 +106,13 @@ impl Dispatch {
 
 /// Reads the answer of a node; `None` if it has no such session.
 fn read_answer(answer: &[u8]) -> serde_json::Result<Option<(Value, Option<usize>)>> {
-    if answer.is_empty() { Ok(None) } else { serde_json::from_slice(answer).map(Some) }
+    if answer.is_empty() {
+        return Ok(None);
+    }
+    // A later version may write more behind it.
+    let mut parts: Vec<Value> = serde_json::from_slice(answer)?;
+    parts.truncate(2);
+    serde_json::from_value(Value::Array(parts)).map(Some)
 }
 
 /// One answer of those of all nodes.
@@ -183,12 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_nodes_are_read() {
+        let read = |text: &str| read_answer(text.as_bytes());
+        for text in [r"[[1],2]", r#"[[1],2,"later"]"#] {
+            assert_eq!(read(text).unwrap(), Some((json!([1]), Some(2))), "{text}");
+        }
+        assert_eq!(read("").unwrap(), None);
+        assert!(read("[1]").is_err() && read("7").is_err());
+    }
+
+    #[test]
     fn questions_of_nodes_are_read() {
         let text = r#"["shop","kill",[[7],{"reason":"a.b"}],12,"ann"]"#;
         let question = SessionQuestion::decode(text.as_bytes()).unwrap();
         assert_eq!((question.realm(), question.name.as_str()), ("shop", "kill"));
         assert_eq!((question.asker.get(), question.authid.as_str()), (12, "ann"));
         assert_eq!(question.arguments.to_json(), json!([[7], {"reason": "a.b"}]));
+        let later = r#"["shop","kill",[[7],{}],12,"ann",{"later":1}]"#;
+        assert!(SessionQuestion::decode(later.as_bytes()).is_some());
         for text in ["", "[]", r#"["shop","kill",[7],12,"ann"]"#, r#"["a","b",[[],{}],0,"c"]"#] {
             assert!(SessionQuestion::decode(text.as_bytes()).is_none(), "{text}");
         }

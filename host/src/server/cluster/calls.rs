@@ -24,12 +24,13 @@ impl CallService {
 impl Service for CallService {
     /// Ends the registration of a procedure that a client of the peer wants alone.
     fn answer(&self, _from: NodeId, question: Bytes) -> Answering {
-        if let Ok((realm, procedure)) = serde_json::from_slice::<(String, String)>(&question)
-            && let Some(dispatch) = self.realms.get(&realm)
+        let asked = read_replacement(&question);
+        if let Some((realm, procedure)) = &asked
+            && let Some(dispatch) = self.realms.get(realm)
         {
-            dispatch.replace_for_node(&procedure);
+            dispatch.replace_for_node(procedure);
         }
-        Box::pin(std::future::ready(Bytes::new()))
+        Box::pin(std::future::ready(asked.map(|_| Bytes::new())))
     }
 
     fn hear(&self, from: NodeId, message: Bytes) -> bool {
@@ -47,6 +48,29 @@ impl Service for CallService {
     fn interrupted(&self, node: NodeId) {
         for dispatch in self.realms.iter() {
             dispatch.interrupt_node(node);
+        }
+    }
+}
+
+/// Reads the realm and the procedure, and ignores what a later version has written behind them.
+fn read_replacement(question: &[u8]) -> Option<(String, String)> {
+    let parts: Vec<serde_json::Value> = serde_json::from_slice(question).ok()?;
+    let mut texts = parts.iter().map(|it| it.as_str().map(str::to_owned));
+    Some((texts.next()??, texts.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_question_is_read() {
+        let read = |text: &str| read_replacement(text.as_bytes());
+        let expect = Some(("shop".to_owned(), "a.b".to_owned()));
+        assert_eq!(read(r#"["shop","a.b"]"#), expect);
+        assert_eq!(read(r#"["shop","a.b",{"later":1}]"#), expect);
+        for text in ["", "[]", r#"["shop"]"#, r#"["shop",7]"#] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 }

@@ -34,7 +34,7 @@ impl HomeService {
                 let _asker_is_gone = sender.send(decision);
             }));
         }
-        Box::pin(async move { encode(&decision.await.unwrap_or(Decision::Elsewhere)).into() })
+        Box::pin(async move { Some(encode(&decision.await.unwrap_or(Decision::Elsewhere)).into()) })
     }
 }
 
@@ -42,8 +42,7 @@ impl Service for HomeService {
     fn answer(&self, from: NodeId, question: Bytes) -> Answering {
         match decode(&question) {
             Some(question) => self.decide(from, question),
-            // Of a later version: it gets no decision.
-            None => Box::pin(async { Bytes::new() }),
+            None => Box::pin(std::future::ready(None)),
         }
     }
 
@@ -98,6 +97,7 @@ impl ClusterTasks {
         let here = self.node.id();
         let name = |node: NodeId| self.node.name_of(node);
         if let Some(from) = from.filter(|_| was_settled) {
+            self.node.counts().moved();
             let (from, to) = (name(from), name(to));
             warn!(name: "cluster.home_moved", plugin, from, to, "another node runs a plugin now: it does not have the memory and the store of the former one");
         }
@@ -134,6 +134,7 @@ impl ClusterTasks {
                 | Notice::OffersLate { .. }
                 | Notice::CaughtUp { .. }
                 | Notice::Incomplete { .. }
+                | Notice::Incompatible(_)
                 | Notice::TooMany { .. } => {}
             }
         }

@@ -1,5 +1,6 @@
 //! Sessions for other nodes: their procedures of the meta API, and effects of their handlers.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,13 +24,14 @@ impl SessionService {
 
 impl Service for SessionService {
     fn answer(&self, _from: NodeId, question: Bytes) -> Answering {
-        let asked = SessionQuestion::decode(&question);
-        let asked = asked.and_then(|it| Some((self.realms.get(it.realm())?, it)));
+        let Some(question) = SessionQuestion::decode(&question) else {
+            return Box::pin(ready(None));
+        };
+        let dispatch = self.realms.get(question.realm());
         Box::pin(async move {
             let mut batch = PendingFlushes::default();
-            let answer =
-                asked.map(|(dispatch, question)| dispatch.answer_node(&question, &mut batch));
-            answer.unwrap_or_default().into()
+            let answer = dispatch.map(|it| it.answer_node(&question, &mut batch));
+            Some(answer.unwrap_or_default().into())
         })
     }
 

@@ -22,7 +22,7 @@ impl TicketService {
 impl Service for TicketService {
     fn answer(&self, _from: NodeId, question: Bytes) -> Answering {
         let answer = answer_used_ticket(&self.admission, question);
-        Box::pin(std::future::ready(Bytes::copy_from_slice(&[answer])))
+        Box::pin(std::future::ready(Some(Bytes::copy_from_slice(&[answer]))))
     }
 
     fn hear(&self, _from: NodeId, _message: Bytes) -> bool {

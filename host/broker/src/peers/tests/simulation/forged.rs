@@ -9,7 +9,7 @@ impl World {
         let (from, to) = (self.index(self.nodes.len()), self.index(self.nodes.len()));
         if self.below(4) == 0 {
             for ghost in 0..100 {
-                let hello = envelope::encode_hello(NodeId(1_000 + self.below(1_000) * 100 + ghost));
+                let hello = hello_of(1_000 + self.below(1_000) * 100 + ghost);
                 self.send(from, to, true, &hello);
             }
             return;
@@ -24,6 +24,7 @@ impl World {
             _ => 0,
         };
         let header = envelope::Header {
+            version: 1,
             from: NodeId(from as u64 + 1),
             link: number(1),
             first: number(100),
