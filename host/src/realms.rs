@@ -15,6 +15,7 @@ use crate::cluster::ClusterNode;
 use crate::dispatch::{Dispatch, PROBE_REALM};
 use crate::frame::framing;
 use crate::generation::{CurrentGeneration, Generation};
+use crate::history_log::HistoryLog;
 use crate::trace::Traces;
 use crate::wall_clock;
 
@@ -34,8 +35,9 @@ impl Realms {
         audience: &Subscribers,
         traces: &Arc<Traces>,
         cluster: Option<&Arc<ClusterNode>>,
+        history_log: Option<&Arc<HistoryLog>>,
     ) -> Option<Self> {
-        let HistoryLimits { memory_bytes, replay } = config.history;
+        let HistoryLimits { memory_bytes, replay, durable: _ } = config.history;
         let history = EventHistory::new(memory_bytes, replay);
         let realm = |name: &String| {
             let realm = realm(name, config.limits, &history);
@@ -49,7 +51,8 @@ impl Realms {
         audience.set(realms.clone(), node);
         let dispatch = |(id, realm): (u64, Arc<Realm>)| {
             let (generations, traces) = (Arc::clone(generations), Arc::clone(traces));
-            Arc::new(Dispatch::new(realm, RealmId(id), generations, traces, cluster.cloned()))
+            let dispatch = Dispatch::new(realm, RealmId(id), generations, traces, cluster.cloned());
+            Arc::new(dispatch.saved_by(history_log.cloned()))
         };
         Self::new((0..).zip(realms).map(dispatch).collect(), history)
     }

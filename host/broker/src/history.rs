@@ -13,12 +13,14 @@
 //! known makes a new epoch, or an event that is withheld.
 
 mod counts;
+mod durable;
 mod page;
 mod recent;
 mod replay;
 mod retained;
 mod saved;
 mod search;
+mod stored;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
@@ -33,6 +35,7 @@ use crate::total::Total;
 
 use counts::HistoryCounts;
 pub use counts::HistoryNumbers;
+pub use durable::{LoggedHistory, PreparedEvent};
 pub use page::{HistoryPage, PastEvent};
 pub(crate) use recent::RecentEvents;
 pub(crate) use replay::Recipient;

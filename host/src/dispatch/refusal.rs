@@ -42,6 +42,9 @@ pub(crate) const HANDLER_BUSY: &str = "jackfield.error.handler_busy";
 /// The store of the topic's handler cannot be saved; the request has no effect.
 pub(crate) const STORE_FAILED: &str = "jackfield.error.store_failed";
 
+/// The durable history of the topic cannot be saved; nothing was delivered.
+pub(crate) const HISTORY_FAILED: &str = "jackfield.error.history_failed";
+
 /// The node that runs the topic's handler does not answer.
 pub(crate) const HOME_UNREACHABLE: &str = "jackfield.error.home_unreachable";
 
@@ -81,9 +84,8 @@ impl Refusal {
             error_uri::NOT_AUTHORIZED => StatusCode::FORBIDDEN,
             error_uri::PAYLOAD_SIZE_EXCEEDED => StatusCode::PAYLOAD_TOO_LARGE,
             HANDLER_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
-            HANDLER_ON_HOLD | HANDLER_BUSY | HANDLER_DISABLED | STORE_FAILED | HOME_UNREACHABLE => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            HANDLER_ON_HOLD | HANDLER_BUSY | HANDLER_DISABLED | STORE_FAILED | HISTORY_FAILED
+            | HOME_UNREACHABLE => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
@@ -340,6 +342,7 @@ impl Refusal {
             HANDLER_BUSY => RefusalReason::HandlerBusy,
             HANDLER_DISABLED => RefusalReason::HandlerDisabled,
             STORE_FAILED => RefusalReason::StoreFailed,
+            HISTORY_FAILED => RefusalReason::HistoryFailed,
             HOME_UNREACHABLE => RefusalReason::HomeUnreachable,
             RATE_EXCEEDED => RefusalReason::Rate,
             error_uri::NOT_AUTHORIZED => RefusalReason::NotAuthorized,

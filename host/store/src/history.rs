@@ -64,6 +64,9 @@ pub struct HistoryFile {
     _file: File,
 }
 
+/// [`HistoryFile::sync`] on another thread.
+pub type HistorySyncer = crate::Syncer;
+
 /// The place of a topic in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopicKey {
@@ -345,6 +348,16 @@ impl HistoryFile {
             None => self.log_file.insert(File::open(&self.log).map_err(EngineError::Sync)?),
         };
         log.sync_data().map_err(EngineError::Sync)
+    }
+
+    /// Returns a function that does what [`HistoryFile::sync`] does, for another thread.
+    ///
+    /// # Errors
+    /// The log cannot be opened again.
+    pub fn syncer(&mut self) -> Result<HistorySyncer, EngineError> {
+        // Not a copy of the descriptor: the operating system reports an error once to all copies.
+        let log = File::open(&self.log).map_err(EngineError::Sync)?;
+        Ok(Box::new(move || log.sync_data().map_err(EngineError::Sync)))
     }
 
     /// Notes that all is synced, as the last change.

@@ -10,7 +10,7 @@ mod sqlite;
 
 pub use error::EngineError;
 pub use history::{
-    HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, LoggedTopic, TopicKey,
+    HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, HistorySyncer, LoggedTopic, TopicKey,
 };
 pub use sqlite::{FILE, SqliteEngine, VERSION};
 
