@@ -306,6 +306,7 @@ impl Dispatch {
         let mut publication = Publication {
             topic,
             id,
+            client: Some(from.client),
             disclosed: options.disclose_me.then(|| from.publisher()),
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),

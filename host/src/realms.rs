@@ -39,6 +39,7 @@ impl Realms {
     ) -> Option<Self> {
         let HistoryLimits { memory_bytes, replay, durable: _ } = config.history;
         let history = EventHistory::new(memory_bytes, replay);
+        history.set_client_percent(config.limits.client_percent);
         let realm = |name: &String| {
             let realm = realm(name, config.limits, &history);
             Arc::new(match cluster {
@@ -106,10 +107,18 @@ impl Realms {
     /// Follows changed limits. Subscriptions and registrations beyond them stay.
     pub(crate) fn follow(&self, limits: &Limits, history: HistoryLimits) {
         self.history.set_limits(history.memory_bytes, history.replay);
+        self.history.set_client_percent(limits.client_percent);
         for dispatch in self.iter() {
             let (own, max_bytes) = (realm_limits(limits), limits.event_bytes);
             dispatch.realm().set_limits(own, max_bytes);
             dispatch.dealer().set_limits(own, max_bytes);
+        }
+    }
+
+    /// Ends saved histories of routes that are not durable any more, with the first generation.
+    pub(crate) fn started(&self, first: &Generation) {
+        for dispatch in self.iter() {
+            dispatch.end_durable(first);
         }
     }
 

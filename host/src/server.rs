@@ -230,7 +230,9 @@ pub(crate) async fn serve(
         if let Some(cluster) = &cluster {
             cluster.join().await;
         }
-        state.reloader.start().await
+        state.reloader.start().await?;
+        state.realms.started(&state.reloader.generations().current());
+        Ok(())
     };
     let started = stop.or(start).await;
     let result = match started {

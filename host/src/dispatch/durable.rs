@@ -63,7 +63,7 @@ impl Dispatch {
     }
 
     /// Ends the histories of routes that are not durable any more.
-    pub(super) fn end_durable(&self, new: &Generation) {
+    pub(crate) fn end_durable(&self, new: &Generation) {
         if let Some(log) = &self.history_log {
             self.realm.end_durable_histories(|topic| !history::is_durable(new, topic));
             log.compare_soon();

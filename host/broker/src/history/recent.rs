@@ -9,6 +9,7 @@ use jackfield_wamp::position::{Epoch, Position};
 
 use super::stored::{Content, StoredEvent};
 use super::{HistoryRule, Recording, SavedEvent, SentFrames};
+use crate::client_key::ClientKey;
 use crate::publication::Publication;
 use crate::spread::spread;
 use crate::total::Total;
@@ -38,6 +39,8 @@ pub(crate) struct RecentEvents {
     /// The part of it that is no frame: a reader, whose frames are made, does not change what is kept.
     content_bytes: usize,
     memory: Arc<Total>,
+    /// The client that has begun it, and for which its memory counts.
+    owner: Option<ClientKey>,
     /// Whether the file of durable histories has the epoch and its newest events, without a hole.
     is_logged: bool,
 }
@@ -67,8 +70,23 @@ impl RecentEvents {
             bytes: 0,
             content_bytes: 0,
             memory,
+            owner: None,
             is_logged: false,
         }
+    }
+
+    pub(super) const fn set_owner(&mut self, owner: Option<ClientKey>) {
+        self.owner = owner;
+    }
+
+    pub(super) const fn owner(&self) -> Option<ClientKey> {
+        self.owner
+    }
+
+    /// Returns all memory of the topic in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let retained = self.retained.as_ref().map_or(0, |event| event.bytes);
+        self.bytes + retained + TOPIC_OVERHEAD_BYTES + self.topic.len()
     }
 
     pub(crate) const fn is_logged(&self) -> bool {

@@ -59,7 +59,8 @@ impl Realm {
     ) -> HistoryPage {
         let state = self.read();
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let by = (id, Some(session.client));
+        let history = self.history.get_or_create(topic, by, now, is_subscribed);
         let ReplayLimits { events, bytes } = self.history.replay_limits();
         let limits = ReplayLimits { events: events.min(limit), bytes };
         let page = history.lock().page(&rule, now, since, limits, session);
@@ -83,7 +84,8 @@ impl Realm {
     ) -> Result<FoundEvents, UnknownPublication> {
         let state = self.read();
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let by = (id, Some(session.client));
+        let history = self.history.get_or_create(topic, by, now, is_subscribed);
         let limits = self.history.replay_limits();
         let found = history.lock().find(&rule, now, query, limits, session);
         drop((history, state));
@@ -166,12 +168,12 @@ impl Realm {
         batch: &mut PendingFlushes,
     ) -> Result<DeliveryReport, DeliveryError> {
         let state = self.read();
-        let Publication { topic, id, recording, retain, .. } = *publication;
+        let Publication { topic, id, client, recording, retain, .. } = *publication;
         let Some(now) = recording.map(|it| it.now).or(retain) else {
             return state.deliver(publication, 0, &mut None, batch);
         };
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let history = self.history.get_or_create(topic, (id, client), now, is_subscribed);
         let mut recent = history.lock();
         if recent.is_logged() {
             // A reload has just made the history one that is not durable, or the opposite. The file does
@@ -195,12 +197,13 @@ impl Realm {
         &self,
         publication: &Publication<'_>,
     ) -> Result<Option<PreparedEvent>, DeliveryError> {
-        let Publication { topic, id, recording, .. } = *publication;
+        let Publication { topic, id, client, recording, .. } = *publication;
         let Some(recording) = recording else { return Ok(None) };
         let state = self.read();
         state.check_receivers(publication)?;
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, id, recording.now, is_subscribed);
+        let by = (id, client);
+        let history = self.history.get_or_create(topic, by, recording.now, is_subscribed);
         let prepared = history.prepare(publication, recording);
         drop(state);
         // A history may have begun, and its first event may not be saved.
@@ -272,7 +275,8 @@ impl Realm {
         let history = if request.is_answered(recipient.session) {
             // It gets a position, so that it can return before the first event.
             let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-            self.history.get_or_create(topic, request.id, request.now, is_subscribed)
+            let by = (request.id, Some(recipient.session.client));
+            self.history.get_or_create(topic, by, request.now, is_subscribed)
         } else {
             let Some(history) = self.history.get(topic) else { return };
             history

@@ -9,8 +9,10 @@ use super::*;
 use crate::history::{EventHistory, ReplayLimits, ReplayRequest, RetainedWish};
 use crate::recording::{HistoryRule, Recording};
 
+mod durable;
 mod model;
 mod retained;
+mod share;
 
 const RULE: HistoryRule =
     HistoryRule { events: 5, age: Duration::from_mins(1), bytes: 1 << 20, on_subscribe: 0 };
