@@ -317,13 +317,40 @@ async fn topics_without_durable_begin_anew() {
     drop(server);
     site.write(FILE, ROUTES.replace(", durable: true", ""));
     let server = serve(&site, &data, "");
-    server.logged("serving");
     let mut client = join(&server, Codec::Json).await;
     client.subscribe("durable/a", since).await;
     assert_eq!(stream(&mut client).await["recovered"], false);
 }
 
-/// A boot of the machine without a clean stop before it: the file says which boot it was.
+/// An effect of a handler, and an event that a handler has changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_handlers_are_saved() {
+    let (site, data) = (Site::new(), tempfile::tempdir().unwrap());
+    let data = data.path().join("data");
+    let routes = "\
+sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }
+open: { channel: 'open/{name}', handler: { callback: 'broadcast' }, history: { durable: true } }
+";
+    let plugins = [build::plugin("broadcast"), build::guest("methods")];
+    site.bundle("durable", routes, &plugins);
+    let server = serve(&site, &data, "");
+    let (mut client, mut reader) =
+        (join(&server, Codec::Json).await, join(&server, Codec::Json).await);
+    reader.subscribe("open/news", json!({})).await;
+    for number in 1..=3 {
+        let call = client.call("sample/announce", json!({}), json!([number]), Value::Null).await;
+        call.unwrap();
+        let event = reader.event().await;
+        let expect = (json!([number]), json!({ "_offset": number }));
+        assert_eq!((event.args, event.details), expect);
+    }
+    let (events, position) = history(&mut client, "open/news").await;
+    assert_eq!(events, json!([[1], [2], [3]]));
+    let server = again(server, &site, &data);
+    let mut client = join(&server, Codec::Json).await;
+    assert_eq!(history(&mut client, "open/news").await, (events, position));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_has_no_more_than_the_memory() {
     let (site, data) = (site(), tempfile::tempdir().unwrap());
