@@ -9,12 +9,14 @@ use jackfield_sandbox::{Effect, PluginEvent};
 use jackfield_wamp::message::ReceiverFilter;
 
 use super::authorize::{overflow, pattern_audience};
-use super::refusal::HISTORY_FAILED;
 use super::{Dispatch, Refusal, effects, flush_before_wait, history, trace};
 use crate::generation::{Generation, RouteMatch};
 use crate::history_log::{self, HistoryLog, MAX_SAVE_TIME, SaveError};
 use crate::ids;
 use crate::trace::MessageTrace;
+
+/// The durable history of the topic cannot be saved; nothing was delivered.
+pub(super) const HISTORY_FAILED: &str = "jackfield.error.history_failed";
 
 /// The maximum number of reloads that may end the history of a topic while one event is saved.
 const MAX_TRIES: usize = 3;

@@ -18,7 +18,7 @@ use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
-use super::{Dispatch, uris};
+use super::{Dispatch, durable::HISTORY_FAILED, uris};
 use crate::metrics::{RefusalReason, RequestKind};
 
 /// No route matches the topic.
@@ -41,9 +41,6 @@ pub(crate) const HANDLER_BUSY: &str = "jackfield.error.handler_busy";
 
 /// The store of the topic's handler cannot be saved; the request has no effect.
 pub(crate) const STORE_FAILED: &str = "jackfield.error.store_failed";
-
-/// The durable history of the topic cannot be saved; nothing was delivered.
-pub(crate) const HISTORY_FAILED: &str = "jackfield.error.history_failed";
 
 /// The node that runs the topic's handler does not answer.
 pub(crate) const HOME_UNREACHABLE: &str = "jackfield.error.home_unreachable";
