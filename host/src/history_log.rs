@@ -10,7 +10,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -124,12 +124,12 @@ impl HistoryLog {
     /// # Errors
     /// [`OpenLogError`]: the file cannot be used.
     pub(crate) fn open(
-        folder: PathBuf,
+        folder: &Path,
         mode: DurableMode,
     ) -> Result<(Self, saved::Histories), OpenLogError> {
         let (orders, received) = mpsc::channel();
         let state = Arc::<LogState>::default();
-        let mut writer = Writer::new(folder.clone(), mode, Arc::clone(&state));
+        let mut writer = Writer::new(folder.to_owned(), mode, Arc::clone(&state));
         let histories = if folder.join(HISTORY_FILE).exists() {
             saved::decode(writer.open()?)
         } else {

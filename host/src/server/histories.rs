@@ -32,7 +32,7 @@ impl Histories {
         let kind = DurableHistories::of(config, true);
         let mode = config.history.durable;
         let opening = tokio::task::spawn_blocking(move || match kind {
-            DurableHistories::Possible => HistoryLog::open(folder, mode).map(Some),
+            DurableHistories::Possible => HistoryLog::open(&folder, mode).map(Some),
             DurableHistories::InCluster | DurableHistories::WithoutData => {
                 HistoryLog::remove(folder).map(|()| None)
             }
