@@ -27,6 +27,7 @@ use tokio::task::yield_now;
 
 use crate::cluster::ClusterNode;
 use crate::generation::{CurrentGeneration, Generation, RealmUri, RouteMatch};
+use crate::history_log::HistoryLog;
 use crate::log::backoff::Backoff;
 use crate::metrics::{RequestKind, RequestMetrics};
 use crate::timers::Timers;
@@ -39,6 +40,7 @@ mod call_timeouts;
 mod caller;
 mod cluster;
 mod deferred;
+mod durable;
 mod effects;
 mod excess;
 mod history;
@@ -104,6 +106,8 @@ pub(crate) struct Dispatch {
     /// The other nodes as callees and callers, and the procedures of this one as they know them.
     remote_nodes: RemoteNodes,
     offers: Offers,
+    /// The file of durable histories, if there is a data folder.
+    history_log: Option<Arc<HistoryLog>>,
 }
 
 /// A publication that was not refused.
@@ -153,7 +157,13 @@ impl Dispatch {
             cluster,
             remote_nodes: RemoteNodes::default(),
             offers: Offers::default(),
+            history_log: None,
         }
+    }
+
+    /// Saves the histories of routes with `durable`.
+    pub(crate) fn saved_by(self, history_log: Option<Arc<HistoryLog>>) -> Self {
+        Self { history_log, ..self }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -296,6 +306,7 @@ impl Dispatch {
         let mut publication = Publication {
             topic,
             id,
+            client: Some(from.client),
             disclosed: options.disclose_me.then(|| from.publisher()),
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
@@ -308,7 +319,7 @@ impl Dispatch {
         };
         let counts = routed.as_ref().map_or(generation.counts().unrouted(), |it| it.counts);
         let Some(routed) = routed.filter(|it| it.has(Hook::Publish)) else {
-            let delivered = self.fan_out(&publication, batch, trace)?;
+            let delivered = self.pass_on(&publication, batch, trace).await?;
             batch.count(counts, delivered);
             return Ok(delivered);
         };
@@ -323,7 +334,7 @@ impl Dispatch {
 
         let (changed, narrowed);
         let delivered = match answer {
-            PublishVerdict::Broadcast => Ok(self.fan_out(&publication, batch, trace)?),
+            PublishVerdict::Broadcast => Ok(self.pass_on(&publication, batch, trace).await?),
             PublishVerdict::Deliver(delivery) => {
                 narrowed = effects::filter(delivery.exclude, delivery.eligible);
                 publication.narrowed = Some(&narrowed);
@@ -331,7 +342,7 @@ impl Dispatch {
                     changed = effects::payload(&event)?;
                     publication.payload = &changed;
                 }
-                Ok(self.fan_out(&publication, batch, trace)?)
+                Ok(self.pass_on(&publication, batch, trace).await?)
             }
             PublishVerdict::Drop => Ok(0),
             PublishVerdict::Reject(refusal) => Err(refusal.into()),

@@ -7,6 +7,7 @@
 mod build_context;
 mod canary;
 mod current_generation;
+mod durable;
 mod handler_registry;
 mod held;
 mod homes;
@@ -41,6 +42,7 @@ pub(crate) use build_context::BuildContext;
 use canary::BoundCanary;
 pub(crate) use canary::{ActiveCanary, Canary, CanaryError, LoadedCanary};
 pub(crate) use current_generation::CurrentGeneration;
+pub(crate) use durable::DurableHistories;
 pub(crate) use loads::{Loads, load, load_apart, signed};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};

@@ -15,6 +15,7 @@ use crate::cluster::ClusterNode;
 use crate::dispatch::{Dispatch, PROBE_REALM};
 use crate::frame::framing;
 use crate::generation::{CurrentGeneration, Generation};
+use crate::history_log::HistoryLog;
 use crate::trace::Traces;
 use crate::wall_clock;
 
@@ -34,9 +35,11 @@ impl Realms {
         audience: &Subscribers,
         traces: &Arc<Traces>,
         cluster: Option<&Arc<ClusterNode>>,
+        history_log: Option<&Arc<HistoryLog>>,
     ) -> Option<Self> {
-        let HistoryLimits { memory_bytes, replay } = config.history;
+        let HistoryLimits { memory_bytes, replay, durable: _ } = config.history;
         let history = EventHistory::new(memory_bytes, replay);
+        history.set_client_percent(config.limits.client_percent);
         let realm = |name: &String| {
             let realm = realm(name, config.limits, &history);
             Arc::new(match cluster {
@@ -49,7 +52,8 @@ impl Realms {
         audience.set(realms.clone(), node);
         let dispatch = |(id, realm): (u64, Arc<Realm>)| {
             let (generations, traces) = (Arc::clone(generations), Arc::clone(traces));
-            Arc::new(Dispatch::new(realm, RealmId(id), generations, traces, cluster.cloned()))
+            let dispatch = Dispatch::new(realm, RealmId(id), generations, traces, cluster.cloned());
+            Arc::new(dispatch.saved_by(history_log.cloned()))
         };
         Self::new((0..).zip(realms).map(dispatch).collect(), history)
     }
@@ -103,10 +107,18 @@ impl Realms {
     /// Follows changed limits. Subscriptions and registrations beyond them stay.
     pub(crate) fn follow(&self, limits: &Limits, history: HistoryLimits) {
         self.history.set_limits(history.memory_bytes, history.replay);
+        self.history.set_client_percent(limits.client_percent);
         for dispatch in self.iter() {
             let (own, max_bytes) = (realm_limits(limits), limits.event_bytes);
             dispatch.realm().set_limits(own, max_bytes);
             dispatch.dealer().set_limits(own, max_bytes);
+        }
+    }
+
+    /// Ends saved histories of routes that are not durable any more, with the first generation.
+    pub(crate) fn started(&self, first: &Generation) {
+        for dispatch in self.iter() {
+            dispatch.end_durable(first);
         }
     }
 

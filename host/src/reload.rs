@@ -25,8 +25,8 @@ use tokio::sync::{Mutex, Notify, watch};
 use tracing::debug;
 
 use crate::generation::{
-    BuildContext, CurrentGeneration, Generation, Loads, PluginEntry, Problem, RouteAccess, build,
-    routes_alone,
+    BuildContext, CurrentGeneration, DurableHistories, Generation, Loads, PluginEntry, Problem,
+    RouteAccess, build, routes_alone,
 };
 use crate::signatures::HighestNumbers;
 use crate::site::{ContentHash, Site, Snapshot};
@@ -100,6 +100,7 @@ impl Reloader {
         audience: Arc<dyn Audience>,
         versions: Arc<Versions>,
         highest: Option<Arc<HighestNumbers>>,
+        durable: DurableHistories,
     ) -> Self {
         let generations = Arc::new(CurrentGeneration::default());
         Self {
@@ -111,6 +112,7 @@ impl Reloader {
                 plugins: ArcSwap::from_pointee(config.plugins),
                 audience,
                 highest,
+                durable,
             }),
             state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
             generations,

@@ -19,6 +19,9 @@ use crate::realms::Realms;
 mod decode;
 mod encode;
 
+pub(crate) use decode::event as decode_event;
+pub(crate) use encode::encoded as encode_event;
+
 /// The name of the file in the data folder.
 const FILE: &str = "histories";
 /// The first line of the file.

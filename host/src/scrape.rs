@@ -269,5 +269,9 @@ impl Scrape {
         for (outcome, count) in outcomes {
             page.sample(&catalogue::HISTORY_RECOVERIES, &[outcome], count);
         }
+        if let Some(log) = &self.state.history_log {
+            page.begin(&catalogue::HISTORY_FAILED);
+            page.sample(&catalogue::HISTORY_FAILED, &[], usize::from(log.is_failing()));
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::admission::Files;
 use crate::client_listener::ClientListener;
 use crate::control::{self, AdminInfo, ListenError, Listeners};
 use crate::data_folder::{self, DataFolder, DataFolderError};
+use crate::history_log::OpenLogError;
 use crate::http::Demo;
 use crate::inherited_sockets::{InheritedError, InheritedSockets};
 use crate::listener_tls::ListenerTls;
@@ -34,6 +35,7 @@ use crate::versions::FolderError;
 mod background;
 mod cluster;
 mod drain;
+mod histories;
 mod listener;
 mod listening;
 mod live;
@@ -110,6 +112,9 @@ pub(crate) enum ServeError {
     /// The stores of plugins cannot be saved.
     #[error("{0}")]
     Store(#[from] OpenStoresError),
+    /// Durable histories cannot be opened.
+    #[error("{0}")]
+    Histories(#[from] OpenLogError),
     /// The releases of signed plugins cannot be read.
     #[error("{0}")]
     Numbers(#[from] NumbersError),
@@ -225,7 +230,9 @@ pub(crate) async fn serve(
         if let Some(cluster) = &cluster {
             cluster.join().await;
         }
-        state.reloader.start().await
+        state.reloader.start().await?;
+        state.realms.started(&state.reloader.generations().current());
+        Ok(())
     };
     let started = stop.or(start).await;
     let result = match started {
@@ -253,6 +260,9 @@ pub(crate) async fn serve(
         cluster.leave().await;
     }
     saved_histories::save(&state.realms, data.as_ref()).await;
+    if let Some(log) = &state.history_log {
+        log.close().await;
+    }
     control.stop().await;
     let traces = Arc::clone(&state.traces);
     // A panic is logged by the runtime.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::cluster::ClusterNode;
 use crate::ended::EndedSessions;
+use crate::history_log::HistoryLog;
 use crate::log::PluginLog;
 use crate::rates::Rates;
 use crate::readiness::{Probe, ProbeStatus};
@@ -45,6 +46,8 @@ pub(crate) struct ServerState {
     pub(crate) probe: Option<Arc<Probe>>,
     /// This node, in a cluster.
     pub(crate) cluster: Option<Arc<ClusterNode>>,
+    /// The file of durable histories; `None` without a data folder, and in a cluster.
+    pub(crate) history_log: Option<Arc<HistoryLog>>,
 }
 
 /// The phase of a server's life.

@@ -14,15 +14,23 @@ pub struct History {
     pub bytes: usize,
     /// The number of events that a new subscriber gets; 0 is `none`, 1 is `last`.
     pub on_subscribe: usize,
+    /// Whether the events survive a crash of the server.
+    pub durable: bool,
 }
 
 impl History {
     /// The keys in routing files.
-    pub const KEYS: [&str; 4] = ["events", "age", "bytes", "on_subscribe"];
+    pub const KEYS: [&str; 5] = ["events", "age", "bytes", "on_subscribe", "durable"];
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { events: 100, age: Duration::from_mins(10), bytes: 1 << 20, on_subscribe: 0 }
+        Self {
+            events: 100,
+            age: Duration::from_mins(10),
+            bytes: 1 << 20,
+            on_subscribe: 0,
+            durable: false,
+        }
     }
 }

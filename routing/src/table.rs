@@ -26,6 +26,7 @@ pub struct RouteTable {
     index: Index,
     files: Vec<String>,
     warnings: Vec<Diagnosis>,
+    has_durable: bool,
 }
 
 /// Creates a table without routes.
@@ -85,7 +86,8 @@ impl RouteTable {
                 *number = index.earliest(text, *number, &takes).unwrap_or(*number);
             }
         }
-        let mut table = Self { routes, by_name, literals, index, files, warnings };
+        let has_durable = routes.iter().any(|it| it.history.is_some_and(|it| it.durable));
+        let mut table = Self { routes, by_name, literals, index, files, warnings, has_durable };
         let unreachable = unreachable(&table.routes, |topic| table.position(topic));
         table.warnings.extend(unreachable);
         in_order(&mut table.warnings, &table.files);
@@ -95,6 +97,11 @@ impl RouteTable {
     /// Returns the warnings, in the order of the files.
     pub fn warnings(&self) -> &[Diagnosis] {
         &self.warnings
+    }
+
+    /// Returns whether the events of a route survive a crash of the server.
+    pub fn has_durable(&self) -> bool {
+        self.has_durable
     }
 
     /// Returns all routes, in matching order.

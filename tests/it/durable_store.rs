@@ -232,10 +232,10 @@ async fn does_not_start_with_a_store_that_it_cannot_use() {
 }
 
 /// A small file system of its own.
-struct Mounted<'a>(&'a Path);
+pub(crate) struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
-    fn at(path: &'a Path) -> Self {
+    pub(crate) fn at(path: &'a Path) -> Self {
         let mount = ["-t", "tmpfs", "-o", "size=2m", "none"];
         let status = Command::new("mount").args(mount).arg(path).status().unwrap();
         assert!(status.success(), "mount -t tmpfs failed: run the tests as root");

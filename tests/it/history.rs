@@ -12,6 +12,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 pub(crate) mod cuts;
+mod durable;
 mod positions;
 mod retained;
 

@@ -135,6 +135,7 @@ fn publication(payload: &Payload) -> Publication<'_> {
     Publication {
         topic: TOPIC,
         id: PublicationId::new(1 << 50).unwrap(),
+        client: None,
         disclosed: None,
         except: None,
         filter: None,

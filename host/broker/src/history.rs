@@ -13,26 +13,32 @@
 //! known makes a new epoch, or an event that is withheld.
 
 mod counts;
+mod durable;
 mod page;
 mod recent;
+mod relief;
 mod replay;
 mod retained;
 mod saved;
 mod search;
+mod stored;
 mod wish;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::position::Epoch;
 
+use crate::client_key::ClientKey;
 use crate::recording::{HistoryRule, Recording, SentFrames};
 use crate::total::Total;
 
 use counts::HistoryCounts;
 pub use counts::HistoryNumbers;
+pub use durable::{LoggedHistory, PreparedEvent};
 pub use page::{HistoryPage, PastEvent};
 pub(crate) use recent::RecentEvents;
 pub(crate) use replay::Recipient;
@@ -45,6 +51,8 @@ pub use wish::{MayReceive, RetainedWish};
 #[derive(Debug)]
 pub struct EventHistory {
     memory: Arc<Total>,
+    /// The share of one client, in per cent.
+    client_percent: AtomicU32,
     replay: Mutex<ReplayLimits>,
     /// Topics by realm. Held for a look-up; only locks of topics' histories are taken under it.
     realms: Mutex<Vec<Topics>>,
@@ -80,41 +88,15 @@ pub(crate) struct TopicHistory(Mutex<RecentEvents>);
 /// is told the truth.
 const POSITION_KEPT: Duration = Duration::from_hours(24);
 
-/// The part of the memory, one in so many, that is freed at once when the limit is exceeded: finding
-/// the topics takes a look at all of them.
-const FREED_SHARE: usize = 8;
-
 /// The number of topics of a realm below which idle ones are not looked for.
 const MIN_SWEEP: usize = 64;
-
-/// What is lost if a topic has to give up memory, the least loss first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Loss {
-    /// A position that never had an event: a subscription makes one, so their number has no other bound.
-    Nothing,
-    /// A retained event of a topic without a history: any publisher can make one.
-    Retained,
-    Events,
-    /// A position without events.
-    Position,
-}
-
-impl Loss {
-    fn of(recent: &RecentEvents) -> Self {
-        match (recent.had_events(), recent.is_empty(), recent.retained().is_some()) {
-            (false, _, false) => Self::Nothing,
-            (false, _, true) => Self::Retained,
-            (true, true, false) => Self::Position,
-            (true, ..) => Self::Events,
-        }
-    }
-}
 
 impl EventHistory {
     /// Creates an empty history with a limit of memory in bytes.
     pub fn new(memory: usize, replay: ReplayLimits) -> Arc<Self> {
         Arc::new(Self {
             memory: Arc::new(Total::new(memory)),
+            client_percent: AtomicU32::new(100),
             replay: Mutex::new(replay),
             realms: Mutex::default(),
             counts: HistoryCounts::default(),
@@ -125,6 +107,11 @@ impl EventHistory {
     pub fn set_limits(&self, memory: usize, replay: ReplayLimits) {
         self.memory.set_limit(memory);
         *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = replay;
+    }
+
+    /// Replaces the share of the memory that one client may use, in per cent: without one, 100.
+    pub fn set_client_percent(&self, percent: u32) {
+        self.client_percent.store(percent, Ordering::Relaxed);
     }
 
     /// Returns the numbers for operators.
@@ -148,51 +135,6 @@ impl EventHistory {
         RealmHistory { all: Arc::clone(self), realm: realms.len() - 1 }
     }
 
-    /// Frees memory if the limit is exceeded, in the order of [`Loss`], and then of the last event.
-    fn relieve(&self) {
-        if !self.memory.is_exceeded() {
-            return;
-        }
-        let mut realms = self.realms();
-        let mut found = Vec::new();
-        for (realm, topics) in realms.iter().enumerate() {
-            found.extend(topics.by_name.iter().map(|(topic, history)| {
-                let recent = history.lock();
-                (Loss::of(&recent), recent.last(), realm, Arc::clone(topic))
-            }));
-        }
-        found.sort_unstable();
-        let enough = self.memory.limit() - self.memory.limit() / FREED_SHARE;
-        // Frames first: they can be made again.
-        for (_, _, realm, topic) in &found {
-            if self.memory.bytes() <= enough {
-                return;
-            }
-            let topics = realms.get(*realm);
-            if let Some(history) = topics.and_then(|topics| topics.by_name.get(topic)) {
-                history.lock().forget_frames();
-            }
-        }
-        for (loss, _, realm, topic) in found {
-            if self.memory.bytes() <= enough {
-                break;
-            }
-            let Some(topics) = realms.get_mut(realm) else { continue };
-            self.counts.evicted();
-            match (loss, topics.by_name.get(&topic)) {
-                (Loss::Events, Some(history)) => {
-                    let mut recent = history.lock();
-                    recent.clear();
-                    recent.set_retained(None);
-                    drop(recent);
-                    topics.retained.remove(&topic);
-                }
-                (Loss::Nothing | Loss::Retained | Loss::Position, _) => topics.forget(&topic),
-                (Loss::Events, None) => {}
-            }
-        }
-    }
-
     fn realms(&self) -> MutexGuard<'_, Vec<Topics>> {
         // Each change of the table is one statement.
         self.realms.lock().unwrap_or_else(PoisonError::into_inner)
@@ -205,6 +147,7 @@ impl Default for EventHistory {
         let memory = Arc::new(Total::new(64 << 20));
         Self {
             memory,
+            client_percent: AtomicU32::new(100),
             replay: Mutex::default(),
             realms: Mutex::default(),
             counts: HistoryCounts::default(),
@@ -218,23 +161,25 @@ impl RealmHistory {
         self.all.realms().get(self.realm)?.by_name.get(topic).map(Arc::clone)
     }
 
-    /// Returns the history of a topic. A new one has the epoch of `id`, which is random.
+    /// Returns the history of a topic. A new one has the epoch of `id`, which is random, and counts for
+    /// `owner`.
     pub(crate) fn get_or_create(
         &self,
         topic: &str,
-        id: PublicationId,
+        (id, owner): (PublicationId, Option<ClientKey>),
         now: Duration,
         is_subscribed: impl Fn(&str) -> bool,
     ) -> Arc<TopicHistory> {
         let mut realms = self.all.realms();
         let Some(topics) = realms.get_mut(self.realm) else {
-            return Arc::new(TopicHistory::new(topic, id, 0, now, &self.all.memory));
+            return Arc::new(TopicHistory::new(topic, (id, owner), 0, now, &self.all.memory));
         };
         if let Some(history) = topics.by_name.get(topic) {
             return Arc::clone(history);
         }
         topics.sweep(now, is_subscribed);
-        let history = TopicHistory::new(topic, id, topics.forgotten, now, &self.all.memory);
+        let (begin, memory) = (topics.forgotten, &self.all.memory);
+        let history = TopicHistory::new(topic, (id, owner), begin, now, memory);
         let history = Arc::new(history);
         topics.by_name.insert(topic.into(), Arc::clone(&history));
         history
@@ -296,9 +241,17 @@ impl Topics {
 }
 
 impl TopicHistory {
-    fn new(topic: &str, id: PublicationId, begin: u64, now: Duration, memory: &Arc<Total>) -> Self {
+    fn new(
+        topic: &str,
+        (id, owner): (PublicationId, Option<ClientKey>),
+        begin: u64,
+        now: Duration,
+        memory: &Arc<Total>,
+    ) -> Self {
         let epoch = Epoch::new(id.get());
-        Self(Mutex::new(RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory))))
+        let mut recent = RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory));
+        recent.set_owner(owner);
+        Self(Mutex::new(recent))
     }
 
     /// Returns whether a position in it can be behind an event.

@@ -63,9 +63,9 @@ pub use close_reason::{CloseCause, CloseReason};
 pub use cluster::Cluster;
 pub use dealer::{CallError, CallsView, Continued, Dealer, Encode, UnregisterError};
 pub use history::{
-    EventHistory, EventQuery, FoundEvents, HistoryNumbers, HistoryPage, MayReceive, PastEvent,
-    ReplayLimits, ReplayRequest, RetainedWish, SavedContent, SavedEvent, SavedTopic,
-    UnknownPublication,
+    EventHistory, EventQuery, FoundEvents, HistoryNumbers, HistoryPage, LoggedHistory, MayReceive,
+    PastEvent, PreparedEvent, ReplayLimits, ReplayRequest, RetainedWish, SavedContent, SavedEvent,
+    SavedTopic, UnknownPublication,
 };
 pub use identity::Identity;
 pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};

@@ -11,6 +11,7 @@ use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::{Payload, Untranslatable};
 
+use crate::client_key::ClientKey;
 use crate::outbox::Overflow;
 use crate::recording::{Recording, SentFrames};
 use crate::session::{PendingFlushes, Session};
@@ -36,6 +37,8 @@ pub struct Publication<'a> {
     pub id: PublicationId,
     /// The publisher, if it is disclosed to the receivers.
     pub disclosed: Option<Publisher<'a>>,
+    /// The client for which a history counts that begins here.
+    pub client: Option<ClientKey>,
     /// A session that does not receive the event.
     pub except: Option<SessionId>,
     /// The publisher's restriction of the receivers.
@@ -61,6 +64,7 @@ impl<'a> Publication<'a> {
             topic,
             id,
             disclosed: None,
+            client: None,
             except: None,
             filter: None,
             narrowed: None,

@@ -362,6 +362,22 @@ impl State {
         Ok(report)
     }
 
+    /// Checks that all receivers can get an event.
+    fn check_receivers(&self, publication: &Publication<'_>) -> Result<(), DeliveryError> {
+        let subscriptions = &self.subscriptions;
+        let exact = subscriptions.exact(publication.topic).into_iter();
+        let patterns = (publication.patterns != PatternAudience::Nobody)
+            .then(|| subscriptions.patterns(publication.topic).0);
+        for subscription in exact.chain(patterns.into_iter().flatten()) {
+            let mut frames = Frames::new(publication, 1, subscription, self.framing);
+            if !frames.may_be_refused() {
+                break;
+            }
+            check(publication, subscription, &mut frames)?;
+        }
+        Ok(())
+    }
+
     /// Checks whether a member may subscribe. Returns whether it is a subscriber already.
     fn check_subscribe(
         &self,

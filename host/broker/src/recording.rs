@@ -26,6 +26,8 @@ pub struct Recording {
     pub rule: HistoryRule,
     /// The time since the Unix epoch.
     pub now: Duration,
+    /// Whether the event is saved before it is delivered.
+    pub is_durable: bool,
 }
 
 /// The frames of an event as they were sent to the subscribers of the exact subscription.

@@ -123,10 +123,11 @@ impl Comparison {
             self.live(&setting, &running.allow.roles(action), &allow.roles(action));
         }
         self.limits(&running.limits, limits);
-        let HistoryLimits { memory_bytes, replay } = history;
+        let HistoryLimits { memory_bytes, replay, durable } = history;
         self.live("history.memory", &running.history.memory_bytes, memory_bytes);
         self.live("history.replay.events", &running.history.replay.events, &replay.events);
         self.live("history.replay.bytes", &running.history.replay.bytes, &replay.bytes);
+        self.restart("history.durable", &running.history.durable, durable, |it| it.name());
         let Keepalive { interval, timeout } = keepalive;
         self.live("keepalive.interval", &running.keepalive.interval, interval);
         self.live("keepalive.timeout", &running.keepalive.timeout, timeout);

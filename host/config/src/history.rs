@@ -15,11 +15,38 @@ pub struct HistoryLimits {
     pub memory_bytes: usize,
     /// The limits of what one subscriber gets at once.
     pub replay: ReplayLimits,
+    /// What durable histories survive.
+    pub durable: DurableMode,
+}
+
+/// What a publication to a topic with a durable history waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DurableMode {
+    /// The memory of the operating system: histories survive a crash of the server.
+    #[default]
+    Written,
+    /// The disk: they survive a power cut.
+    Synced,
+}
+
+impl DurableMode {
+    /// Returns the value of the setting.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Synced => "synced",
+        }
+    }
 }
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, replay: ReplayLimits::default() }
+        Self {
+            memory_bytes: 64 << 20,
+            replay: ReplayLimits::default(),
+            durable: DurableMode::default(),
+        }
     }
 }
 
@@ -28,6 +55,7 @@ impl Default for HistoryLimits {
 pub(super) struct RawHistory {
     memory: Option<ByteSize>,
     replay: RawReplay,
+    durable: Option<DurableMode>,
 }
 
 #[derive(Default, Deserialize)]
@@ -42,6 +70,7 @@ impl RawHistory {
         set_bytes(&mut limits.memory_bytes, self.memory);
         set_count(&mut limits.replay.events, self.replay.events);
         set_bytes(&mut limits.replay.bytes, self.replay.bytes);
+        limits.durable = self.durable.unwrap_or(limits.durable);
     }
 }
 
@@ -53,10 +82,12 @@ mod tests {
     #[test]
     fn reads_limits() {
         let read = |text: &str| Settings::of(text, &[]).result().map(|config| config.history);
-        let all =
-            read("history: { memory: 1 GiB, replay: { events: 10, bytes: 64 KiB } }").unwrap();
+        let all = read(
+            "history: { memory: 1 GiB, replay: { events: 10, bytes: 64 KiB }, durable: synced }",
+        );
         let replay = ReplayLimits { events: 10, bytes: 64 << 10 };
-        assert_eq!(all, HistoryLimits { memory_bytes: 1 << 30, replay });
+        let durable = DurableMode::Synced;
+        assert_eq!(all.unwrap(), HistoryLimits { memory_bytes: 1 << 30, replay, durable });
         assert_eq!(read("history: {}").unwrap(), HistoryLimits::default());
         assert!(read("history: { replay: { events: 0 } }").is_err());
         assert!(read("history: { durable: true }").is_err());

@@ -78,7 +78,7 @@ pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, So
 pub use data::{DataEnvironment, DataFolder};
 pub use follow::{Followed, RestartNeeded};
 pub use health::{HealthChecks, ProbeTimes};
-pub use history::HistoryLimits;
+pub use history::{DurableMode, HistoryLimits};
 pub use limits::{ByteRate, Limits, Rate};
 pub use listener_tls::{CertificateUsers, UserName};
 pub use listeners::{ListenerMethod, ListenerPlace, ListenerRules, ListenerSettings, Protocols};

@@ -11,7 +11,7 @@ use jackfield_sandbox::{Grant, Imports, Manifest, NoSubscribers, Sandbox, Sandbo
 use jackfield_text::Untrusted;
 
 use crate::compiler;
-use crate::generation::{BuildContext, load};
+use crate::generation::{BuildContext, DurableHistories, load};
 use crate::site::{ContentHash, PluginFile};
 
 use super::process_group::ProcessGroup;
@@ -61,6 +61,7 @@ impl Builder {
                 plugins: arc_swap::ArcSwap::from_pointee(plugins),
                 audience,
                 highest: None,
+                durable: DurableHistories::Possible,
             },
         })
     }

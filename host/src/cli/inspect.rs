@@ -10,8 +10,10 @@ use jackfield_sandbox::{NoSubscribers, Sandbox};
 use tokio::runtime::Runtime;
 
 use crate::compiler;
+use crate::data_folder;
 use crate::generation::{
-    BuildContext, Generation, Problem, RouteAccess, Warning, prepare, route_warnings, routes_alone,
+    BuildContext, DurableHistories, Generation, Problem, RouteAccess, Warning, prepare,
+    route_warnings, routes_alone,
 };
 use crate::site::{Site, Snapshot};
 
@@ -88,7 +90,7 @@ impl Inspection {
         };
         self.files = snapshot.routing().len();
         if !routing_only {
-            match dry_run(runtime, &snapshot, config) {
+            match dry_run(runtime, &snapshot, site, config) {
                 Ok(Ok(generation)) => {
                     self.add_warnings(generation.warnings());
                     self.generation = Some(generation);
@@ -122,16 +124,20 @@ impl Inspection {
 fn dry_run(
     runtime: &Runtime,
     snapshot: &Snapshot,
+    site: &Path,
     config: Config,
 ) -> Result<Result<Generation, Vec<Problem>>, String> {
     let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))
         .map_err(|error| format!("error: failed to {error}"))?;
+    let has_data = data_folder::place(&config.data, site).is_some();
+    let durable = DurableHistories::of(&config, has_data);
     let context = BuildContext {
         access: arc_swap::ArcSwap::default(),
         sandbox,
         plugins: arc_swap::ArcSwap::from_pointee(config.plugins),
         audience: Arc::new(NoSubscribers),
         highest: None,
+        durable,
     };
     let context = Arc::new(context);
     Ok(runtime.block_on(prepare(snapshot, None, &context)))

@@ -76,12 +76,13 @@ pub(super) fn allowed(lists: AccessLists<'_>) -> String {
 
 /// The recent events that are kept, for programs.
 fn history(history: History) -> Value {
-    let History { events, age, bytes, on_subscribe } = history;
+    let History { events, age, bytes, on_subscribe, durable } = history;
     json!({
         "events": events,
         "age_seconds": age.as_secs_f64(),
         "bytes": bytes,
         "on_subscribe": on_subscribe,
+        "durable": durable,
     })
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::audience::Subscribers;
 use crate::compiler;
 use crate::fetch::HttpClient;
-use crate::generation::{BuildContext, CurrentGeneration, RouteAccess, prepare};
+use crate::generation::{BuildContext, CurrentGeneration, DurableHistories, RouteAccess, prepare};
 use crate::realms::Realms;
 use crate::site::Snapshot;
 
@@ -45,6 +45,7 @@ impl World {
             plugins: arc_swap::ArcSwap::from_pointee(plugins),
             audience: services,
             highest: None,
+            durable: DurableHistories::Possible,
         });
         let generation = prepare(snapshot, None, &context).await;
         let generation = generation
@@ -52,7 +53,7 @@ impl World {
         let has_timers = generation.has_timers();
         let current = Arc::new(CurrentGeneration::default());
         drop(current.commit(Arc::new(generation)));
-        let realms = Realms::of(config, &current, &audience, &Arc::default(), None)
+        let realms = Realms::of(config, &current, &audience, &Arc::default(), None, None)
             .ok_or_else(|| vec!["error: the configuration names no realm".to_owned()])?;
         let mut tasks = JoinSet::new();
         for dispatch in realms.iter() {

@@ -90,6 +90,7 @@ impl Dispatch {
         let publication = Publication {
             topic: &event.topic,
             id: event.id,
+            client: None,
             disclosed: event.disclosed(),
             except: event.except,
             filter: event.filter.as_ref(),

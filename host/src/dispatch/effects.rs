@@ -19,6 +19,9 @@ use super::{Dispatch, Refusal, history};
 use crate::generation::{Generation, RealmUri, RouteMatch};
 use crate::{frame, ids};
 
+/// A session that an effect removed from a topic.
+pub(super) type Removed = (Arc<Session>, Arc<str>);
+
 impl Dispatch {
     /// Applies the effects of a hook, and informs the handlers of topics whose subscribers it
     /// removed. The hook has passed when its effects are queued: those handlers may be behind it.
@@ -30,20 +33,21 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) {
         if !effects.is_empty() {
-            let left = self.perform(generation, effects, batch);
+            let left = self.perform(generation, effects, batch).await;
             drop(passage);
             // Boxed to keep a connection's task small.
             Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
         }
     }
 
-    /// Performs the effects of a hook in order. Returns the sessions that it removed from topics.
-    pub(super) fn perform(
+    /// Performs the effects of a hook in order, none of which is to be saved. Returns the sessions that it
+    /// removed from topics.
+    pub(super) fn perform_now(
         &self,
         generation: &Generation,
         effects: Vec<Effect>,
         batch: &mut PendingFlushes,
-    ) -> Vec<(Arc<Session>, Arc<str>)> {
+    ) -> Vec<Removed> {
         let mut left = Vec::new();
         for effect in effects {
             match effect {
@@ -130,8 +134,13 @@ pub(super) fn emit(
         Ok(delivered?)
     });
     if let Err(refusal) = delivered {
-        warn!(name: "handler.event_dropped", topic, "an event of a handler was dropped: {refusal}");
+        warn_of_dropped(topic, &refusal);
     }
+}
+
+/// Logs that an event of a handler is not delivered.
+pub(super) fn warn_of_dropped(topic: &str, refusal: &Refusal) {
+    warn!(name: "handler.event_dropped", topic, "an event of a handler was dropped: {refusal}");
 }
 
 /// Drops effects that would unsubscribe further sessions, with a warning.

@@ -237,7 +237,8 @@ impl EventJson {
 
 /// Returns the rule of a topic's history and the time, if its route has a history.
 pub(super) fn recording(routed: Option<&RouteMatch<'_, '_>>) -> Option<Recording> {
-    rule(routed).map(|rule| Recording { rule, now: wall_clock::since_epoch() })
+    let is_durable = routed?.route.history?.durable;
+    rule(routed).map(|rule| Recording { rule, now: wall_clock::since_epoch(), is_durable })
 }
 
 /// Returns what a subscriber asks of the history of a topic; `None` if it gets nothing.
@@ -269,7 +270,13 @@ pub(super) fn ends(old: &Generation, new: &Generation, topic: &str) -> bool {
     !has(new) || (old.number() > 0 && !has(old))
 }
 
+/// Returns whether the events of a topic are saved before they are delivered.
+pub(super) fn is_durable(generation: &Generation, topic: &str) -> bool {
+    let routed = generation.find(topic).map(RouteMatch::for_events);
+    routed.and_then(|it| it.route.history).is_some_and(|it| it.durable)
+}
+
 pub(super) fn rule(routed: Option<&RouteMatch<'_, '_>>) -> Option<HistoryRule> {
-    let History { events, age, bytes, on_subscribe } = routed?.route.history?;
+    let History { events, age, bytes, on_subscribe, durable: _ } = routed?.route.history?;
     Some(HistoryRule { events, age, bytes, on_subscribe })
 }

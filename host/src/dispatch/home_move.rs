@@ -119,7 +119,7 @@ impl Dispatch {
             Err(refusal) => return Err(refusal),
             Ok(outcome) => outcome,
         };
-        let mut left: Vec<_> = self.perform(&generation, effects, batch);
+        let mut left: Vec<_> = self.perform_now(&generation, effects, batch);
         let is_subscribed = self.realm.subscription(session.id, topic).is_some();
         match answer {
             SubscribeVerdict::Allow if is_subscribed => {}

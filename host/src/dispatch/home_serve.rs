@@ -184,7 +184,7 @@ impl Dispatch {
     fn perform_own(&self, generation: &Generation, effects: Vec<Effect>) -> Vec<Effect> {
         let (others, own): (Vec<_>, Vec<_>) = effects.into_iter().partition(home::is_for_others);
         if !own.is_empty() {
-            let removed = self.perform(generation, own, &mut PendingFlushes::default());
+            let removed = self.perform_now(generation, own, &mut PendingFlushes::default());
             debug_assert!(removed.is_empty(), "effects with answers remove no session");
         }
         others

@@ -18,7 +18,7 @@ use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
-use super::{Dispatch, uris};
+use super::{Dispatch, durable::HISTORY_FAILED, uris};
 use crate::metrics::{RefusalReason, RequestKind};
 
 /// No route matches the topic.
@@ -81,9 +81,8 @@ impl Refusal {
             error_uri::NOT_AUTHORIZED => StatusCode::FORBIDDEN,
             error_uri::PAYLOAD_SIZE_EXCEEDED => StatusCode::PAYLOAD_TOO_LARGE,
             HANDLER_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
-            HANDLER_ON_HOLD | HANDLER_BUSY | HANDLER_DISABLED | STORE_FAILED | HOME_UNREACHABLE => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            HANDLER_ON_HOLD | HANDLER_BUSY | HANDLER_DISABLED | STORE_FAILED | HISTORY_FAILED
+            | HOME_UNREACHABLE => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
@@ -340,6 +339,7 @@ impl Refusal {
             HANDLER_BUSY => RefusalReason::HandlerBusy,
             HANDLER_DISABLED => RefusalReason::HandlerDisabled,
             STORE_FAILED => RefusalReason::StoreFailed,
+            HISTORY_FAILED => RefusalReason::HistoryFailed,
             HOME_UNREACHABLE => RefusalReason::HomeUnreachable,
             RATE_EXCEEDED => RefusalReason::Rate,
             error_uri::NOT_AUTHORIZED => RefusalReason::NotAuthorized,

@@ -126,7 +126,7 @@ impl Dispatch {
         if routed.as_ref().is_some_and(|routed| replaced || has_timer(routed)) {
             self.sync_timer(topic, Start::Whole);
         }
-        left.extend(self.perform(&generation, effects, batch));
+        left.extend(self.perform(&generation, effects, batch).await);
         drop(passage);
         if home != self.home_now(routed.as_ref()) {
             // The home has moved meanwhile, and the new one was not asked about this subscriber.

@@ -117,10 +117,19 @@ impl Dispatch {
         batch: &mut PendingFlushes,
         trace: Option<&MessageTrace>,
     ) -> Result<usize, DeliveryError> {
+        self.trace_audience(publication, trace);
+        Ok(self.realm.publish(publication, batch)?.delivered)
+    }
+
+    /// Traces the receivers of an event.
+    pub(super) fn trace_audience(
+        &self,
+        publication: &Publication<'_>,
+        trace: Option<&MessageTrace>,
+    ) {
         if let Some(trace) = trace.filter(|trace| trace.wants_receivers()) {
             self.trace_receivers(trace, publication);
         }
-        Ok(self.realm.publish(publication, batch)?.delivered)
     }
 
     #[cold]
@@ -161,7 +170,7 @@ impl Dispatch {
         Ok(())
     }
 
-    fn trace_effect(&self, publication: &Publication<'_>) -> Option<Box<MessageTrace>> {
+    pub(super) fn trace_effect(&self, publication: &Publication<'_>) -> Option<Box<MessageTrace>> {
         if !self.traces.is_any() {
             return None;
         }

@@ -89,6 +89,7 @@ impl Dispatch {
     /// Revokes subscriptions and registrations after a reload, and updates the timers.
     pub(crate) fn reloaded(self: &Arc<Self>, old: &Arc<Generation>, new: &Generation) {
         self.realm.end_histories(|topic| history::ends(old, new, topic));
+        self.end_durable(new);
         self.revoke(Arc::clone(old), new);
         self.reassign(old, new);
         let mut batch = PendingFlushes::default();
@@ -151,7 +152,7 @@ impl Dispatch {
                     if consequences >= MAX_CONSEQUENCES {
                         effects::drop_unsubscribes(&mut effects, &topic);
                     }
-                    let further = self.perform(generation, effects, batch);
+                    let further = self.perform(generation, effects, batch).await;
                     drop(passage);
                     consequences += further.len();
                     left.extend(further);

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use jackfield_config::Plugins;
 use jackfield_sandbox::{Audience, Sandbox};
 
+use super::durable::DurableHistories;
 use super::route_access::RouteAccess;
 use crate::signatures::HighestNumbers;
 
@@ -21,4 +22,6 @@ pub(crate) struct BuildContext {
     pub(crate) audience: Arc<dyn Audience>,
     /// The releases of signed plugins so far, where downgrades are refused.
     pub(crate) highest: Option<Arc<HighestNumbers>>,
+    /// Whether the histories of topics can be saved.
+    pub(crate) durable: DurableHistories,
 }

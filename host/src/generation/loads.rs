@@ -22,6 +22,7 @@ use crate::site::{ContentHash, PluginFile, Snapshot};
 
 use super::Generation;
 use super::build_context::BuildContext;
+use super::durable::DurableHistories;
 use super::problem::Problem;
 use super::route_access::RouteAccess;
 
@@ -125,6 +126,11 @@ impl Loads {
     /// Returns the access by the settings.
     pub(super) fn access(&self) -> Arc<RouteAccess> {
         self.context.access.load_full()
+    }
+
+    /// Returns whether the histories of topics can be saved.
+    pub(super) fn durable(&self) -> DurableHistories {
+        self.context.durable
     }
 
     /// Returns the settings of plugins.

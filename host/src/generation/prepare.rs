@@ -79,6 +79,7 @@ pub(crate) async fn build(
 ) -> Result<Generation, Vec<Problem>> {
     let (routes, mut problems) = parse(snapshot);
     problems.extend(snapshot.problems().iter().cloned().map(Problem::Site));
+    problems.extend(routes.as_ref().and_then(|routes| loads.durable().problem(routes)));
 
     let Found { loaded, broken, loading } = find(snapshot, previous, loads, &mut problems);
     let mut registry = HandlerRegistry::new(!loading.is_empty());

@@ -73,6 +73,7 @@ impl Fixture {
             plugins: arc_swap::ArcSwap::default(),
             audience,
             highest: None,
+            durable: DurableHistories::Possible,
         };
         let context = Arc::new(context);
         Self { root: tempfile::tempdir().unwrap(), context }

@@ -31,6 +31,8 @@ label! {
         HandlerBusy = "handler_busy",
         HandlerDisabled = "handler_disabled",
         StoreFailed = "store_failed",
+        /// The durable history of the topic cannot be saved.
+        HistoryFailed = "history_failed",
         /// The node that runs the handler does not answer.
         HomeUnreachable = "home_unreachable",
         NoSuchProcedure = "no_such_procedure",

@@ -40,7 +40,15 @@ impl Fixture {
         let site = Site::new(directory);
         let settings = VersionSettings { keep: 5, take_back: None };
         let versions = Arc::new(Versions::open(directory, None, settings).unwrap());
-        let reloader = Reloader::new(site, config, sandbox, Arc::new(Nobody), versions, None);
+        let reloader = Reloader::new(
+            site,
+            config,
+            sandbox,
+            Arc::new(Nobody),
+            versions,
+            None,
+            crate::generation::DurableHistories::Possible,
+        );
         let reloader = Arc::new(reloader);
         reloader.start().await.unwrap();
         let (sender, commits) = mpsc::unbounded_channel();

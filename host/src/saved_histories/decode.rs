@@ -21,6 +21,13 @@ pub(super) fn realms(bytes: &[u8]) -> Option<SavedRealms> {
     input.0.is_empty().then_some(realms)
 }
 
+/// Reads one event.
+pub(crate) fn event(bytes: &[u8]) -> Option<SavedEvent> {
+    let mut input = Input(bytes);
+    let event = input.event()?;
+    input.0.is_empty().then_some(event)
+}
+
 impl<'a> Input<'a> {
     fn topic(&mut self) -> Option<SavedTopic> {
         Some(SavedTopic {

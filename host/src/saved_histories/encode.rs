@@ -17,6 +17,13 @@ pub(super) fn realms(all: &SavedRealms, out: &mut Vec<u8>) {
     });
 }
 
+/// Returns one event.
+pub(crate) fn encoded(saved: &SavedEvent) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    event(saved, &mut bytes);
+    bytes
+}
+
 fn topic(saved: &SavedTopic, out: &mut Vec<u8>) {
     let SavedTopic { topic, epoch, top, last, events, retained } = saved;
     bytes(topic.as_bytes(), out);

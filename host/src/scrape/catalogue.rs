@@ -217,6 +217,11 @@ pub(super) const HISTORY_RECOVERIES: Metric = counter(
     &["outcome"],
     "Subscriptions of clients that returned with a position: recovered (they got all that they had missed), not_recovered (they were told that events may be missing).",
 );
+pub(super) const HISTORY_FAILED: Metric = gauge(
+    "jackfield_history_failed",
+    &[],
+    "1 while durable histories cannot be saved, and publications to their topics are refused.",
+);
 pub(super) const CLUSTER_PIPE: Metric = gauge(
     "jackfield_cluster_pipe",
     &[],

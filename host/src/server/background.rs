@@ -12,6 +12,7 @@ use tracing::error;
 use super::ServeError;
 use super::parts::Parts;
 use crate::generation::Generation;
+use crate::history_log;
 use crate::signals::Stop;
 
 /// The task that reloads the site.
@@ -133,6 +134,10 @@ pub(super) fn spawn(tasks: &mut BackgroundTasks, parts: &Parts) {
     tasks.spawn_finite("resume canaries", async move { own.rollout.resume_canaries().await });
     let own = Arc::clone(state);
     tasks.spawn("watch new versions", async move { own.rollout.watch().await });
+    if let Some(log) = &state.history_log {
+        let (log, realms) = (Arc::clone(log), Arc::clone(&state.realms));
+        tasks.spawn("compare durable histories", history_log::follow(log, realms));
+    }
     let own = Arc::clone(state);
     tasks.spawn("measure rates", async move { own.rates.run().await });
 }

@@ -9,6 +9,7 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use super::ServeError;
+use super::histories::Histories;
 use super::plugins::{OpenedPlugins, open_plugins};
 use crate::admission::{Admission, Files};
 use crate::api::Api;
@@ -84,7 +85,8 @@ impl Parts {
         let client = Arc::new(HttpClient::new());
         let plugins = open_plugins(site, config, &client, data, &audience).await?;
         let shadows = Arc::new(Shadows::new(Arc::clone(&plugins.reloader)));
-        let state = state(config, plugins, &audience, &shadows, plugin_log)?;
+        let histories = Histories::open(config, data).await?;
+        let state = state(config, plugins, &audience, &shadows, plugin_log, histories)?;
         export_spans(&config.traces, trace_headers, &state.traces)?;
         let (realms, totals) = (Arc::clone(&state.realms), Arc::clone(&state.totals));
         let api = Api::new(tokens, config, realms, totals, Arc::clone(&state.shutdown))?;
@@ -119,18 +121,29 @@ fn state(
     audience: &Subscribers,
     shadows: &Arc<Shadows>,
     plugin_log: PluginLog,
+    histories: Histories,
 ) -> Result<Arc<ServerState>, ServeError> {
     let OpenedPlugins { reloader, instance_memory, observers, stores } = plugins;
     let totals = ConnectionTotals::new(&config.limits);
     let traces = Arc::default();
     let cluster = ClusterNode::new(&config.cluster)?;
     let generations = reloader.generations();
-    let realms = Realms::of(config, &generations, audience, &traces, cluster.as_ref());
+    let Histories { log, saved } = histories;
+    let (node, log) = (cluster.as_ref(), log.as_ref());
+    let realms = Realms::of(config, &generations, audience, &traces, node, log);
+    let realms = Arc::new(realms.ok_or(ServeError::NoRealm)?);
+    for (realm, topics) in saved {
+        if let Some(dispatch) = realms.get(&realm) {
+            dispatch.realm().restore_durable_histories(topics);
+        }
+    }
+    let history_log = log.cloned();
     Ok(Arc::new(ServerState {
         settings: SettingsReloader::new(),
         rollout: Rollout::new(Arc::clone(&reloader), Arc::clone(shadows)),
         reloader,
-        realms: Arc::new(realms.ok_or(ServeError::NoRealm)?),
+        realms,
+        history_log,
         instance_memory,
         observers,
         stores,

@@ -12,6 +12,7 @@ use super::ServeError;
 use crate::audience::Subscribers;
 use crate::data_folder::DataFolder;
 use crate::fetch::HttpClient;
+use crate::generation::DurableHistories;
 use crate::log::list;
 use crate::reload::Reloader;
 use crate::signatures::HighestNumbers;
@@ -41,7 +42,9 @@ pub(super) async fn open_plugins(
     let versions = versions(config, site.path(), data).await?;
     let highest = highest_numbers(config, data).await?;
     report_keys(&config.plugins);
-    let reloader = Reloader::new(site, config.clone(), sandbox, services, versions, highest);
+    let durable = DurableHistories::of(config, data.is_some());
+    let reloader =
+        Reloader::new(site, config.clone(), sandbox, services, versions, highest, durable);
     Ok(OpenedPlugins { reloader: Arc::new(reloader), instance_memory, observers, stores })
 }
 

@@ -2,12 +2,16 @@
 //!
 //! It knows names, keys and values, and neither plugins nor hooks: the sandbox keeps the state in
 //! memory, decides what belongs to one commit, and waits for it. An [`Engine`] belongs to one
-//! thread.
+//! thread. [`HistoryFile`] is another file, with the events of durable histories.
 
 mod error;
+mod history;
 mod sqlite;
 
 pub use error::EngineError;
+pub use history::{
+    HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, HistorySyncer, LoggedTopic, TopicKey,
+};
 pub use sqlite::{FILE, SqliteEngine, VERSION};
 
 use std::path::Path;

@@ -21,8 +21,6 @@ use crate::{Backup, Changes, Engine, EngineError, Saved, Syncer, Value};
 pub const FILE: &str = "store.sqlite3";
 /// Version of the file's tables (`user_version`).
 pub const VERSION: i64 = 1;
-/// Marks the file as ours (`application_id`): "JFst".
-const APPLICATION_ID: i64 = 0x4a46_7374;
 /// Size that the write-ahead log is cut to after a checkpoint, in bytes.
 const MAX_IDLE_LOG_BYTES: i64 = 16 << 20;
 /// Size of the write-ahead log at which a commit makes a checkpoint, in pages.
@@ -31,7 +29,11 @@ const CHECKPOINT_PAGES: i64 = 1000;
 /// checkpoint, and the log grows.
 const MAX_BACKUP_LOG_BYTES: u64 = 1 << 30;
 
-const TABLES: &str = "
+const LAYOUT: Layout = Layout {
+    // "JFst"
+    application_id: 0x4a46_7374,
+    version: VERSION,
+    tables: "
 CREATE TABLE entry (
     plugin TEXT NOT NULL,
     key BLOB NOT NULL,
@@ -42,7 +44,19 @@ CREATE TABLE entry (
 CREATE TABLE space (plugin TEXT PRIMARY KEY NOT NULL, schema INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE opening (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL);
 INSERT INTO opening VALUES (1, 0);
-";
+",
+};
+
+/// The kind of a file.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Marks the file as ours (`application_id`).
+    pub(crate) application_id: i64,
+    /// Version of the tables (`user_version`).
+    pub(crate) version: i64,
+    /// The script of a new file. A table `opening` has a number `count`.
+    pub(crate) tables: &'static str,
+}
 
 /// The file of a data folder. No other process can open it meanwhile.
 #[derive(Debug)]
@@ -66,24 +80,8 @@ impl SqliteEngine {
     /// # Errors
     /// The file is foreign, damaged, newer, in use, or cannot be written.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
-        // SQLite refuses links anywhere in the path, and the folder of a service may be one.
-        let failed = |source| EngineError::Open { file: folder.join(FILE), source };
-        let folder = &folder.canonicalize().map_err(failed)?;
-        let file = folder.join(FILE);
-        // SQLite would make it with the process's file mode; what it makes beside it has the mode of
-        // this file.
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&file)
-            .map_err(|source| EngineError::Open { file: file.clone(), source })?;
-        let connection = connect(&file)?;
-        let log = folder.join(format!("{FILE}-wal"));
-        let file = Arc::new(opened);
+        let (file, connection, log) = create(folder, FILE, &LAYOUT)?;
+        let file = Arc::new(file);
         Ok(Self {
             connection,
             file,
@@ -239,9 +237,39 @@ impl Engine for SqliteEngine {
     }
 }
 
+/// Opens a file in a folder, created if missing. Returns it with its connection and the path of its
+/// write-ahead log.
+///
+/// # Errors
+/// The file is foreign, damaged, newer, in use, or cannot be written.
+pub(crate) fn create(
+    folder: &Path,
+    name: &str,
+    layout: &Layout,
+) -> Result<(File, Connection, PathBuf), EngineError> {
+    // SQLite refuses links anywhere in the path, and the folder of a service may be one.
+    let failed = |source| EngineError::Open { file: folder.join(name), source };
+    let folder = &folder.canonicalize().map_err(failed)?;
+    let file = folder.join(name);
+    // SQLite would make it with the process's file mode; what it makes beside it has the mode of
+    // this file.
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&file)
+        .map_err(|source| EngineError::Open { file: file.clone(), source })?;
+    let connection = connect(&file, layout)?;
+    Ok((opened, connection, folder.join(format!("{name}-wal"))))
+}
+
 /// Opens the file, checks it, and writes to it once, so that a file that cannot be written is found
 /// at the start.
-fn connect(file: &Path) -> Result<Connection, EngineError> {
+fn connect(file: &Path, layout: &Layout) -> Result<Connection, EngineError> {
+    let Layout { application_id, version: known, tables: script } = *layout;
     let failed = |error: rusqlite::Error| EngineError::opening(file, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -256,12 +284,11 @@ fn connect(file: &Path) -> Result<Connection, EngineError> {
     let (version, owner) = (number("user_version")?, number("application_id")?);
     let tables = "SELECT count(*) FROM sqlite_schema";
     let tables: i64 = connection.query_row(tables, [], |row| row.get(0)).map_err(failed)?;
-    if tables > 0 && owner != APPLICATION_ID {
+    if tables > 0 && owner != application_id {
         return Err(EngineError::Foreign { file: file.to_owned() });
     }
-    if version > VERSION {
-        let (file, known) = (file.to_owned(), VERSION);
-        return Err(EngineError::Newer { file, found: version, known });
+    if version > known {
+        return Err(EngineError::Newer { file: file.to_owned(), found: version, known });
     }
     let check: String =
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
@@ -277,12 +304,12 @@ fn connect(file: &Path) -> Result<Connection, EngineError> {
     }
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES).map_err(failed)?;
-    let new = if tables == 0 { TABLES } else { "" };
+    let new = if tables == 0 { script } else { "" };
     let script = format!(
         "BEGIN IMMEDIATE;
          {new}
-         PRAGMA application_id = {APPLICATION_ID};
-         PRAGMA user_version = {VERSION};
+         PRAGMA application_id = {application_id};
+         PRAGMA user_version = {known};
          UPDATE opening SET count = count + 1;
          COMMIT;"
     );

@@ -156,7 +156,20 @@ impl Reader<'_> {
             }
             history.on_subscribe = count;
         }
+        if let Some(node) = set("durable") {
+            history.durable = self.history_durable(node)?;
+        }
         Some(history)
+    }
+
+    fn history_durable(&mut self, node: &Node) -> Option<bool> {
+        if let NodeKind::Bool(durable) = node.kind {
+            return Some(durable);
+        }
+        let message =
+            format!("`durable` of `history` is `true` or `false`, but this is {}", node.describe());
+        self.tell(node, message, "write `true` to keep the events over a crash of the server");
+        None
     }
 
     /// Reads a number of events, or one of the names.

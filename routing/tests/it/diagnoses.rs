@@ -306,7 +306,11 @@ fn diagnoses_histories() {
         "history: { events: 3, on_subscribe: 4 }",
         "5:39 a new subscriber would get 4 events, but `events` of `history` is 3 | raise `events`, or lower `on_subscribe`",
     );
-    check_line("history: { durable: true }", "5:14 unknown key `durable` in route `r`");
+    check_line("history: { keep: true }", "5:14 unknown key `keep` in route `r`");
+    check_line(
+        "history: { durable: synced }",
+        "5:23 `durable` of `history` is `true` or `false`, but this is the text `synced` | write `true` to keep the events over a crash of the server",
+    );
 }
 
 #[test]

@@ -157,10 +157,18 @@ fn reads_histories() {
     check(", history: {}", Some(default));
     check(
         ", history: { events: 5, age: 1h, bytes: 64 KiB, on_subscribe: 3 }",
-        Some(History { events: 5, age: Duration::from_hours(1), bytes: 64 << 10, on_subscribe: 3 }),
+        Some(History {
+            events: 5,
+            age: Duration::from_hours(1),
+            bytes: 64 << 10,
+            on_subscribe: 3,
+            durable: false,
+        }),
     );
     check(", history: { on_subscribe: last }", Some(History { on_subscribe: 1, ..default }));
     check(", history: { on_subscribe: none }", Some(default));
+    check(", history: { durable: true }", Some(History { durable: true, ..default }));
+    check(", history: { durable: false }", Some(default));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::Position;
 
-use super::recent::StoredEvent;
+use super::stored::StoredEvent;
 use super::{HistoryRule, RecentEvents, ReplayLimits};
 use crate::session::Session;
 

@@ -4,17 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use jackfield_wamp::dialect::Dialect;
-use jackfield_wamp::event::{Event, Publisher};
-use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
-use jackfield_wamp::message::ReceiverFilter;
-use jackfield_wamp::payload::Payload;
+use jackfield_wamp::id::SubscriptionId;
 use jackfield_wamp::position::{Epoch, Position};
 
+use super::stored::{Content, StoredEvent};
 use super::{HistoryRule, Recording, SavedEvent, SentFrames};
-use crate::publication::{self, Framing, Publication};
-use crate::session::Session;
+use crate::client_key::ClientKey;
+use crate::publication::Publication;
 use crate::spread::spread;
 use crate::total::Total;
 
@@ -43,43 +39,14 @@ pub(crate) struct RecentEvents {
     /// The part of it that is no frame: a reader, whose frames are made, does not change what is kept.
     content_bytes: usize,
     memory: Arc<Total>,
+    /// The client that has begun it, and for which its memory counts.
+    owner: Option<ClientKey>,
+    /// Whether the file of durable histories has the epoch and its newest events, without a hole.
+    is_logged: bool,
 }
 
-/// One event of a history.
-#[derive(Debug)]
-pub(super) struct StoredEvent {
-    pub(super) offset: u64,
-    /// The time since the Unix epoch.
-    pub(super) at: Duration,
-    pub(super) id: PublicationId,
-    /// `None` if the event is withheld: its receivers were chosen by session ids, which end
-    /// with their connections, or it is too large.
-    pub(super) content: Option<Content>,
-    bytes: usize,
-    content_bytes: usize,
-}
-
-/// What is needed to send an event again.
-#[derive(Debug)]
-pub(super) struct Content {
-    pub(super) payload: Payload,
-    pub(super) publisher: Option<StoredPublisher>,
-    pub(super) except: Option<SessionId>,
-    pub(super) filter: Option<Box<ReceiverFilter>>,
-    pub(super) narrowed: Option<Box<ReceiverFilter>>,
-    pub(super) frames: [Option<Bytes>; Dialect::COUNT],
-}
-
-#[derive(Debug)]
-pub(super) struct StoredPublisher {
-    pub(super) session: SessionId,
-    pub(super) authid: String,
-    pub(super) authrole: String,
-}
-
-/// The approximate memory of a topic besides its name, and of an event besides its bytes.
+/// The approximate memory of a topic besides its name.
 const TOPIC_OVERHEAD_BYTES: usize = 256;
-const EVENT_OVERHEAD_BYTES: usize = 384;
 
 impl RecentEvents {
     pub(super) fn new(
@@ -103,7 +70,37 @@ impl RecentEvents {
             bytes: 0,
             content_bytes: 0,
             memory,
+            owner: None,
+            is_logged: false,
         }
+    }
+
+    pub(super) const fn set_owner(&mut self, owner: Option<ClientKey>) {
+        self.owner = owner;
+    }
+
+    pub(super) const fn owner(&self) -> Option<ClientKey> {
+        self.owner
+    }
+
+    /// Returns all memory of the topic in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let retained = self.retained.as_ref().map_or(0, |event| event.bytes);
+        self.bytes + retained + TOPIC_OVERHEAD_BYTES + self.topic.len()
+    }
+
+    pub(crate) const fn is_logged(&self) -> bool {
+        self.is_logged
+    }
+
+    /// Notes that the file of durable histories has all of the epoch until now.
+    pub(crate) const fn set_logged(&mut self) {
+        self.is_logged = true;
+    }
+
+    /// Returns the offset of the oldest event, or the next one without events.
+    pub(super) fn first(&self) -> u64 {
+        self.events.front().map_or(self.top + 1, |event| event.offset)
     }
 
     /// Returns the position behind the newest event.
@@ -182,7 +179,7 @@ impl RecentEvents {
         recording: &Recording,
         sent: Option<SentFrames>,
     ) {
-        let Recording { rule, now } = *recording;
+        let Recording { rule, now, .. } = *recording;
         self.top += 1;
         self.last = now;
         let frames = sent.map(|sent| {
@@ -190,11 +187,7 @@ impl RecentEvents {
             sent.frames
         });
         let content = Content::of(publication, frames.unwrap_or_default());
-        let mut event = StoredEvent::measured(self.top, now, publication.id, content);
-        if event.content_bytes > rule.bytes {
-            event.content = None;
-            event.measure();
-        }
+        let event = StoredEvent::within(&rule, self.top, now, publication.id, content);
         self.bytes += event.bytes;
         self.content_bytes += event.content_bytes;
         self.memory.replace(0, event.bytes);
@@ -239,6 +232,7 @@ impl RecentEvents {
         self.clear();
         self.begin = self.top;
         self.epoch = successor(self.epoch);
+        self.is_logged = false;
     }
 
     /// Returns the events behind an offset; `None` if one of them is gone.
@@ -246,7 +240,7 @@ impl RecentEvents {
         &mut self,
         offset: u64,
     ) -> Option<impl DoubleEndedIterator<Item = &mut StoredEvent>> {
-        let first = self.events.front().map_or(self.top + 1, |event| event.offset);
+        let first = self.first();
         let has_all = offset <= self.top && first <= offset.saturating_add(1);
         let passed = usize::try_from(offset.saturating_sub(first - 1)).unwrap_or(usize::MAX);
         has_all.then(|| self.events.iter_mut().skip(passed))
@@ -299,136 +293,6 @@ impl Drop for RecentEvents {
         self.memory.replace(self.bytes + TOPIC_OVERHEAD_BYTES + self.topic.len(), 0);
     }
 }
-
-impl Content {
-    /// Returns `None` for an event whose receivers were chosen by session ids, and for a packed payload:
-    /// readers of a history do not see how it is packed.
-    pub(super) fn of(
-        publication: &Publication<'_>,
-        frames: [Option<Bytes>; Dialect::COUNT],
-    ) -> Option<Self> {
-        let names_sessions = |it: &ReceiverFilter| !it.exclude.is_empty() || it.eligible.is_some();
-        let filters = [publication.filter, publication.narrowed];
-        let is_packed = publication.payload.passthru().is_some();
-        if is_packed || filters.into_iter().flatten().any(names_sessions) {
-            return None;
-        }
-        let [filter, narrowed] =
-            filters.map(|it| it.filter(|it| **it != ReceiverFilter::default()).cloned());
-        let publisher = publication.disclosed.map(|publisher| StoredPublisher {
-            session: publisher.session,
-            authid: publisher.authid.unwrap_or_default().to_owned(),
-            authrole: publisher.authrole.unwrap_or_default().to_owned(),
-        });
-        Some(Self {
-            payload: publication.payload.detached(),
-            publisher,
-            except: publication.except,
-            filter: filter.map(Box::new),
-            narrowed: narrowed.map(Box::new),
-            frames,
-        })
-    }
-
-    /// Returns the event for the subscribers of one subscription.
-    pub(super) fn event<'a>(
-        &'a self,
-        topic: &'a str,
-        subscription: SubscriptionId,
-        id: PublicationId,
-    ) -> Event<'a> {
-        Event {
-            topic,
-            subscription,
-            publication: id,
-            pattern: false,
-            publisher: self.publisher.as_ref().map(|it| Publisher {
-                session: it.session,
-                authid: Some(&it.authid),
-                authrole: Some(&it.authrole),
-            }),
-            replaced: 0,
-            offset: 0,
-            stream: None,
-            retained: false,
-            payload: &self.payload,
-        }
-    }
-}
-
-impl StoredEvent {
-    /// Creates an event, and measures its memory.
-    pub(super) fn measured(
-        offset: u64,
-        at: Duration,
-        id: PublicationId,
-        content: Option<Content>,
-    ) -> Self {
-        let mut event = Self { offset, at, id, content, bytes: 0, content_bytes: 0 };
-        event.measure();
-        event
-    }
-
-    /// Returns whether the event is withheld from everybody.
-    pub(super) const fn is_withheld(&self) -> bool {
-        self.content.is_none()
-    }
-
-    /// Returns whether the session may receive the event now.
-    pub(super) fn admits(&self, session: &Session) -> bool {
-        let Some(Content { except, filter, narrowed, .. }) = &self.content else { return false };
-        let filters = [filter, narrowed].into_iter().flatten();
-        *except != Some(session.id)
-            && filters.into_iter().all(|it| publication::admits(it, session))
-    }
-
-    /// Returns the frame of a dialect; `None` if the dialect cannot carry the event. `grown` grows by the
-    /// memory of a new one.
-    pub(super) fn frame(
-        &mut self,
-        dialect: Dialect,
-        topic: &str,
-        subscription: SubscriptionId,
-        framing: Framing,
-        grown: &mut usize,
-    ) -> Option<Bytes> {
-        let Self { offset, id, content, bytes, .. } = self;
-        let content = content.as_mut()?;
-        if let Some(frame) = content.frames.get(dialect.index())? {
-            return Some(frame.clone());
-        }
-        content.payload.check_translatable(dialect.codec()).ok()?;
-        let event = Event { offset: *offset, ..content.event(topic, subscription, *id) };
-        let frame = publication::frame(&event, framing, dialect);
-        if frame.len() > framing.max_bytes {
-            return None;
-        }
-        *bytes += frame.len();
-        *grown += frame.len();
-        let ready = content.frames.get_mut(dialect.index())?;
-        Some(ready.insert(frame).clone())
-    }
-
-    fn forget_frames(&mut self) {
-        if let Some(content) = &mut self.content {
-            content.frames = Default::default();
-        }
-    }
-
-    fn measure(&mut self) {
-        let (content, frames) = self.content.as_ref().map_or((0, 0), |content| {
-            let Content { payload, filter, narrowed, frames, .. } = content;
-            let names: usize = [filter, narrowed].into_iter().flatten().map(|it| it.len()).sum();
-            let frames: usize = frames.iter().flatten().map(Bytes::len).sum();
-            (payload.len() + names * NAME_BYTES, frames)
-        });
-        self.content_bytes = EVENT_OVERHEAD_BYTES + content;
-        self.bytes = self.content_bytes + frames;
-    }
-}
-
-/// The approximate memory of a name in a list of receivers.
-const NAME_BYTES: usize = 64;
 
 /// Returns an epoch that differs from all others as much as a random one.
 const fn successor(epoch: Epoch) -> Epoch {

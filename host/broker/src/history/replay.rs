@@ -11,7 +11,7 @@ use jackfield_wamp::id::{PublicationId, SubscriptionId};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::{Position, Since, Stream};
 
-use super::recent::StoredEvent;
+use super::stored::StoredEvent;
 use super::wish::RetainedWish;
 use super::{HistoryRule, RecentEvents};
 use crate::outbox::Overflow;

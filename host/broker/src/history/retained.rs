@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jackfield_wamp::uri::MatchPolicy;
 
-use super::recent::{Content, StoredEvent};
 use super::replay::Recipient;
+use super::stored::{Content, StoredEvent};
 use super::wish::MayReceive;
 use super::{RealmHistory, RecentEvents, TopicHistory};
 use crate::publication::{self, Publication};

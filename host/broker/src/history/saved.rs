@@ -9,7 +9,7 @@ use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::Epoch;
 
-use super::recent::{Content, StoredEvent, StoredPublisher};
+use super::stored::{Content, StoredEvent, StoredPublisher};
 use super::{RealmHistory, RecentEvents, TopicHistory};
 use crate::total::Total;
 
@@ -55,14 +55,20 @@ pub struct SavedContent {
 
 impl RealmHistory {
     /// Returns the histories of all topics, also of those without an event yet: their clients have a
-    /// position. Of a topic without a history, the retained event is returned.
+    /// position. Of a topic without a history, the retained event is returned. Durable ones are in their
+    /// own file already.
     pub(crate) fn save(&self, has_history: impl Fn(&str) -> bool) -> Vec<SavedTopic> {
         let realms = self.all.realms();
         let Some(topics) = realms.get(self.realm) else { return Vec::new() };
         let mut all = Vec::new();
         for (topic, history) in &topics.by_name {
             let has_history = has_history(topic);
-            let mut saved = history.lock().save();
+            let recent = history.lock();
+            if recent.is_logged() {
+                continue;
+            }
+            let mut saved = recent.save();
+            drop(recent);
             if !has_history {
                 saved.events.clear();
             }
@@ -73,8 +79,9 @@ impl RealmHistory {
         all
     }
 
-    /// Takes saved histories over, of topics that are wanted and have none yet.
-    pub(crate) fn restore(&self, saved: Vec<SavedTopic>) {
+    /// Takes saved histories over, of topics that have none yet. `is_logged` says that the file of durable
+    /// histories has them.
+    pub(crate) fn restore(&self, saved: Vec<SavedTopic>, is_logged: bool) {
         let mut realms = self.all.realms();
         let Some(topics) = realms.get_mut(self.realm) else { return };
         for one in saved {
@@ -84,7 +91,11 @@ impl RealmHistory {
             if one.retained.is_some() {
                 topics.retained.insert(name);
             }
-            place.insert(Arc::new(TopicHistory::restored(one, memory)));
+            let history = TopicHistory::restored(one, memory);
+            if is_logged {
+                history.lock().set_logged();
+            }
+            place.insert(Arc::new(history));
         }
         drop(realms);
         self.relieve();
@@ -125,7 +136,7 @@ impl RecentEvents {
 }
 
 impl StoredEvent {
-    fn save(&self) -> SavedEvent {
+    pub(super) fn save(&self) -> SavedEvent {
         let content = self.content.as_ref().map(|content| {
             let Content { payload, publisher, filter, narrowed, except: _, frames: _ } = content;
             let publisher =

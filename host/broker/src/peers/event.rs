@@ -172,6 +172,7 @@ mod tests {
         Publication {
             topic: "a.b",
             id: PublicationId::new(5).unwrap(),
+            client: None,
             disclosed: Some(Publisher { session, authid: Some("joe"), authrole: Some("user") }),
             except: Some(session),
             filter: Some(filter),

@@ -41,6 +41,7 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
     Publication {
         topic,
         id: PublicationId::new(1).unwrap(),
+        client: None,
         disclosed: None,
         except: None,
         filter: None,

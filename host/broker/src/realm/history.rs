@@ -8,8 +8,8 @@ use jackfield_wamp::position::Position;
 
 use super::{Member, Realm, State};
 use crate::history::{
-    EventQuery, FoundEvents, HistoryPage, Recipient, ReplayLimits, ReplayRequest, RetainedWish,
-    SavedTopic, UnknownPublication,
+    EventQuery, FoundEvents, HistoryPage, LoggedHistory, PreparedEvent, RecentEvents, Recipient,
+    ReplayLimits, ReplayRequest, RetainedWish, SavedTopic, UnknownPublication,
 };
 use crate::publication::{DeliveryError, DeliveryReport, Publication};
 use crate::recording::HistoryRule;
@@ -59,7 +59,8 @@ impl Realm {
     ) -> HistoryPage {
         let state = self.read();
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let by = (id, Some(session.client));
+        let history = self.history.get_or_create(topic, by, now, is_subscribed);
         let ReplayLimits { events, bytes } = self.history.replay_limits();
         let limits = ReplayLimits { events: events.min(limit), bytes };
         let page = history.lock().page(&rule, now, since, limits, session);
@@ -83,7 +84,8 @@ impl Realm {
     ) -> Result<FoundEvents, UnknownPublication> {
         let state = self.read();
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let by = (id, Some(session.client));
+        let history = self.history.get_or_create(topic, by, now, is_subscribed);
         let limits = self.history.replay_limits();
         let found = history.lock().find(&rule, now, query, limits, session);
         drop((history, state));
@@ -99,7 +101,23 @@ impl Realm {
 
     /// Takes the histories of another process over.
     pub fn restore_histories(&self, saved: Vec<SavedTopic>) {
-        self.history.restore(saved);
+        self.history.restore(saved, false);
+    }
+
+    /// Takes durable histories over, which stay in their file.
+    pub fn restore_durable_histories(&self, saved: Vec<SavedTopic>) {
+        self.history.restore(saved, true);
+    }
+
+    /// Ends durable histories: their topics begin anew.
+    pub fn end_durable_histories(&self, ends: impl Fn(&str) -> bool) {
+        self.history.end_logged(ends);
+    }
+
+    /// Returns what the file of durable histories is to have of a topic, at most; `None` if the topic is
+    /// forgotten.
+    pub fn durable_history(&self, topic: &str, now: Duration) -> Option<LoggedHistory> {
+        self.history.logged(topic, now)
     }
 
     /// Ends the histories of topics: subscribers of another time are not told that they have missed
@@ -150,27 +168,81 @@ impl Realm {
         batch: &mut PendingFlushes,
     ) -> Result<DeliveryReport, DeliveryError> {
         let state = self.read();
-        let Publication { topic, id, recording, retain, .. } = *publication;
+        let Publication { topic, id, client, recording, retain, .. } = *publication;
         let Some(now) = recording.map(|it| it.now).or(retain) else {
             return state.deliver(publication, 0, &mut None, batch);
         };
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, id, now, is_subscribed);
+        let history = self.history.get_or_create(topic, (id, client), now, is_subscribed);
         let mut recent = history.lock();
-        let mut sent = None;
-        let offset = recording.map_or(0, |_| recent.next_offset());
-        let report = state.deliver(publication, offset, &mut sent, batch)?;
-        if let Some(recording) = recording {
-            recent.append(publication, recording, sent);
+        if recent.is_logged() {
+            // A reload has just made the history one that is not durable, or the opposite. The file does
+            // not get this event, so the epoch there ends before it.
+            recent.renew();
         }
-        let is_retained = retain.is_some() && recent.retain(publication, now);
+        let recorded = record(&state, &mut recent, publication, now, batch);
         drop(recent);
-        if is_retained {
-            self.history.note_retained(topic);
-        }
+        let report = self.note(topic, recorded?);
         drop((history, state));
         self.history.relieve();
         Ok(report)
+    }
+
+    /// Prepares an event of a durable history: it is to be saved, and published then. `None` for an event
+    /// without a history.
+    ///
+    /// # Errors
+    /// [`DeliveryError`] of any receiver.
+    pub fn prepare(
+        &self,
+        publication: &Publication<'_>,
+    ) -> Result<Option<PreparedEvent>, DeliveryError> {
+        let Publication { topic, id, client, recording, .. } = *publication;
+        let Some(recording) = recording else { return Ok(None) };
+        let state = self.read();
+        state.check_receivers(publication)?;
+        let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
+        let by = (id, client);
+        let history = self.history.get_or_create(topic, by, recording.now, is_subscribed);
+        let prepared = history.prepare(publication, recording);
+        drop(state);
+        // A history may have begun, and its first event may not be saved.
+        self.history.relieve();
+        Ok(Some(prepared))
+    }
+
+    /// Publishes an event that is saved, as [`Realm::publish`] does. `None` if its place in the history is
+    /// not free any more: nothing is queued then.
+    ///
+    /// # Errors
+    /// [`DeliveryError`] of any receiver; nothing is queued then.
+    pub fn publish_saved(
+        &self,
+        publication: &Publication<'_>,
+        prepared: &PreparedEvent,
+        batch: &mut PendingFlushes,
+    ) -> Result<Option<DeliveryReport>, DeliveryError> {
+        let Some(recording) = publication.recording else { return Ok(None) };
+        let state = self.read();
+        let mut recent = prepared.history.lock();
+        if !prepared.fits(&recent) {
+            return Ok(None);
+        }
+        let recorded = record(&state, &mut recent, publication, recording.now, batch)?;
+        recent.set_logged();
+        drop(recent);
+        let report = self.note(publication.topic, recorded);
+        drop(state);
+        self.history.relieve();
+        Ok(Some(report))
+    }
+
+    /// Notes whether the topic has a retained event, without its lock: that of the histories is before it.
+    fn note(&self, topic: &str, (report, is_retained): (DeliveryReport, bool)) -> DeliveryReport {
+        if is_retained {
+            self.history.note_retained(topic);
+        }
+        report
     }
 
     /// Queues what a subscriber gets from the history of its topic, and the retained events. Every later
@@ -203,7 +275,8 @@ impl Realm {
         let history = if request.is_answered(recipient.session) {
             // It gets a position, so that it can return before the first event.
             let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-            self.history.get_or_create(topic, request.id, request.now, is_subscribed)
+            let by = (request.id, Some(recipient.session.client));
+            self.history.get_or_create(topic, by, request.now, is_subscribed)
         } else {
             let Some(history) = self.history.get(topic) else { return };
             history
@@ -224,6 +297,24 @@ impl Realm {
         request?.rule?;
         self.history.get(topic)?.lock().subscription()
     }
+}
+
+/// Queues an event to its receivers, and keeps it. Returns whether it is retained, too.
+fn record(
+    state: &State,
+    recent: &mut RecentEvents,
+    publication: &Publication<'_>,
+    now: Duration,
+    batch: &mut PendingFlushes,
+) -> Result<(DeliveryReport, bool), DeliveryError> {
+    let Publication { recording, retain, .. } = *publication;
+    let mut sent = None;
+    let offset = recording.map_or(0, |_| recent.next_offset());
+    let report = state.deliver(publication, offset, &mut sent, batch)?;
+    if let Some(recording) = recording {
+        recent.append(publication, recording, sent);
+    }
+    Ok((report, retain.is_some() && recent.retain(publication, now)))
 }
 
 impl Member {

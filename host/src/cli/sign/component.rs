@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{Args, SignError, SigningReport, key};
 use crate::compiler;
-use crate::generation::{BuildContext, load};
+use crate::generation::{BuildContext, DurableHistories, load};
 use crate::site::{PluginFile, is_ignored, signature_of};
 
 /// Signs the component, or those of a bundle.
@@ -76,6 +76,7 @@ fn context() -> Result<BuildContext, SignError> {
         plugins: arc_swap::ArcSwap::from_pointee(plugins),
         audience: Arc::new(NoSubscribers),
         highest: None,
+        durable: DurableHistories::Possible,
     })
 }
 

@@ -9,8 +9,10 @@ use super::*;
 use crate::history::{EventHistory, ReplayLimits, ReplayRequest, RetainedWish};
 use crate::recording::{HistoryRule, Recording};
 
+mod durable;
 mod model;
 mod retained;
+mod share;
 
 const RULE: HistoryRule =
     HistoryRule { events: 5, age: Duration::from_mins(1), bytes: 1 << 20, on_subscribe: 0 };
@@ -49,7 +51,7 @@ impl World {
         self.published += 1;
         let number = self.published;
         let payload = Payload::from_json(&format!("[{number}]"), "").unwrap();
-        let recording = Recording { rule: self.rule, now: self.now };
+        let recording = Recording { rule: self.rule, now: self.now, is_durable: false };
         let event = Publication {
             id: PublicationId::new(1_000 + number).unwrap(),
             recording: Some(&recording),
@@ -388,7 +390,7 @@ fn memory_is_bounded_and_positions_stay() {
     assert!(world.history.numbers().bytes > 40_000);
     let payload = Payload::from_json(&format!("[\"{}\"]", "x".repeat(1_000)), "").unwrap();
     for topic in 0..200 {
-        let recording = Recording { rule: world.rule, now: world.now };
+        let recording = Recording { rule: world.rule, now: world.now, is_durable: false };
         world.now += Duration::from_secs(1);
         let topic = format!("other.{topic}");
         let event = Publication { recording: Some(&recording), ..publication(&topic, &payload) };
@@ -421,7 +423,7 @@ fn idle_positions_are_forgotten_after_a_day_and_offsets_go_on() {
     let mut world = World::new();
     world.publish_all(3);
     for topic in 0..100 {
-        let recording = Recording { rule: world.rule, now: world.now };
+        let recording = Recording { rule: world.rule, now: world.now, is_durable: false };
         let payload = Payload::empty(Codec::Json);
         let topic = format!("other.{topic}");
         let event = Publication { recording: Some(&recording), ..publication(&topic, &payload) };

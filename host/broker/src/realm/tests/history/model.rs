@@ -133,7 +133,7 @@ fn run(steps: Vec<Step>) -> usize {
             Step::Evict => {
                 world.history.set_limits(1, ReplayLimits::default());
                 let payload = Payload::empty(Codec::Json);
-                let recording = Recording { rule: world.rule, now: world.now };
+                let recording = Recording { rule: world.rule, now: world.now, is_durable: false };
                 let event =
                     Publication { recording: Some(&recording), ..publication("u", &payload) };
                 world.realm.publish(&event, &mut PendingFlushes::default()).unwrap();

@@ -11,7 +11,7 @@ impl World {
         self.published += 1;
         self.now += Duration::from_millis(1);
         let payload = Payload::from_json(&format!("[{}]", self.published), "").unwrap();
-        let recording = Recording { rule: self.rule, now: self.now };
+        let recording = Recording { rule: self.rule, now: self.now, is_durable: false };
         let event = Publication {
             id: PublicationId::new(1_000 + self.published).unwrap(),
             recording: has_history.then_some(&recording),
