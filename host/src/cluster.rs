@@ -104,7 +104,7 @@ impl ClusterNode {
         let homes = Homes::of_node(id, &name);
         let queued = Arc::new(Notify::new());
         let waking = Arc::clone(&queued);
-        let peers = releases::peers(id, &name);
+        let peers = releases::peers(id, &name, &settings.urls);
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
         Ok(Some(Arc::new(Self {
             id,

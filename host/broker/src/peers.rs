@@ -173,15 +173,21 @@ impl Peers {
         if node == self.about.node {
             return true;
         }
-        match self.about.versions.common(hello.versions) {
+        let common = self.about.versions.common(hello.versions);
+        // A node does not change its versions: one that is a peer, or is not, has not said the opposite.
+        let has_changed = match self.by_id.get(&node) {
+            Some(peer) => common != Some(peer.envelope),
+            None => common.is_some() && self.incompatible.contains(node),
+        };
+        if has_changed {
+            return false;
+        }
+        match common {
             Some(version) => {
-                self.incompatible.remove(node);
                 if let Some(peer) = self.meet(node, version, now) {
-                    peer.greet(hello.site, version, now);
+                    peer.greet(hello.site, now);
                 }
             }
-            // A node does not change its versions: one that is a peer has not said this.
-            None if self.by_id.contains_key(&node) => {}
             None => self.incompatible.hear(hello, now),
         }
         false
@@ -195,7 +201,13 @@ impl Peers {
         };
         // A node that sends an envelope before its HELLO has heard the one of this node.
         let version = header.version;
-        if header.from == self.about.node || self.meet(header.from, version, now).is_none() {
+        let from = header.from;
+        let is_of_link = |peer: &Peer| peer.envelope == version;
+        if from == self.about.node
+            || self.incompatible.contains(from)
+            || !self.by_id.get(&from).is_none_or(is_of_link)
+            || self.meet(from, version, now).is_none()
+        {
             return received;
         }
         let partial: usize = self.by_id.values().map(|peer| peer.receive.partial_bytes()).sum();

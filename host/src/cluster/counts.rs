@@ -67,6 +67,7 @@ impl ClusterCounts {
             | Notice::Interrupted { .. }
             | Notice::CaughtUp { .. }
             | Notice::Incompatible(_)
+            | Notice::IncompatibleGone(_)
             | Notice::TooMany { .. } => 0,
         };
     }

@@ -11,19 +11,29 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Lets this node speak as one of the next release, for tests of upgrades: it speaks one more version of the
 /// envelope, and sends records that no release knows. With the value `alone`, it speaks that version alone.
-/// Harmless otherwise: the forms of both versions are alike.
+/// Only for servers of NATS on this machine: a real next release would have another form of that version.
 const TEST_VARIABLE: &str = "JACKFIELD_TEST_NEXT_RELEASE";
 
 /// Creates the state of a node.
-pub(super) fn peers(id: NodeId, name: &str) -> Peers {
+pub(super) fn peers(id: NodeId, name: &str, urls: &[String]) -> Peers {
     let peers = Peers::new(id, name, VERSION);
     let Some(value) = env::var_os(TEST_VARIABLE) else { return peers };
+    if !urls.iter().all(|url| is_of_machine(url)) {
+        tracing::warn!(name: "cluster.test_release", variable = TEST_VARIABLE, "the variable is ignored: it is for tests with servers of NATS on this machine");
+        return peers;
+    }
     let Versions { lowest, highest } = Versions::SPOKEN;
     let highest = highest.saturating_add(1);
     let lowest = if value == "alone" { highest } else { lowest };
     let versions = Versions { lowest, highest };
     tracing::warn!(name: "cluster.test_release", variable = TEST_VARIABLE, "this node speaks as one of the next release, for a test");
     peers.as_later_release(versions)
+}
+
+/// Returns whether a URL of NATS is of this machine.
+fn is_of_machine(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    ["127.", "[::1]", "localhost"].iter().any(|local| place.starts_with(local))
 }
 
 /// What this node speaks and serves.
@@ -101,5 +111,20 @@ impl NodeView {
         let has_other_version = differs(&peer.version, VERSION);
         let has_other_site = differs(&peer.site, site);
         Self { peer, has_other_version, has_other_site }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_of_releases_are_for_one_machine() {
+        for url in ["nats://127.0.0.1:4222", "tls://localhost:4222", "nats://[::1]:4222"] {
+            assert!(is_of_machine(url), "{url}");
+        }
+        for url in ["nats://10.0.0.1:4222", "tls://nats.example.org:4222"] {
+            assert!(!is_of_machine(url), "{url}");
+        }
     }
 }

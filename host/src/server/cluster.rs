@@ -314,11 +314,24 @@ impl ClusterTasks {
         }
     }
 
+    /// Logs a notice. A node that starts again and again has a new id each time.
+    fn log(&self, notice: &Notice) {
+        if let Notice::Incompatible(node) | Notice::IncompatibleGone(node) = notice {
+            let key = format!("{} {}", matches!(notice, Notice::Incompatible(_)), node.name);
+            if self.faults.happened(key, Instant::now()).is_none() {
+                return;
+            }
+        }
+        log(notice, self.node.release().versions);
+    }
+
     /// Logs notices. If events may be missing, all histories end: no subscriber is told that it has
     /// missed nothing, and connected ones are told that they may have.
     fn take(&self, notices: &[Notice]) {
         self.node.note(notices);
-        notices.iter().for_each(log);
+        for notice in notices {
+            self.log(notice);
+        }
         self.note_homes(notices);
         if notices.iter().any(Notice::is_doubt) {
             for dispatch in self.realms.iter() {
@@ -345,7 +358,7 @@ fn report(event: PipeEvent) {
     }
 }
 
-fn log(notice: &Notice) {
+fn log(notice: &Notice, own: Versions) {
     let id = |node: &NodeId| node.to_string();
     match notice {
         Notice::Joined { node, name, .. } => {
@@ -380,8 +393,11 @@ fn log(notice: &Notice) {
             error!(name: "cluster.incomplete", peer = name, id = id(node), "a node has more topics than this one can keep, or unreadable ones; its clients miss events of this node");
         }
         Notice::Incompatible(IncompatibleNode { node, name, version, versions }) => {
-            let (Versions { lowest, highest }, own) = (*versions, Versions::SPOKEN);
+            let Versions { lowest, highest } = *versions;
             error!(name: "cluster.incompatible", peer = name, id = id(node), version, "a node of another release speaks the versions {lowest} to {highest} of the messages between nodes, and this one {} to {}: they exchange nothing, and histories have holes", own.lowest, own.highest);
+        }
+        Notice::IncompatibleGone(IncompatibleNode { node, name, .. }) => {
+            info!(name: "cluster.incompatible_gone", peer = name, id = id(node), "an incompatible node is not heard any more; its events until now are missing");
         }
         Notice::TooMany { limit } => {
             error!(name: "cluster.too_many_nodes", limit, "more nodes than a cluster can have; further ones are ignored");

@@ -152,7 +152,8 @@ impl Snapshot {
             file.signature = signatures.remove(&signature_of(&file.path)).unwrap_or_default();
         }
         for problem in &snapshot.problems {
-            hasher.update(problem.to_string());
+            let text = problem.to_string();
+            hasher.update(text.strip_prefix(&snapshot.site).unwrap_or(&text));
         }
         snapshot.hash = ContentHash::from(hasher);
         Ok(snapshot)
@@ -203,7 +204,8 @@ impl Snapshot {
         file.is_pinned = true;
         let mut hasher = Sha256::new();
         hasher.update(self.hash.bytes());
-        hasher.update(path.as_bytes());
+        let within = path.strip_prefix(&self.site).unwrap_or(path);
+        hasher.update(within.trim_start_matches('/'));
         hasher.update([0]);
         hasher.update(file.hash.bytes());
         self.hash = ContentHash::from(hasher);

@@ -85,6 +85,8 @@ pub enum Notice {
     },
     /// A node of the cluster speaks no version of the messages that this one speaks: they exchange nothing.
     Incompatible(IncompatibleNode),
+    /// Such a node is not heard any more. Its events until now are missing.
+    IncompatibleGone(IncompatibleNode),
     /// More nodes say HELLO than a cluster can have.
     TooMany {
         /// The maximum.
@@ -108,6 +110,7 @@ impl Notice {
             | Self::CaughtUp { .. }
             | Self::Incomplete { .. }
             | Self::Incompatible(_)
+            | Self::IncompatibleGone(_)
             | Self::TooMany { .. } => None,
         }
     }
@@ -131,6 +134,7 @@ impl Notice {
             | Self::Interrupted { .. }
             | Self::Late { .. }
             | Self::Incompatible(_)
+            | Self::IncompatibleGone(_)
             | Self::CaughtUp { .. } => true,
         }
     }

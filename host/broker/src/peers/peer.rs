@@ -142,8 +142,8 @@ impl Peer {
     }
 
     /// Takes a HELLO, with the version that both nodes use.
-    pub(super) fn greet(&mut self, site: String, envelope: u8, now: Duration) {
-        (self.seen, self.site, self.envelope) = (now, site, envelope);
+    pub(super) fn greet(&mut self, site: String, now: Duration) {
+        (self.seen, self.site) = (now, site);
     }
 
     /// Returns the sending end, which this reference has alone.

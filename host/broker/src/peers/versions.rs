@@ -53,9 +53,9 @@ pub(super) struct Hello {
 /// The length of names, versions and sites that are kept.
 const MAX_TEXT_CHARS: usize = 255;
 
-/// Cuts a text of a peer.
+/// Cuts a text of a peer, and leaves control characters out: it is shown in terminals.
 pub(super) fn cut(text: &str) -> String {
-    text.chars().take(MAX_TEXT_CHARS).collect()
+    text.chars().filter(|it| !it.is_control()).take(MAX_TEXT_CHARS).collect()
 }
 
 impl Hello {
@@ -121,18 +121,19 @@ impl IncompatibleNodes {
         }
     }
 
-    /// Forgets silent ones. Returns the notices of new ones.
+    /// Forgets silent ones. Returns the notices of new ones and of those that are forgotten.
     pub(super) fn tick(&mut self, now: Duration) -> Vec<Notice> {
-        self.0.retain(|_, it| now.saturating_sub(it.seen) < DEAD_AFTER);
-        let new = self.0.values_mut().filter_map(|it| {
+        let silent = self.0.extract_if(.., |_, it| now.saturating_sub(it.seen) >= DEAD_AFTER);
+        let mut notices: Vec<_> = silent.map(|(_, it)| Notice::IncompatibleGone(it.node)).collect();
+        notices.extend(self.0.values_mut().filter_map(|it| {
             let is_new = !std::mem::replace(&mut it.is_reported, true);
             is_new.then(|| Notice::Incompatible(it.node.clone()))
-        });
-        new.collect()
+        }));
+        notices
     }
 
-    pub(super) fn remove(&mut self, node: NodeId) {
-        self.0.remove(&node);
+    pub(super) fn contains(&self, node: NodeId) -> bool {
+        self.0.contains_key(&node)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -224,6 +225,7 @@ mod tests {
         let mut wrong = bytes;
         wrong[0] = 4;
         assert_eq!(Hello::decode(&wrong.into()), None, "the highest one is lower");
+        assert_eq!(cut("web\u{1b}[2J\n-1"), "web[2J-1");
     }
 
     #[test]
@@ -250,7 +252,11 @@ mod tests {
             nodes.hear(hello(from), seconds(8));
         }
         assert_eq!(nodes.list().len(), MAX_PEERS);
-        assert_eq!(nodes.tick(seconds(13)), []);
+        // Events were missing until then.
+        let gone = nodes.tick(seconds(13));
+        let is_doubt = |it: &Notice| matches!(it, Notice::IncompatibleGone(_)) && it.is_doubt();
+        assert!(gone.len() == MAX_PEERS && gone.iter().all(is_doubt), "{gone:?}");
         assert!(nodes.is_empty());
+        assert_eq!(nodes.tick(seconds(14)), []);
     }
 }

@@ -135,6 +135,7 @@ impl ClusterTasks {
                 | Notice::CaughtUp { .. }
                 | Notice::Incomplete { .. }
                 | Notice::Incompatible(_)
+                | Notice::IncompatibleGone(_)
                 | Notice::TooMany { .. } => {}
             }
         }
