@@ -19,8 +19,9 @@
 //!   they skip it. Nor for more bytes behind the content of a record, except `Event` and `Message`, and more fields
 //!   in the questions of hosts, which are JSON: older nodes do not read them, and newer ones do without them.
 //! - **A new version** is needed for anything else: another header, a record that must not be ignored, another
-//!   content of a known kind, another kind of frame of `relay` or of message of the host's exchange. [`encode`] and [`decode`] get the version, and write
-//!   and read each of [`Versions::SPOKEN`]. Peers of an older version get its form: their links have the version.
+//!   content of a known kind, another kind of frame of `relay` or of message of the host's exchange. [`encode`] and
+//!   [`decode`] get the version, and write and read each of [`Versions::SPOKEN`]. Peers of an older version get its
+//!   form: their links have the version.
 //! - **The lowest version** rises one release after the highest at the earliest. Then nodes of the release before
 //!   can still be upgraded one by one, and older ones are incompatible: the log and the status say so.
 //! - Kind 255 is never given to a record: tests send it, as a later version would.
