@@ -6,7 +6,7 @@
 //! that was committed and is not delivered after all, because its session has ended or a receiver cannot get
 //! it, is taken back. So a client never sees an event that a restart does not know.
 //!
-//! The memory is the original: [`follow`] removes from the file the events that the memory has no longer.
+//! The memory is the original: [`follow()`] removes from the file the events that the memory has no longer.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
