@@ -88,6 +88,10 @@ impl Pipe {
             JetStream::Unknown(_) if self.is_denied.load(Ordering::Relaxed) => {
                 JetStream::Absent("this user may not publish to $JS.API".to_owned())
             }
+            // A subscription of another program takes the question, so that no server says that there is none.
+            JetStream::Unknown(_) if !self.client.server_info().jetstream => JetStream::Absent(
+                "the server has no JetStream, and no other one answers".to_owned(),
+            ),
             found => found,
         }
     }
