@@ -5,41 +5,50 @@
 //! [`jackfield_broker::peers`], without I/O; the server connects it with the pipe, [`jackfield_cluster`].
 //! See decision 55.
 
+mod claim;
 mod counts;
 mod decide;
 mod exchange;
 mod homes;
 mod inquiries;
+mod lease;
 mod members;
 mod numbered;
 mod releases;
 mod remote_subscribers;
+mod store_log;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jackfield_broker::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers, Stake};
 use jackfield_broker::{Cluster, Realm};
-use jackfield_cluster::PipeSettings;
-use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
+use jackfield_cluster::{Pipe, PipeSettings};
+use jackfield_config::{Cluster as ClusterSettings, Leases, WhenAlone};
 use jackfield_wamp::uri::MatchPolicy;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+pub(crate) use claim::Rule;
 pub(crate) use counts::{ClusterCounts, ClusterNumbers};
 pub(crate) use decide::{
     Change, Decision, HomeMessage, LateResult, Membership, Question, RemoteSession, Verdict,
     decode, encode,
 };
 pub(crate) use exchange::{Answering, Exchange, Service, Subject, Unanswered};
-pub(crate) use homes::{Homes, Move};
+pub(crate) use homes::{Home, Homes, LeaseGuard, Move};
+pub(crate) use lease::{HeldLease, Lease, Next, TIMES, now as lease_time};
 pub(crate) use members::Members;
 pub(crate) use releases::{DifferentNodes, NodeView, OwnRelease};
 pub(crate) use remote_subscribers::Ended;
+pub(crate) use store_log::StoreLog;
+pub(crate) use streams::Streams;
 
 /// This node.
 pub(crate) struct ClusterNode {
@@ -49,6 +58,9 @@ pub(crate) struct ClusterNode {
     cluster: Arc<Cluster>,
     exchange: Exchange,
     homes: Homes,
+    /// How nodes become homes.
+    rule: ArcSwap<Rule>,
+    streams: OnceLock<Streams>,
     counts: ClusterCounts,
     began: Instant,
     /// Messages for peers wait.
@@ -106,8 +118,14 @@ impl ClusterNode {
         let waking = Arc::clone(&queued);
         let peers = releases::peers(id, &name, &settings.urls);
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
+        let rule = match settings.leases {
+            Leases::Off => Rule::Heartbeat,
+            Leases::Auto | Leases::Required => Rule::Undecided,
+        };
         Ok(Some(Arc::new(Self {
             id,
+            rule: ArcSwap::from_pointee(rule),
+            streams: OnceLock::new(),
             settings: settings.clone(),
             name,
             homes,
@@ -157,15 +175,43 @@ impl ClusterNode {
         &self.homes
     }
 
+    /// Returns how nodes become homes.
+    pub(crate) fn rule(&self) -> Rule {
+        **self.rule.load()
+    }
+
+    /// Decides how nodes become homes, once.
+    pub(crate) fn set_rule(&self, rule: Rule) {
+        self.rule.store(Arc::new(rule));
+    }
+
+    /// Notes the connection to the other nodes, once.
+    pub(crate) fn connect(&self, pipe: &Arc<Pipe>) -> &Streams {
+        self.streams.get_or_init(|| Streams::of(pipe))
+    }
+
+    /// Returns the streams; `None` before the connection is opened.
+    pub(crate) fn streams(&self) -> Option<&Streams> {
+        self.streams.get()
+    }
+
+    /// Returns whether JetStream has to grant homes.
+    pub(crate) fn requires_leases(&self) -> bool {
+        self.settings.leases == Leases::Required
+    }
+
     /// Chooses the homes of plugins again. `taken` is called for each one that comes here from another node.
     /// What has to follow waits for the tasks of the cluster.
     pub(crate) fn follow_homes(&self, plugins: &BTreeSet<String>, taken: impl Fn(&str)) {
+        let rule = self.rule();
         // A node that may not act alone keeps the homes that it knows: those elsewhere do not answer.
-        let is_alone = !self.may_publish() && plugins.iter().all(|it| self.homes.of(it).is_some());
+        let is_alone = rule == Rule::Heartbeat
+            && !self.may_publish()
+            && plugins.iter().all(|it| self.homes.of(it).is_some());
         if is_alone {
             return;
         }
-        if self.homes.follow(&self.cluster, &self.name, plugins, self.now(), taken) {
+        if self.homes.follow(&self.cluster, (&self.name, rule), plugins, self.now(), taken) {
             self.queued.notify_one();
         }
     }

@@ -5,11 +5,14 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jackfield_config::Plugins;
 use jackfield_sandbox::{Sandbox, SandboxError};
-use jackfield_store::{EngineError, FILE, SqliteEngine};
+use jackfield_store::{CopiedEngine, Engine, EngineError, FILE, SqliteEngine};
 use tracing::info;
+
+use crate::cluster::{ClusterNode, StoreLog};
 
 /// The folder of the file in the data folder.
 pub(crate) const PART: &str = "store";
@@ -42,11 +45,13 @@ pub(crate) enum OpenStoresError {
 }
 
 /// Lets the sandbox save the stores of plugins in this folder; without one they stay in memory. A
-/// file that cannot be used is an error: plugins would start with an empty store, and write to it.
+/// file that cannot be used is an error: plugins would start with an empty store, and write to it. In a cluster
+/// with JetStream, each commit is in a log of all nodes first.
 pub(crate) async fn open(
     sandbox: Sandbox,
     plugins: &Plugins,
     folder: Option<PathBuf>,
+    cluster: Option<&Arc<ClusterNode>>,
 ) -> Result<Sandbox, OpenStoresError> {
     let Some(folder) = folder else {
         if let Some(key) = plugins.needs_data() {
@@ -62,7 +67,11 @@ pub(crate) async fn open(
     let engine = opening.await.map_err(failed)??;
     info!(name: "store.opened", file = %file.display(), "the stores of plugins are saved");
     let modes = plugins.clone();
-    Ok(sandbox.saved_by(Box::new(engine), move |plugin| modes.state(plugin))?)
+    let engine: Box<dyn Engine> = match cluster {
+        Some(node) => Box::new(CopiedEngine::new(engine, StoreLog::new(node))),
+        None => Box::new(engine),
+    };
+    Ok(sandbox.saved_by(engine, move |plugin| modes.state(plugin))?)
 }
 
 fn engine(folder: &Path) -> Result<SqliteEngine, OpenStoresError> {

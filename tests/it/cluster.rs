@@ -18,12 +18,14 @@ mod failures;
 mod faults;
 mod history;
 mod homes;
+mod leases;
 mod member;
 mod nats;
 mod once;
 mod pages;
 mod sessions;
 mod sites;
+mod stores;
 mod traffic;
 mod upgrade;
 

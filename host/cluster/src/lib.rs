@@ -1,4 +1,5 @@
-//! Pipe between the nodes of a cluster: messages over NATS, without JetStream.
+//! Pipe between the nodes of a cluster: messages over NATS. [`Stream`]s of JetStream have the leases of homes and
+//! the logs of stores, if the servers have it.
 //!
 //! This crate knows no topics and no sessions: a message is bytes for one node, or a HELLO for all.
 //! A node has two subscriptions, `jf1.CLUSTER.all` and `jf1.CLUSTER.n.NODE`, so that the messages to it have one
@@ -14,6 +15,9 @@
 mod nats;
 #[cfg(not(feature = "nats"))]
 mod not_built;
+mod stream;
+#[cfg(feature = "nats")]
+mod streams;
 
 use std::path::PathBuf;
 
@@ -22,7 +26,10 @@ use bytes::Bytes;
 #[cfg(feature = "nats")]
 pub use nats::{Incoming, Pipe};
 #[cfg(not(feature = "nats"))]
-pub use not_built::{Incoming, Pipe};
+pub use not_built::{Incoming, Pipe, Stream};
+pub use stream::{JetStream, StreamError, StreamKind, StreamMessage};
+#[cfg(feature = "nats")]
+pub use streams::Stream;
 
 /// Whether this build can connect to a cluster.
 pub const IS_BUILT: bool = cfg!(feature = "nats");

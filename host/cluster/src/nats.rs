@@ -1,15 +1,18 @@
 //! The client of NATS.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
+use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use crate::{OpenError, PipeEvent, PipeMessage, PipeSettings};
+use crate::streams::{Stream, detect};
+use crate::{JetStream, OpenError, PipeEvent, PipeMessage, PipeSettings, StreamKind};
 
 /// The first token of all subjects: the version of the subjects.
 const VERSION: &str = "jf1";
@@ -23,12 +26,18 @@ const MAX_INCOMING: usize = 4096;
 /// The maximum time for which the client may not take a message. It takes none while it connects again.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The maximum time for which JetStream may not answer.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A connection to NATS.
 #[derive(Debug)]
 pub struct Pipe {
     client: Client,
+    cluster: String,
     all: String,
     nodes: String,
+    /// The servers have refused a request to JetStream: this user has no permission.
+    is_denied: Arc<AtomicBool>,
 }
 
 /// The messages to this node.
@@ -49,10 +58,14 @@ impl Pipe {
     ) -> Result<(Self, Incoming), OpenError> {
         let invalid = |error: &dyn std::fmt::Display| OpenError::Invalid(error.to_string());
         let PipeSettings { cluster, node, urls, .. } = &settings;
-        let report = Arc::new(report);
+        let (report, is_denied) = (Arc::new(report), Arc::new(AtomicBool::new(false)));
+        let denied = Arc::clone(&is_denied);
         let options = options(&settings)?.event_callback(move |event| {
-            let report = Arc::clone(&report);
+            let (report, denied) = (Arc::clone(&report), Arc::clone(&denied));
             async move {
+                if is_denial(&event) {
+                    denied.store(true, Ordering::Relaxed);
+                }
                 if let Some(event) = shown(&event) {
                     report(event);
                 }
@@ -65,7 +78,32 @@ impl Pipe {
             all: subscribe(all.clone()).await.map_err(|error| invalid(&error))?,
             own: subscribe(format!("{nodes}{node}")).await.map_err(|error| invalid(&error))?,
         };
-        Ok((Self { client, all, nodes }, incoming))
+        let cluster = cluster.clone();
+        Ok((Self { client, cluster, all, nodes, is_denied }, incoming))
+    }
+
+    /// Asks the servers whether they have JetStream for this user.
+    pub async fn jetstream(&self) -> JetStream {
+        match detect(&self.context()).await {
+            JetStream::Unknown(_) if self.is_denied.load(Ordering::Relaxed) => {
+                JetStream::Absent("this user may not publish to $JS.API".to_owned())
+            }
+            // A subscription of another program takes the question, so that no server says that there is none.
+            JetStream::Unknown(_) if !self.client.server_info().jetstream => JetStream::Absent(
+                "the server has no JetStream, and no other one answers".to_owned(),
+            ),
+            found => found,
+        }
+    }
+
+    /// Returns a stream of the cluster. Its messages expire after `max_age`; zero is never.
+    pub fn stream(&self, kind: StreamKind, max_age: Duration) -> Stream {
+        Stream::new(self.context(), (VERSION, &self.cluster), kind, max_age)
+    }
+
+    fn context(&self) -> jetstream::Context {
+        let builder = jetstream::context::ContextBuilder::new().timeout(STREAM_TIMEOUT);
+        builder.build(self.client.clone())
     }
 
     /// Returns whether a server is connected.
@@ -118,9 +156,11 @@ impl Incoming {
 
 /// The options of the client.
 fn options(settings: &PipeSettings) -> Result<ConnectOptions, OpenError> {
-    let PipeSettings { name, credentials, ca, certificate, .. } = settings;
+    let PipeSettings { cluster, name, credentials, ca, certificate, .. } = settings;
     let mut options = ConnectOptions::new()
         .name(name)
+        // Answers come below the subjects that a node may read in any case.
+        .custom_inbox_prefix(format!("{VERSION}.{cluster}.inbox"))
         .ping_interval(PING_INTERVAL)
         .subscription_capacity(MAX_INCOMING)
         .retry_on_initial_connect();
@@ -147,6 +187,13 @@ fn authenticated(options: ConnectOptions, text: &str) -> Result<ConnectOptions, 
         Some((user, password)) => options.user_and_password(user.to_owned(), password.to_owned()),
         None => options.token(text.to_owned()),
     })
+}
+
+/// Returns whether a server has refused a request to JetStream.
+fn is_denial(event: &Event) -> bool {
+    let Event::ServerError(error) = event else { return false };
+    let text = error.to_string().to_ascii_lowercase();
+    text.contains("permissions violation for publish") && text.contains("$js.api")
 }
 
 /// Returns the event for the log, if it is one.

@@ -1,8 +1,13 @@
 //! The interface without a client of NATS.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use crate::{OpenError, PipeEvent, PipeMessage, PipeSettings};
+use crate::{
+    JetStream, OpenError, PipeEvent, PipeMessage, PipeSettings, StreamError, StreamKind,
+    StreamMessage,
+};
 
 /// A connection, which this build cannot have.
 #[derive(Debug)]
@@ -53,9 +58,77 @@ impl Pipe {
         match *self {}
     }
 
+    /// Asks the servers whether they have JetStream.
+    #[expect(clippy::unused_async, reason = "as with the feature")]
+    pub async fn jetstream(&self) -> JetStream {
+        match *self {}
+    }
+
+    /// Returns a stream of the cluster.
+    pub fn stream(&self, _kind: StreamKind, _max_age: Duration) -> Stream {
+        match *self {}
+    }
+
     /// Connects again.
     #[expect(clippy::unused_async, reason = "as with the feature")]
     pub async fn reconnect(&self) {
+        match *self {}
+    }
+}
+
+/// A stream, which this build cannot have.
+#[derive(Clone, Debug)]
+pub enum Stream {}
+
+#[expect(clippy::unused_async, reason = "as with the feature")]
+impl Stream {
+    /// Makes the stream.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn prepare(&self) -> Result<(), StreamError> {
+        match *self {}
+    }
+
+    /// Puts a message.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn put(
+        &self,
+        _name: &str,
+        _expected: u64,
+        _message: Bytes,
+        _patience: Duration,
+    ) -> Result<u64, StreamError> {
+        match *self {}
+    }
+
+    /// Returns the last message of a name.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn last(&self, _name: &str) -> Result<Option<StreamMessage>, StreamError> {
+        match *self {}
+    }
+
+    /// Returns the next message of a name.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn next(
+        &self,
+        _name: &str,
+        _from: u64,
+    ) -> Result<Option<StreamMessage>, StreamError> {
+        match *self {}
+    }
+
+    /// Removes messages.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn purge(&self, _name: &str, _before: u64) -> Result<(), StreamError> {
         match *self {}
     }
 }

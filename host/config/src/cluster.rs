@@ -27,6 +27,31 @@ pub struct Cluster {
     pub key: Option<PathBuf>,
     /// What happens while NATS is away.
     pub when_alone: WhenAlone,
+    /// Whether homes of plugins are leases of JetStream.
+    pub leases: Leases,
+}
+
+/// Whether JetStream grants the homes of plugins, and keeps copies of their stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leases {
+    /// If the servers of NATS have it.
+    Auto,
+    /// No: a divided cluster has several homes, and stores stay on their node.
+    Off,
+    /// Yes: without JetStream, no plugin with state runs.
+    Required,
+}
+
+impl Leases {
+    /// Returns the value of the setting.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+            Self::Required => "required",
+        }
+    }
 }
 
 /// What happens to publications while NATS is away.
@@ -61,6 +86,7 @@ impl Default for Cluster {
             certificate: None,
             key: None,
             when_alone: WhenAlone::Serve,
+            leases: Leases::Auto,
         }
     }
 }
@@ -72,6 +98,7 @@ pub(super) struct RawCluster {
     node: Option<Token>,
     nats: RawNats,
     when_alone: Option<WhenAlone>,
+    leases: Option<Leases>,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,7 +126,8 @@ const MAX_NAME_BYTES: usize = 64;
 
 impl RawCluster {
     pub(super) fn apply(self, cluster: &mut Cluster) {
-        let Self { name, node, nats: RawNats { urls, credentials, tls }, when_alone } = self;
+        let Self { name, node, nats: RawNats { urls, credentials, tls }, when_alone, leases } =
+            self;
         let RawTls { ca, certificate, key } = tls;
         if let Some(urls) = urls {
             cluster.urls = urls.into_iter().map(|it| it.0).collect();
@@ -113,6 +141,7 @@ impl RawCluster {
         cluster.certificate = certificate.or(cluster.certificate.take());
         cluster.key = key.or(cluster.key.take());
         cluster.when_alone = when_alone.unwrap_or(cluster.when_alone);
+        cluster.leases = leases.unwrap_or(cluster.leases);
     }
 }
 
@@ -175,6 +204,7 @@ pub(super) fn mistakes(cluster: &Cluster, has: impl Fn(&str) -> bool) -> Vec<Val
             "cluster.name",
             "cluster.node",
             "cluster.when_alone",
+            "cluster.leases",
             "cluster.nats.credentials",
             "cluster.nats.tls.ca",
             "cluster.nats.tls.certificate",
@@ -210,7 +240,7 @@ mod tests {
     #[test]
     fn reads_every_key() {
         assert_eq!(read("").unwrap(), Cluster::default());
-        let text = "cluster: { name: shop, node: web-1, when_alone: refuse, nats: { urls: \
+        let text = "cluster: { name: shop, node: web-1, when_alone: refuse, leases: required, nats: { urls: \
                     ['nats://a:1', 'tls://b'], credentials: { env: NATS }, tls: { ca: c, \
                     certificate: d, key: e } } }";
         if !jackfield_cluster::IS_BUILT {
@@ -227,6 +257,7 @@ mod tests {
             certificate: Some("d".into()),
             key: Some("e".into()),
             when_alone: WhenAlone::Refuse,
+            leases: Leases::Required,
         };
         assert_eq!(read(text).unwrap(), expect);
     }
@@ -237,6 +268,8 @@ mod tests {
             ("cluster: { name: 'a.b' }", "`a.b` cannot be a name in a cluster"),
             ("cluster: { name: shop }", "`cluster.name` has no effect: there is no cluster"),
             ("cluster: { when_alone: serve }", "`cluster.when_alone` has no effect"),
+            ("cluster: { leases: off }", "`cluster.leases` has no effect"),
+            ("cluster: { leases: maybe }", "`cluster.leases`"),
             ("cluster: { when_alone: wait }", "`cluster.when_alone`"),
             ("cluster: { nats: { urls: ['http://a'] } }", "not the URL of a server of NATS"),
             ("cluster: { nats: { urls: ['nats://u:hunter2@a'] } }", "has a secret"),

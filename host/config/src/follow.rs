@@ -177,7 +177,8 @@ impl Comparison {
     }
 
     fn cluster(&mut self, running: &Cluster, next: &mut Cluster) {
-        let Cluster { urls, name, node, credentials, ca, certificate, key, when_alone } = next;
+        let Cluster { urls, name, node, credentials, ca, certificate, key, when_alone, leases } =
+            next;
         let path = |it: &Option<PathBuf>| {
             it.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
         };
@@ -196,6 +197,7 @@ impl Comparison {
         self.restart("cluster.nats.tls.certificate", &running.certificate, certificate, path);
         self.restart("cluster.nats.tls.key", &running.key, key, path);
         self.restart("cluster.when_alone", &running.when_alone, when_alone, |it| it.name());
+        self.restart("cluster.leases", &running.leases, leases, |it| it.name());
     }
 
     fn traces(&mut self, running: &Traces, next: &mut Traces) {

@@ -73,7 +73,7 @@ use jackfield_tls::TlsFiles;
 pub use access::Access;
 pub use admin::{ADMIN_LISTENER, Admin, AdminCertificates, AdminPlace, AdminTls, AdminToken};
 pub use api::{Api, ApiToken};
-pub use cluster::{Cluster, WhenAlone};
+pub use cluster::{Cluster, Leases, WhenAlone};
 pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, SocketPlace};
 pub use data::{DataEnvironment, DataFolder};
 pub use follow::{Followed, RestartNeeded};

@@ -119,5 +119,6 @@ pub use store::history::LostMoment;
 pub use store::moment::StoreMoment;
 pub use store::plugin_store::PluginStore;
 pub use store::plugin_stores::PluginStores;
+pub use store::take_over::{TakeOverError, Taken};
 pub use store_value::StoreValue;
 pub use verdict::{CallAnswer, Delivery, PublishVerdict, SubscribeVerdict};

@@ -16,6 +16,7 @@ pub(crate) mod passage;
 pub(crate) mod plugin_store;
 pub(crate) mod plugin_stores;
 pub(crate) mod space;
+pub(crate) mod take_over;
 pub(crate) mod writer;
 
 use std::collections::{BTreeSet, HashMap};
@@ -75,6 +76,11 @@ impl Spaces {
     /// The thread that saves; none if all spaces are in memory.
     pub(crate) fn writer(&self) -> Option<&StoreWriter> {
         self.saving.as_ref().map(|saving| &saving.writer)
+    }
+
+    /// Whether the space of a plugin is saved.
+    pub(crate) fn is_saved(&self, plugin: &str) -> bool {
+        self.saving.as_ref().is_some_and(|saving| (saving.mode)(plugin) != StateMode::Memory)
     }
 
     /// The plugin's space, made or read from the file if missing; `quota` applies from now on.

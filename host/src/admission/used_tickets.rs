@@ -84,7 +84,7 @@ fn decode(mut question: Bytes) -> Option<UsedTicket> {
 mod tests {
     use jackfield_broker::Cluster;
     use jackfield_broker::peers::{NodeId, Peers};
-    use jackfield_config::{Cluster as ClusterSettings, WhenAlone};
+    use jackfield_config::{Cluster as ClusterSettings, Leases, WhenAlone};
 
     use super::*;
 
@@ -114,6 +114,7 @@ mod tests {
             certificate: None,
             key: None,
             when_alone: WhenAlone::Serve,
+            leases: Leases::Auto,
         };
         let node = ClusterNode::new(&settings).unwrap().unwrap();
         let ticket = || UsedTicket { mark: [7; 32], expires: SystemTime::now() };

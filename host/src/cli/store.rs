@@ -23,6 +23,8 @@ use super::status::{duration, size};
 use super::table::{after, table};
 use crate::count::count;
 
+/// The key and value of a query for the copy of a node.
+const HERE: (&str, &str) = ("here", "true");
 /// The time to wait for a change: the server's.
 const CHANGE_TIME: Duration = Duration::from_mins(1);
 /// The time to wait for a backup: the server's longest.
@@ -68,6 +70,9 @@ struct ListArgs {
     /// Maximum number of keys, up to 10000.
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, requires = "plugin")]
     limit: u32,
+    /// Read the copy of this node, also if it is not the current one: in a cluster.
+    #[arg(long, requires = "plugin")]
+    here: bool,
     #[command(flatten)]
     control: PluginControlArgs,
 }
@@ -109,6 +114,9 @@ struct GetArgs {
     /// Write the bytes of the value to this new file.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Read the copy of this node, also if it is not the current one: in a cluster.
+    #[arg(long)]
+    here: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -168,6 +176,7 @@ async fn list(args: &ListArgs, out: &mut dyn Write) -> Result<ExitCode, ControlE
     let limit = args.limit.to_string();
     let mut pairs = vec![("plugin", &**plugin), ("prefix", &args.prefix), ("limit", &limit)];
     pairs.extend(args.after.as_deref().map(|key| ("after", key)));
+    pairs.extend(args.here.then_some(HERE));
     control::print_page(&server, &path("list", &pairs), args.control.json(), page, out).await
 }
 
@@ -216,9 +225,11 @@ fn page(body: &Value) -> String {
 }
 
 async fn get(args: &GetArgs, out: &mut dyn Write) -> Result<ExitCode, ControlError> {
-    let GetArgs { entry: EntryArgs { plugin, key, control }, base64, file } = args;
+    let GetArgs { entry: EntryArgs { plugin, key, control }, base64, file, here } = args;
     let server = control.find().await?;
-    let path = path("get", &[("plugin", plugin), ("key", key)]);
+    let mut pairs = vec![("plugin", plugin.as_str()), ("key", key)];
+    pairs.extend(here.then_some(HERE));
+    let path = path("get", &pairs);
     let answer = server.ask(Method::GET, &path, None, ANSWER_TIME).await?;
     if control.json() && file.is_none() {
         control::written(answer.print(out))?;

@@ -14,8 +14,9 @@ pub(crate) struct ClusterNumbers {
     /// Messages of other nodes that did not arrive.
     pub(crate) records_lost: u64,
     /// Doubts that have ended histories, late acknowledgements, peers that were given up, incomplete
-    /// tables, silences of the pipe, and moves of homes.
-    pub(crate) incidents: [(&'static str, u64); 6],
+    /// tables, silences of the pipe, moves of homes, leases of homes that were lost, and stores that could not be
+    /// copied.
+    pub(crate) incidents: [(&'static str, u64); 8],
 }
 
 /// The counters.
@@ -30,6 +31,8 @@ pub(crate) struct ClusterCounts {
     incomplete: AtomicU64,
     silences: AtomicU64,
     moves: AtomicU64,
+    lost_leases: AtomicU64,
+    stores_given_up: AtomicU64,
 }
 
 impl ClusterCounts {
@@ -46,6 +49,16 @@ impl ClusterCounts {
     /// Counts a silence of the pipe.
     pub(crate) fn silent(&self) {
         self.silences.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a lease that was lost.
+    pub(crate) fn lease_lost(&self) {
+        self.lost_leases.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a store whose commit another node has prevented, or could not be copied.
+    pub(crate) fn store_given_up(&self) {
+        self.stores_given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a home that has moved.
@@ -86,6 +99,8 @@ impl ClusterCounts {
                 ("incomplete", load(&self.incomplete)),
                 ("silent", load(&self.silences)),
                 ("home_moved", load(&self.moves)),
+                ("lease_lost", load(&self.lost_leases)),
+                ("store_given_up", load(&self.stores_given_up)),
             ],
         }
     }

@@ -1,24 +1,25 @@
 //! Homes of plugins: the node that runs the hooks of a plugin for the whole cluster, so that its memory,
 //! its store and its timers are one.
 //!
-//! A node announces each of its plugins, and claims those whose home it has been for a second, with the time
-//! since which it is. A plugin without a claim gets its home by rendezvous hashing over the names of the nodes
-//! that have it: all of them choose the same one. A claim stays until its node ends, so a node that joins takes
-//! no home away. Of several claims, as after a division of the cluster, the oldest counts: it has the state. See
-//! decision 62.
+//! A node announces each of its plugins, and claims those whose home it is. By heartbeat, a plugin without a claim
+//! gets its home by rendezvous hashing over the names of the nodes that have it: all of them choose the same one,
+//! and it claims the plugin after a second. A claim stays until its node ends, so a node that joins takes no home
+//! away. With JetStream, a claim is a [lease](super::lease), and a plugin without one has no home. See decisions 62
+//! and 63.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use jackfield_broker::Cluster;
-use jackfield_broker::peers::{InterestKey, NodeId, Stake, hash, home};
+use jackfield_broker::peers::{InterestKey, NodeId, Stake, hash};
 
+use super::claim::{Candidate, Claim, Rule, choose};
 use super::decide::LateResult;
 use super::inquiries::Inquiries;
+use super::lease::HeldLease;
 use super::numbered::Numbered;
 use super::remote_subscribers::RemoteSubscribers;
 use crate::wall_clock;
@@ -27,7 +28,9 @@ use crate::wall_clock;
 #[derive(Debug, Default)]
 pub(crate) struct Homes {
     /// The homes by the names of the plugins.
-    known: ArcSwap<HashMap<String, NodeId>>,
+    known: ArcSwap<HashMap<String, Place>>,
+    /// The leases of this node, of plugins that are ready here. A std mutex: a leaf.
+    leases: Mutex<HashMap<String, Arc<HeldLease>>>,
     /// The plugins that this node has announced. A std mutex: held while homes are chosen. The lock of the
     /// peers is taken under it.
     announced: Mutex<HashMap<String, Announced>>,
@@ -51,33 +54,68 @@ pub(crate) struct Homes {
 /// The maximum number of names of nodes. They are forgotten together.
 const MAX_NAMES: usize = 1_024;
 
+/// The place where the hooks of a plugin run.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    /// The node, and the number of its lease; 0 by heartbeat.
+    home: Option<(NodeId, u64)>,
+    /// Whether the node is this one.
+    is_here: bool,
+    /// The lease of this node.
+    lease: Option<Arc<HeldLease>>,
+    /// Without a home: the node that is to take the lease first.
+    next: Option<NodeId>,
+    /// A node whose rule of homes differs: there is no home.
+    differs: Option<NodeId>,
+}
+
+/// The home of a plugin now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// This node, by the lease of this number; 0 by heartbeat.
+    Here(u64),
+    /// Another node.
+    At(NodeId),
+    /// There is none.
+    Nowhere,
+}
+
 /// A plugin that this node has announced.
 #[derive(Clone, Copy, Debug)]
 struct Announced {
     /// Since when it has its home.
     since: Duration,
-    /// This node claims the home: the time since which it has been here, in milliseconds since 1970.
-    claim: Option<u64>,
-}
-
-/// A node that has a plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Candidate {
-    node: NodeId,
-    /// The hash of its name.
-    name: u64,
-    claim: Option<u64>,
+    claim: Claim,
+    /// The last home.
+    last: Option<NodeId>,
 }
 
 /// A plugin whose home has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) plugin: String,
-    /// The former home; `None` if this is the first one.
+    /// The last home; `None` if there was none yet.
     pub(crate) from: Option<NodeId>,
-    pub(crate) to: NodeId,
-    /// Whether the former home was the home for a while.
+    /// The home now.
+    pub(crate) to: Option<NodeId>,
+    /// Whether the last home was the home for a while.
     pub(crate) was_settled: bool,
+}
+
+/// A hook runs by a lease of this node, which is not released meanwhile.
+pub(crate) struct LeaseGuard(Arc<HeldLease>);
+
+impl LeaseGuard {
+    /// Returns whether this node is still the home.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.0.is_valid()
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        self.0.end_hook();
+    }
 }
 
 /// The time after which a home is claimed: the nodes that get a plugin together hear of each other first.
@@ -91,23 +129,75 @@ impl Homes {
         homes
     }
 
-    /// Returns the home of a plugin; `None` if it was not chosen yet.
-    pub(crate) fn of(&self, plugin: &str) -> Option<NodeId> {
-        self.known.load().get(plugin).copied()
+    /// Returns the home of a plugin; `None` if the plugin is new here.
+    pub(crate) fn of(&self, plugin: &str) -> Option<Home> {
+        let known = self.known.load();
+        let Place { home, is_here, lease, .. } = known.get(plugin)?;
+        Some(match home {
+            None => Home::Nowhere,
+            Some((node, _)) if !is_here => Home::At(*node),
+            Some((_, number)) if lease.as_ref().is_none_or(|it| it.is_valid()) => {
+                Home::Here(*number)
+            }
+            Some(_) => Home::Nowhere,
+        })
+    }
+
+    /// Begins a hook of a plugin whose home this node is, by lease; `None` by heartbeat.
+    pub(crate) fn begin_hook(&self, plugin: &str) -> Option<LeaseGuard> {
+        let known = self.known.load();
+        let lease = known.get(plugin).filter(|it| it.is_here)?.lease.as_ref()?;
+        lease.begin_hook();
+        Some(LeaseGuard(Arc::clone(lease)))
+    }
+
+    /// Returns whether a plugin has no home, and `node` is the one that is to take its lease first.
+    pub(crate) fn vacancy(&self, plugin: &str, node: NodeId) -> Option<bool> {
+        let known = self.known.load();
+        let place = known.get(plugin)?;
+        (place.home.is_none() && place.differs.is_none()).then_some(place.next == Some(node))
+    }
+
+    /// Returns the nodes whose rule of homes differs from the one of this node.
+    pub(crate) fn differing(&self) -> BTreeSet<NodeId> {
+        self.known.load().values().filter_map(|it| it.differs).collect()
+    }
+
+    /// Takes a lease into use: hooks may run here when the homes are followed the next time.
+    pub(crate) fn use_lease(&self, plugin: &str, lease: &Arc<HeldLease>) {
+        self.lock_leases().insert(plugin.to_owned(), Arc::clone(lease));
+    }
+
+    /// Uses a lease no more, from the next time on at which the homes are followed.
+    pub(crate) fn drop_lease(&self, plugin: &str) {
+        self.lock_leases().remove(plugin);
+    }
+
+    /// Gives the home of a plugin up at once, and tells the keeper of its lease.
+    pub(super) fn give_up(&self, plugin: &str) {
+        if let Some(lease) = self.lock_leases().get(plugin) {
+            lease.give_up();
+        }
+    }
+
+    /// Returns the number of leases in use.
+    pub(crate) fn leases(&self) -> usize {
+        self.lock_leases().values().filter(|it| it.is_valid()).count()
     }
 
     /// Chooses the homes of the plugins of this node, and tells the other nodes what has changed. `taken` is
-    /// called for each plugin that comes here from another node, before any hook of it. Returns whether a
-    /// home has changed.
+    /// called for each plugin that comes here from another node, or again, before any hook of it. Returns whether
+    /// a home has changed.
     pub(super) fn follow(
         &self,
         cluster: &Cluster,
-        name: &str,
+        (name, rule): (&str, Rule),
         plugins: &BTreeSet<String>,
         now: Duration,
         taken: impl Fn(&str),
     ) -> bool {
         let mut announced = self.lock();
+        let leases = self.lock_leases().clone();
         let before = self.known.load_full();
         announced.retain(|plugin, _| {
             let is_kept = plugins.contains(plugin);
@@ -122,28 +212,49 @@ impl Homes {
         for plugin in plugins {
             let key = InterestKey::plugin(plugin);
             let before_here = announced.get(plugin).copied();
-            let own = before_here.and_then(|it| it.claim);
+            let lease = leases.get(plugin).filter(|it| it.is_valid()).cloned();
+            let claimed = before_here.map(|it| it.claim).filter(|it| it.rule == rule);
+            let number = match rule {
+                Rule::Undecided => None,
+                Rule::Heartbeat => claimed.and_then(|it| it.number),
+                Rule::Lease => lease.as_ref().map(|it| it.number),
+            };
+            let own = Claim { rule, number };
             let (here, candidates) = candidates(cluster, &key, name, own);
-            let to = choose(plugin, &candidates).unwrap_or(here);
-            let from = before.get(plugin).copied();
-            let since = before_here.filter(|_| from == Some(to)).map_or(now, |it| it.since);
+            let choice = choose(plugin, rule, &candidates);
+            let place = before.get(plugin).map(|it| it.home);
+            let is_changed = place != Some(choice.home);
+            let since = before_here.filter(|_| !is_changed).map_or(now, |it| it.since);
+            let to = choice.home.map(|it| it.0);
             let is_settled = |since: Duration| now.saturating_sub(since) >= CLAIM_AFTER;
-            let claim = (to == here && is_settled(since))
-                .then(|| own.unwrap_or_else(|| milliseconds(wall_clock::since_epoch())));
+            let claim = match rule {
+                Rule::Heartbeat => {
+                    let since_epoch = || milliseconds(wall_clock::since_epoch());
+                    let is_claimed = to == Some(here) && is_settled(since);
+                    let number = is_claimed.then(|| number.unwrap_or_else(since_epoch));
+                    Claim { rule, number }
+                }
+                Rule::Undecided | Rule::Lease => own,
+            };
             if before_here.is_none_or(|it| it.claim != claim) {
-                let detail = claim.map(u64::to_be_bytes);
-                let detail = detail.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it));
-                let _barrier = cluster.offer(&key, &Stake { count: 1, detail }, now);
+                let _barrier =
+                    cluster.offer(&key, &Stake { count: 1, detail: claim.encode() }, now);
             }
-            announced.insert(plugin.clone(), Announced { since, claim });
-            if from.is_some_and(|from| from != here) && to == here {
+            let last = before_here.and_then(|it| it.last);
+            let was_settled =
+                rule == Rule::Lease || before_here.is_some_and(|it| is_settled(it.since));
+            announced.insert(plugin.clone(), Announced { since, claim, last: to.or(last) });
+            if is_changed && to == Some(here) && last.is_some() {
                 taken(plugin);
             }
-            if from != Some(to) {
-                let was_settled = before_here.is_some_and(|it| is_settled(it.since));
-                moves.push(Move { plugin: plugin.clone(), from, to, was_settled });
+            if is_changed {
+                moves.push(Move { plugin: plugin.clone(), from: last, to, was_settled });
             }
-            known.insert(plugin.clone(), to);
+            let is_here = to == Some(here);
+            let lease = lease.filter(|_| is_here);
+            let (next, differs) = (choice.next, choice.differs);
+            known
+                .insert(plugin.clone(), Place { home: choice.home, is_here, lease, next, differs });
         }
         self.known.store(known.into());
         let has_moved = !moves.is_empty();
@@ -157,9 +268,10 @@ impl Homes {
     }
 
     /// Returns the plugins of this node and their homes, by name.
-    pub(crate) fn list(&self) -> Vec<(String, NodeId)> {
+    pub(crate) fn list(&self) -> Vec<(String, Option<NodeId>)> {
         let known = self.known.load();
-        let mut list: Vec<_> = known.iter().map(|(plugin, node)| (plugin.clone(), *node)).collect();
+        let home = |(plugin, it): (&String, &Place)| (plugin.clone(), it.home.map(|it| it.0));
+        let mut list: Vec<_> = known.iter().map(home).collect();
         list.sort_unstable();
         list
     }
@@ -190,6 +302,10 @@ impl Homes {
         self.awaited.remove_all(node);
     }
 
+    fn lock_leases(&self) -> MutexGuard<'_, HashMap<String, Arc<HeldLease>>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Announced>> {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,75 +316,20 @@ fn candidates(
     cluster: &Cluster,
     key: &InterestKey,
     name: &str,
-    claim: Option<u64>,
+    claim: Claim,
 ) -> (NodeId, Vec<Candidate>) {
     cluster.read(|peers| {
         let here = peers.node();
         let names: HashMap<_, _> = peers.joined().into_iter().collect();
         let others = peers.nodes_with(key).into_iter().map(|(node, stake)| {
-            let claim = stake.detail.as_ref().try_into().ok().map(u64::from_be_bytes);
             let name = hash(names.get(&node).map_or(&b""[..], String::as_bytes));
-            Candidate { node, name, claim }
+            Candidate { node, name, claim: Claim::decode(&stake.detail) }
         });
-        let own = Candidate { node: here, name: hash(name.as_bytes()), claim };
+        let own = Candidate { node: here, name: hash(name.as_bytes()), claim: Some(claim) };
         (here, others.chain([own]).collect())
     })
 }
 
-/// Chooses the home of a plugin. All nodes that know the same candidates choose the same one.
-fn choose(plugin: &str, candidates: &[Candidate]) -> Option<NodeId> {
-    let claims = candidates.iter().filter_map(|it| Some((it.claim?, it.node)));
-    if let Some((_, oldest)) = claims.min() {
-        return Some(oldest);
-    }
-    let NodeId(name) = home(candidates.iter().map(|it| NodeId(it.name)), plugin.as_bytes())?;
-    candidates.iter().filter(|it| it.name == name).map(|it| it.node).min()
-}
-
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn candidate(node: u64, claim: Option<u64>) -> Candidate {
-        Candidate { node: NodeId(node), name: hash(format!("web-{node}").as_bytes()), claim }
-    }
-
-    #[test]
-    fn the_oldest_claim_stays() {
-        let check = |all: &[(u64, Option<u64>)], expect: u64| {
-            let all: Vec<_> = all.iter().map(|(node, claim)| candidate(*node, *claim)).collect();
-            assert_eq!(choose("acme", &all), Some(NodeId(expect)), "{all:?}");
-        };
-        // A node that joins, whatever its id is.
-        check(&[(1, None), (2, Some(100)), (3, None)], 2);
-        check(&[(2, Some(100)), (3, None)], 2);
-        // Nodes that were apart.
-        check(&[(1, Some(200)), (2, Some(100)), (3, Some(300))], 2);
-        check(&[(2, Some(100)), (1, Some(100))], 1);
-        check(&[(4, None)], 4);
-        assert_eq!(choose("acme", &[]), None);
-    }
-
-    #[test]
-    fn nodes_of_the_same_names_choose_the_same_homes_after_a_restart() {
-        let names = ["web-1", "web-2", "web-3"].map(|name| hash(name.as_bytes()));
-        let mut chosen = BTreeSet::new();
-        for plugin in 0..40 {
-            let plugin = format!("plugin-{plugin}");
-            let of = |ids: [u64; 3]| {
-                let ids = ids.map(NodeId);
-                let all = ids.into_iter().zip(names);
-                let all = all.map(|(node, name)| Candidate { node, name, claim: None });
-                let node = choose(&plugin, &all.collect::<Vec<_>>()).unwrap();
-                ids.iter().position(|id| *id == node)
-            };
-            assert_eq!(of([7, 8, 9]), of([30, 2, 11]), "{plugin}");
-            chosen.extend(of([7, 8, 9]));
-        }
-        assert_eq!(chosen.len(), 3, "the plugins are distributed");
-    }
 }

@@ -3,10 +3,11 @@
 use jackfield_broker::peers::{IncompatibleNode, NodeId};
 use serde_json::{Value, json};
 
-use crate::cluster::{ClusterNode, ClusterNumbers, NodeView, OwnRelease};
+use crate::cluster::{ClusterNode, ClusterNumbers, NodeView, OwnRelease, Rule};
+use crate::server_state::ServerState;
 
 /// Shows a node.
-pub(super) fn state(cluster: &ClusterNode) -> Value {
+pub(super) fn state(cluster: &ClusterNode, state: &ServerState) -> Value {
     let (node, id, name) = cluster.names();
     let ClusterNumbers { events_received, events_refused, records_lost, incidents } =
         cluster.counts().numbers();
@@ -24,19 +25,29 @@ pub(super) fn state(cluster: &ClusterNode) -> Value {
         "events_refused": events_refused,
         "lost": records_lost,
         "incidents": incidents,
-        "homes": homes(cluster),
+        "leases": cluster.rule().label(),
+        "homes": homes(cluster, state),
         "peers": cluster.nodes().iter().map(peer).collect::<Vec<_>>(),
         "incompatible": cluster.incompatible().iter().map(incompatible).collect::<Vec<_>>(),
     })
 }
 
 /// The nodes that run the plugins with state.
-fn homes(cluster: &ClusterNode) -> Vec<Value> {
-    let here = cluster.id();
+fn homes(cluster: &ClusterNode, state: &ServerState) -> Vec<Value> {
+    let (here, by_lease) = (cluster.id(), cluster.rule() == Rule::Lease);
     let homes = cluster.homes().list().into_iter();
-    let home = |(plugin, node): (String, NodeId)| {
-        let (name, id, is_here) = (cluster.name_of(node), node.to_string(), node == here);
-        json!({ "plugin": plugin, "node": name, "id": id, "here": is_here })
+    let home = |(plugin, node): (String, Option<NodeId>)| {
+        let is_copied = by_lease
+            && state.realms.default_realm().copies_store(&plugin)
+            && state.stores.is_saved(&plugin);
+        json!({
+            "plugin": plugin,
+            "node": node.map(|node| cluster.name_of(node)),
+            "id": node.map(|node| node.to_string()),
+            "here": node == Some(here),
+            "lease": by_lease && node.is_some(),
+            "store_copied": is_copied,
+        })
     };
     homes.map(home).collect()
 }

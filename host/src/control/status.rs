@@ -120,7 +120,7 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
             "recovered": history_numbers.recovered,
             "not_recovered": history_numbers.not_recovered,
         },
-        "cluster": state.cluster.as_ref().map(|node| cluster::state(node)),
+        "cluster": state.cluster.as_ref().map(|node| cluster::state(node, state)),
         "traffic": counts(traffic),
         "rates": {
             "over_seconds": rates.time.as_secs_f64(),

@@ -23,6 +23,7 @@ use super::plugin_lookup::find_plugin;
 use super::problem::Problem;
 use super::query::Query;
 use super::{Context, change};
+use crate::cluster::{Home, Rule};
 use crate::generation::PluginEntry;
 use crate::http::response::Answer;
 
@@ -78,8 +79,49 @@ struct Found {
     is_in_service: bool,
 }
 
+/// The use of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// It is read at the home of the plugin.
+    Read,
+    /// It is read on this node, also if its copy is not the current one.
+    ReadHere,
+    Write,
+}
+
+impl Access {
+    /// The access that a query to read asks for.
+    fn of(query: &Query<'_>) -> Result<Self, Problem> {
+        Ok(if query.is_set("here")? { Self::ReadHere } else { Self::Read })
+    }
+}
+
+/// Checks that this node has the current store of a plugin.
+fn check_home(context: &Context, plugin: &str, access: Access) -> Result<(), Problem> {
+    let Some(cluster) = context.state.cluster.as_ref().filter(|_| access != Access::ReadHere)
+    else {
+        return Ok(());
+    };
+    let place = match cluster.homes().of(plugin) {
+        Some(Home::Here(_)) => return Ok(()),
+        None if access == Access::Read || cluster.rule() != Rule::Lease => return Ok(()),
+        None => "the plugin is not in service".to_owned(),
+        Some(Home::At(node)) => format!("the home of the plugin is {}", cluster.name_of(node)),
+        Some(Home::Nowhere) => "no node is the home of the plugin now".to_owned(),
+    };
+    Err(Problem::conflict(if access == Access::Write {
+        format!("{place}: this node cannot change its store\n  = help: change it at the home")
+    } else {
+        format!(
+            "{place}: the copy of its store on this node is not the current one\n  = help: ask the home, or read \
+             the copy of this node with `--here`"
+        )
+    }))
+}
+
 /// The store of a plugin in service, or of one that is removed.
-async fn find(context: &Context, plugin: &str) -> Result<Found, Problem> {
+async fn find(context: &Context, plugin: &str, access: Access) -> Result<Found, Problem> {
+    check_home(context, plugin, access)?;
     let in_service = find_plugin(&context.state.reloader.generations().current(), plugin)
         .map(PluginEntry::store);
     let is_in_service = in_service.is_ok();
@@ -109,9 +151,10 @@ pub(super) async fn plugins(context: &Context, query: Option<&str>) -> Result<An
 
 /// Lists a part of a store.
 pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
-    let query = Query::parse(query, &["plugin", "prefix", "after", "limit"])?;
+    let query = Query::parse(query, &["plugin", "prefix", "after", "limit", "here"])?;
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    let Found { store, state, is_in_service } = find(context, query.plugin()).await?;
+    let Found { store, state, is_in_service } =
+        find(context, query.plugin(), Access::of(&query)?).await?;
     let (prefix, after) = (query.get("prefix").unwrap_or_default(), query.get("after"));
     let page = store.list(StoreRange { prefix, after, limit }).await.map_err(|it| failed(&it))?;
     let StorePage { entries, has_more, count, used, quota } = page;
@@ -142,9 +185,9 @@ pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Answe
 
 /// Shows an entry.
 pub(super) async fn get(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
-    let query = Query::parse(query, &["plugin", "key"])?;
+    let query = Query::parse(query, &["plugin", "key", "here"])?;
     let key = query.get("key").unwrap_or_default();
-    let Found { store, .. } = find(context, query.plugin()).await?;
+    let Found { store, .. } = find(context, query.plugin(), Access::of(&query)?).await?;
     let entry = store.get(key).await.map_err(|it| failed(&it))?.ok_or_else(|| {
         let key = Untrusted::new(key).at_most(MAX_TEXT_BYTES);
         Problem::unknown(format!("the store has no key `{key}`"))
@@ -181,7 +224,7 @@ pub(super) async fn set(
     };
     let wait = change::wait(wait_seconds)?;
     let subject = Subject::entry(&plugin, &checked(&key)?)?;
-    let Found { store, state, .. } = find(context, &plugin).await?;
+    let Found { store, state, .. } = find(context, &plugin, Access::Write).await?;
     let bytes = value.len();
     let writing = async move {
         let entry = StoreEntry { key: key.as_str().into(), value: value.into(), ttl };
@@ -209,7 +252,7 @@ pub(super) async fn delete(
         Some(key) => Subject::entry(&plugin, &checked(key)?)?,
         None => Subject::plugin(&plugin)?,
     };
-    let Found { store, state, .. } = find(context, &plugin).await?;
+    let Found { store, state, .. } = find(context, &plugin, Access::Write).await?;
     let removing = async move {
         let removed = if let Some(key) = &key {
             store.delete(key).await.map(usize::from)

@@ -18,8 +18,8 @@ use super::refusal::{
 };
 use super::{Dispatch, Refusal};
 use crate::cluster::{
-    Change, ClusterNode, Decision, HomeMessage, LateResult, Membership, Question, RemoteSession,
-    Subject, Unanswered, Verdict, decode, encode,
+    Change, ClusterNode, Decision, Home, HomeMessage, LateResult, LeaseGuard, Membership, Question,
+    RemoteSession, Rule, Subject, Unanswered, Verdict, decode, encode,
 };
 use crate::generation::{BoundHandler, RouteMatch};
 
@@ -40,7 +40,7 @@ pub(super) const NO_EVENT: (&str, &str) = ("[]", "{}");
 const HOOK_TIME: Duration = Duration::from_secs(30);
 
 /// The number of times that a home is asked, and the time between two of them: it may just move.
-const MAX_ATTEMPTS: usize = 30;
+const MAX_ATTEMPTS: usize = 100;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Dispatch {
@@ -63,13 +63,35 @@ impl Dispatch {
             }
             // It has moved here.
         }
-        here.await.map_err(|fault| routed.failed(&fault))
+        let right = self.begin_here(routed.handler)?;
+        let outcome = here.await.map_err(|fault| routed.failed(&fault))?;
+        right.check()?;
+        Ok(outcome)
+    }
+
+    /// Begins a hook of a handler here. By lease, this node has to be its home, also at the end.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn begin_here<'h>(
+        &self,
+        handler: &'h BoundHandler,
+    ) -> Result<HookRight<'h>, Refusal> {
+        let plugin = &handler.manifest().name;
+        let by_lease =
+            self.cluster.as_ref().filter(|it| handler.has_home() && it.rule() != Rule::Heartbeat);
+        let guard = by_lease.and_then(|it| it.homes().begin_hook(plugin));
+        let right = HookRight { plugin, is_required: by_lease.is_some(), guard };
+        right.check()?;
+        Ok(right)
     }
 
     /// Tells the home of a topic's plugin that a session has left the topic; or that it has subscribed, if the
     /// plugin has no hook that asks.
     pub(super) fn tell_home(&self, routed: &RouteMatch<'_, '_>, session: &Session, change: Change) {
         let Some((cluster, home)) = self.home_elsewhere(routed.handler) else { return };
+        // The next home is told of all subscribers.
+        let Home::At(home) = home else { return };
         let membership = Membership {
             realm: self.realm.name().to_owned(),
             plugin: routed.handler.manifest().name.clone(),
@@ -89,6 +111,11 @@ impl Dispatch {
                 plugin.restart();
             }
         });
+    }
+
+    /// Returns whether a plugin has a store that its next home has to know.
+    pub(crate) fn copies_store(&self, plugin: &str) -> bool {
+        self.generations.current().copies_store(plugin)
     }
 
     /// Returns the number of subscribers of a topic on all nodes. It is exact at the home of the handler.
@@ -111,30 +138,34 @@ impl Dispatch {
         cluster.map_or_else(Vec::new, |it| it.homes().subscribers.topics(self.realm.name()))
     }
 
-    /// Returns the node that runs the hooks of a handler, if it is another one.
+    /// Returns the home of a handler, if it is not this node.
     pub(super) fn home_elsewhere(
         &self,
         handler: &BoundHandler,
-    ) -> Option<(&Arc<ClusterNode>, NodeId)> {
+    ) -> Option<(&Arc<ClusterNode>, Home)> {
         let cluster = self.cluster.as_ref().filter(|_| handler.has_home())?;
-        self.home_of(cluster, &handler.manifest().name).map(|home| (cluster, home))
+        let home = self.home_of(cluster, &handler.manifest().name);
+        (!matches!(home, Home::Here(_))).then_some((cluster, home))
     }
 
-    /// Returns the home of a plugin, if it is another node. The homes of a new generation are chosen first.
-    fn home_of(&self, cluster: &ClusterNode, plugin: &str) -> Option<NodeId> {
+    /// Returns the home of a plugin. The homes of a new generation are chosen first.
+    fn home_of(&self, cluster: &ClusterNode, plugin: &str) -> Home {
         let home = cluster.homes().of(plugin).or_else(|| {
             self.follow_homes(cluster);
             cluster.homes().of(plugin)
         });
-        home.filter(|home| *home != cluster.id())
+        let is_heartbeat = cluster.rule() == Rule::Heartbeat;
+        // It is in no route by now.
+        home.unwrap_or(if is_heartbeat { Home::Here(0) } else { Home::Nowhere })
     }
 
     /// Returns whether this node is the home of a plugin. The asking node may know it first.
     pub(super) fn is_home(&self, cluster: &ClusterNode, plugin: &str) -> bool {
-        if self.home_of(cluster, plugin).is_some() {
+        let is_here = || matches!(self.home_of(cluster, plugin), Home::Here(_));
+        if !is_here() {
             self.follow_homes(cluster);
         }
-        self.home_of(cluster, plugin).is_none()
+        is_here()
     }
 
     /// Asks the home. Returns `None` if it is here by now.
@@ -144,38 +175,71 @@ impl Dispatch {
     pub(super) async fn ask_home<'a, T: Verdict>(
         &self,
         cluster: &Arc<ClusterNode>,
-        first: NodeId,
+        first: Home,
         mut question: Question,
     ) -> Result<Option<HookOutcome<'a, T>>, Refusal> {
-        let (mut home, mut reason) = (first, Unanswered::Late);
+        let (mut home, mut reason) = (first, None);
         for _ in 0..MAX_ATTEMPTS {
-            let later = (question.hook == Hook::Call).then(|| Awaited::new(cluster, home));
+            if home == Home::Nowhere {
+                sleep(ATTEMPT_INTERVAL).await;
+                home = self.home_of(cluster, &question.plugin);
+            }
+            let node = match home {
+                Home::Here(_) => return Ok(None),
+                Home::Nowhere => continue,
+                Home::At(node) => node,
+            };
+            let later = (question.hook == Hook::Call).then(|| Awaited::new(cluster, node));
             question.later = later.as_ref().map_or(0, |it| it.number);
             let asked = encode(&question);
-            match cluster.exchange().ask(home, Subject::Homes, &asked, HOOK_TIME).await {
+            match cluster.exchange().ask(node, Subject::Homes, &asked, HOOK_TIME).await {
                 Ok(answer) => match decode(&answer) {
                     Some(Decision::Elsewhere) => {}
                     decision => {
                         let plugin = &question.plugin;
-                        return outcome(cluster, home, plugin, decision, later).map(Some);
+                        return outcome(cluster, node, plugin, decision, later).map(Some);
                     }
                 },
                 Err(unanswered) => {
-                    reason = unanswered;
+                    reason = Some(unanswered);
                     if question.hook == Hook::Subscribe {
                         // The answer may be lost, and the home counts the session.
-                        tell(cluster, home, &HomeMessage::Member(Box::new(question.left())));
+                        tell(cluster, node, &HomeMessage::Member(Box::new(question.left())));
                     }
                     break;
                 }
             }
             sleep(ATTEMPT_INTERVAL).await;
-            match self.home_of(cluster, &question.plugin) {
-                Some(now) => home = now,
-                None => return Ok(None),
+            home = self.home_of(cluster, &question.plugin);
+            if matches!(home, Home::Here(_)) {
+                return Ok(None);
             }
         }
-        Err(Refusal::home_unreachable(&question.plugin, reason))
+        let plugin = &question.plugin;
+        Err(match reason {
+            Some(unanswered) => Refusal::home_unreachable(plugin, unanswered),
+            None if home == Home::Nowhere => Refusal::without_home(plugin),
+            None => Refusal::home_unreachable(plugin, Unanswered::Late),
+        })
+    }
+}
+
+/// The right to run a hook here, and to answer with its result.
+pub(super) struct HookRight<'h> {
+    plugin: &'h str,
+    /// Whether a lease is needed.
+    is_required: bool,
+    guard: Option<LeaseGuard>,
+}
+
+impl HookRight<'_> {
+    /// Checks the right, before a hook and after it.
+    ///
+    /// # Errors
+    /// Another node may be the home by now: the result does not count.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let is_held = self.guard.as_ref().is_some_and(LeaseGuard::is_valid);
+        if self.is_required && !is_held { Err(Refusal::without_home(self.plugin)) } else { Ok(()) }
     }
 }
 
@@ -314,6 +378,12 @@ impl Refusal {
         let message = format!(
             "the node that runs the plugin `{plugin}` has not decided: {reason}; try again later"
         );
+        Self::new(HOME_UNREACHABLE, message)
+    }
+
+    /// Refuses a request whose handler runs nowhere, or ran here while this node lost its lease.
+    pub(super) fn without_home(plugin: &str) -> Self {
+        let message = format!("no node may run the plugin `{plugin}` now; try again later");
         Self::new(HOME_UNREACHABLE, message)
     }
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_broker::peers::NodeId;
 use jackfield_broker::{PendingFlushes, Session};
 use jackfield_sandbox::{Hook, HookOutcome, SubscribeVerdict};
 use tokio::task::yield_now;
@@ -14,7 +13,7 @@ use tracing::warn;
 use super::home::{HookCall, NO_EVENT};
 use super::refusal::HANDLER_FAILED;
 use super::{Dispatch, Refusal};
-use crate::cluster::Change;
+use crate::cluster::{Change, Home};
 use crate::generation::{Generation, RouteMatch};
 
 /// The first and the longest time between two inquiries at a home that does not answer.
@@ -68,7 +67,7 @@ impl Dispatch {
     }
 
     /// Returns the home of a handler now; `None` without one, and without a cluster.
-    pub(super) fn home_now(&self, routed: Option<&RouteMatch<'_, '_>>) -> Option<NodeId> {
+    pub(super) fn home_now(&self, routed: Option<&RouteMatch<'_, '_>>) -> Option<Home> {
         let (cluster, routed) = (self.cluster.as_ref()?, routed?);
         cluster.homes().of(&routed.handler.manifest().name)
     }

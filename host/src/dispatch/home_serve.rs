@@ -15,6 +15,7 @@ use jackfield_sandbox::{
 };
 use tokio::time::timeout;
 
+use super::home::HookRight;
 use super::{Dispatch, Refusal, home};
 use crate::cluster::{Change, ClusterNode, Decision, Ended, HomeMessage, Membership, Question};
 use crate::generation::{Generation, RouteMatch};
@@ -71,32 +72,44 @@ impl Dispatch {
             depth: question.depth,
             ..self.hook_request(&routed, &attributes, None)
         };
+        let right = match self.begin_here(routed.handler) {
+            Ok(right) => right,
+            Err(_moves) => {
+                self.forget_member(&cluster, &question, is_new);
+                return answer(Decision::Elsewhere);
+            }
+        };
         let lane = routed.handler.lane(&question.topic);
         let event = (question.args.as_str(), question.kwargs.as_str());
-        let failed = |fault: Fault| refused(routed.failed(&fault));
+        let failed = |failure: Failure| match failure {
+            Failure::Fault(fault) => refused(routed.failed(&fault)),
+            Failure::Lost(refusal) => refused(refusal),
+        };
         match question.hook {
-            Hook::Subscribe => match lane.on_subscribe(&request).await {
+            Hook::Subscribe => match checked(&right, lane.on_subscribe(&request)).await {
                 Ok(HookOutcome { answer: verdict, effects, passage }) => {
                     let is_denied = verdict != SubscribeVerdict::Allow;
                     self.forget_member(&cluster, &question, is_new && is_denied);
                     let decision = (verdict.into(), self.perform_own(&generation, effects));
                     hold(&cluster, asking, decision, passage, answer).await;
                 }
-                Err(fault) => {
+                Err(failure) => {
                     self.forget_member(&cluster, &question, is_new);
-                    answer(failed(fault));
+                    answer(failed(failure));
                 }
             },
-            Hook::Publish => match lane.on_publish(&request, event.0, event.1).await {
-                Ok(HookOutcome { answer: verdict, effects, passage }) => {
-                    let decision = (verdict.into(), self.perform_own(&generation, effects));
-                    hold(&cluster, asking, decision, passage, answer).await;
+            Hook::Publish => {
+                match checked(&right, lane.on_publish(&request, event.0, event.1)).await {
+                    Ok(HookOutcome { answer: verdict, effects, passage }) => {
+                        let decision = (verdict.into(), self.perform_own(&generation, effects));
+                        hold(&cluster, asking, decision, passage, answer).await;
+                    }
+                    Err(failure) => answer(failed(failure)),
                 }
-                Err(fault) => answer(failed(fault)),
-            },
+            }
             Hook::Call => {
                 let has_begun = AtomicBool::new(false);
-                match lane.on_call(&request, event.0, event.1, &has_begun).await {
+                match checked(&right, lane.on_call(&request, event.0, event.1, &has_begun)).await {
                     Ok(HookOutcome { answer: verdict, effects, passage }) => {
                         let effects = self.perform_own(&generation, effects);
                         match home::answer_or_later(verdict) {
@@ -110,7 +123,7 @@ impl Dispatch {
                             }
                         }
                     }
-                    Err(fault) => answer(failed(fault)),
+                    Err(failure) => answer(failed(failure)),
                 }
             }
             // No node asks for these: the home learns of a session that has left by a message.
@@ -161,7 +174,13 @@ impl Dispatch {
             session: Some(session.caller()),
             ..self.hook_request(&routed, &attributes, None)
         };
-        match routed.handler.lane(topic).on_unsubscribe(&request).await {
+        // Without the right, another home is told of those that are left.
+        let Ok(right) = self.begin_here(routed.handler) else { return };
+        let informed = routed.handler.lane(topic).on_unsubscribe(&request).await;
+        if right.check().is_err() {
+            return;
+        }
+        match informed {
             Ok(HookOutcome { answer: (), effects, passage }) => {
                 let mut batch = PendingFlushes::default();
                 self.apply(&generation, effects, passage, &mut batch).await;
@@ -189,6 +208,23 @@ impl Dispatch {
         }
         others
     }
+}
+
+/// The reason why a hook for another node has no outcome.
+enum Failure {
+    Fault(Fault),
+    /// This node is not the home any more.
+    Lost(Refusal),
+}
+
+/// Runs a hook, whose outcome counts if this node is still the home then.
+async fn checked<T>(
+    right: &HookRight<'_>,
+    hook: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Failure> {
+    let outcome = hook.await.map_err(Failure::Fault)?;
+    right.check().map_err(Failure::Lost)?;
+    Ok(outcome)
 }
 
 /// Returns the route of a question.

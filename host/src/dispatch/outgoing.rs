@@ -167,6 +167,7 @@ impl Dispatch {
         let routed =
             recipient(&generation, reply_to).filter(|it| self.home_elsewhere(it.handler).is_none());
         let Some(routed) = routed else { return permit.drop_answer() };
+        let Ok(right) = self.begin_here(routed.handler) else { return permit.drop_answer() };
         let attributes = routed.attributes();
         let hook = HookRequest { depth, ..self.hook_request(&routed, &attributes, None) };
         let lane = routed.handler.lane(routed.topic);
@@ -180,6 +181,9 @@ impl Dispatch {
                 flush_before_wait(&mut batch, hook).await
             }
         };
+        if right.check().is_err() {
+            return;
+        }
         match outcome {
             Ok(HookOutcome { answer: (), effects, passage }) => {
                 self.apply(&generation, effects, passage, &mut batch).await;

@@ -114,8 +114,14 @@ impl Dispatch {
         let Some(routed) = generation.find(topic) else { return };
         let attributes = routed.attributes();
         let request = self.hook_request(&routed, &attributes, None);
+        let Ok(right) = self.begin_here(routed.handler) else { return };
         let hook = routed.handler.lane(topic).on_timer(&request);
-        match flush_before_wait(batch, hook).await {
+        let ticked = flush_before_wait(batch, hook).await;
+        if right.check().is_err() {
+            // The timer ticks at another home.
+            return;
+        }
+        match ticked {
             Ok(HookOutcome { answer: (), effects, passage }) => {
                 self.apply(&generation, effects, passage, batch).await;
             }

@@ -146,8 +146,14 @@ impl Dispatch {
             }
             let attributes = routed.attributes();
             let request = self.hook_request(&routed, &attributes, Some(&session));
+            // Without the right, another home is told of those that are left.
+            let Ok(right) = self.begin_here(routed.handler) else { continue };
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
-            match flush_before_wait(batch, hook).await {
+            let informed = flush_before_wait(batch, hook).await;
+            if right.check().is_err() {
+                continue;
+            }
+            match informed {
                 Ok(HookOutcome { answer: (), mut effects, passage }) => {
                     if consequences >= MAX_CONSEQUENCES {
                         effects::drop_unsubscribes(&mut effects, &topic);

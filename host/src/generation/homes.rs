@@ -22,6 +22,14 @@ impl Generation {
     }
 }
 
+impl Generation {
+    /// Returns whether a plugin has a store that its next home has to know.
+    pub(crate) fn copies_store(&self, plugin: &str) -> bool {
+        let mut plugins = self.plugins().iter();
+        plugins.any(|it| it.manifest().name == plugin && it.running.plugin.uses_store())
+    }
+}
+
 impl BoundHandler {
     /// Returns whether the plugin has a home.
     pub(crate) fn has_home(&self) -> bool {

@@ -13,8 +13,10 @@ pub(super) fn write(page: &mut Page, cluster: Option<&ClusterNode>) {
     let peers = peers.as_deref();
     let joined =
         peers.map(|all| all.iter().filter(|it| it.is_synced && it.is_heard).count() as u64);
-    let homes = cluster
-        .map(|it| it.homes().list().iter().filter(|(_, home)| *home == it.id()).count() as u64);
+    let homes = cluster.map(|it| {
+        it.homes().list().iter().filter(|(_, home)| *home == Some(it.id())).count() as u64
+    });
+    let leases = cluster.map(|it| it.homes().leases() as u64);
     let lag = peers.map(|all| all.iter().map(|it| it.lag).max().unwrap_or_default());
     let waiting = peers.map(|all| all.iter().map(|it| it.waiting_bytes as u64).sum());
     let number = |of: fn(&ClusterNumbers) -> u64| numbers.as_ref().map(of);
@@ -22,6 +24,7 @@ pub(super) fn write(page: &mut Page, cluster: Option<&ClusterNode>) {
         (&catalogue::CLUSTER_PIPE, is_working),
         (&catalogue::CLUSTER_PEERS, joined),
         (&catalogue::CLUSTER_HOMES, homes),
+        (&catalogue::CLUSTER_LEASES, leases),
         (&catalogue::CLUSTER_LAG, lag),
         (&catalogue::CLUSTER_OUTBOX, waiting),
         (&catalogue::CLUSTER_EVENTS, number(|it| it.events_received)),

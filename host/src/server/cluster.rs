@@ -3,6 +3,7 @@
 
 mod calls;
 mod homes;
+mod leases;
 mod sessions;
 mod tickets;
 
@@ -24,13 +25,14 @@ use zeroize::Zeroizing;
 use super::ServeError;
 use super::background::BackgroundTasks;
 use crate::admission::Admission;
-use crate::cluster::{ClusterNode, PipeState, SILENT_AFTER, Subject};
+use crate::cluster::{ClusterNode, PipeState, Rule, SILENT_AFTER, Subject};
 use crate::ids;
 use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
 use calls::CallService;
 use homes::HomeService;
+use leases::LeaseKeeper;
 use sessions::SessionService;
 use tickets::TicketService;
 
@@ -74,7 +76,7 @@ pub(super) async fn open(
     node.exchange().serve(Subject::Tickets, Arc::new(TicketService::new(Arc::clone(admission))));
     let settings = node.pipe_settings(credentials.as_ref().map(|it| it.as_str()));
     let (pipe, incoming) = Pipe::open(settings, report).await?;
-    let tasks = ClusterTasks::new(Arc::clone(node), Arc::clone(&state.realms), pipe);
+    let tasks = ClusterTasks::new(state, Arc::clone(node), pipe);
     Ok(Some(OpenedCluster { tasks, incoming }))
 }
 
@@ -83,6 +85,7 @@ pub(super) fn spawn(tasks: &mut BackgroundTasks, opened: OpenedCluster) -> Arc<C
     let OpenedCluster { tasks: cluster, incoming } = opened;
     tasks.spawn("read from the cluster", Arc::clone(&cluster).read(incoming));
     tasks.spawn("write to the cluster", Arc::clone(&cluster).write());
+    tasks.spawn_finite("keep the leases of homes", Arc::clone(&cluster.leases).run());
     cluster
 }
 
@@ -91,19 +94,22 @@ pub(super) struct ClusterTasks {
     node: Arc<ClusterNode>,
     realms: Arc<Realms>,
     pipe: Arc<Pipe>,
+    leases: Arc<LeaseKeeper>,
     faults: Backoff<String>,
     /// A std mutex: held while offers of other nodes are applied.
     applying: Mutex<()>,
 }
 
 impl ClusterTasks {
-    fn new(node: Arc<ClusterNode>, realms: Arc<Realms>, pipe: Pipe) -> Arc<Self> {
+    fn new(state: &ServerState, node: Arc<ClusterNode>, pipe: Pipe) -> Arc<Self> {
+        let (realms, pipe) = (Arc::clone(&state.realms), Arc::new(pipe));
+        let leases = LeaseKeeper::new(&node, &realms, state.stores.clone(), &pipe);
         node.exchange().serve(Subject::Homes, HomeService::new(&node, &realms));
         node.exchange()
             .serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
         node.exchange().serve(Subject::Calls, CallService::new(&node, &realms));
         let (faults, applying) = (Backoff::default(), Mutex::default());
-        Arc::new(Self { node, realms, pipe: Arc::new(pipe), faults, applying })
+        Arc::new(Self { node, realms, pipe, leases, faults, applying })
     }
 
     /// Waits until the other nodes and this one know each other, for a bounded time. Then clients may
@@ -111,7 +117,7 @@ impl ClusterTasks {
     pub(super) async fn join(&self) {
         let node = &self.node;
         let joined = async {
-            while node.pipe() != PipeState::Working {
+            while node.pipe() != PipeState::Working || node.rule() == Rule::Undecided {
                 self.progress().await;
             }
             sleep(FIND_TIME).await;
@@ -131,6 +137,7 @@ impl ClusterTasks {
 
     /// Tells the other nodes that this one leaves, behind all its events.
     pub(super) async fn leave(&self) {
+        self.leases.stop().await;
         self.node.shared().write(Peers::leave);
         if self.node.pipe() == PipeState::Working {
             self.send_waiting().await;

@@ -83,10 +83,12 @@ impl Parts {
         let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
         let audience = Arc::new(Subscribers::default());
         let client = Arc::new(HttpClient::new());
-        let plugins = open_plugins(site, config, &client, data, &audience).await?;
+        let cluster = ClusterNode::new(&config.cluster)?;
+        let plugins =
+            open_plugins(site, config, &client, data, &audience, cluster.as_ref()).await?;
         let shadows = Arc::new(Shadows::new(Arc::clone(&plugins.reloader)));
         let histories = Histories::open(config, data).await?;
-        let state = state(config, plugins, &audience, &shadows, plugin_log, histories)?;
+        let state = state(config, plugins, &audience, &shadows, (plugin_log, cluster), histories)?;
         export_spans(&config.traces, trace_headers, &state.traces)?;
         let (realms, totals) = (Arc::clone(&state.realms), Arc::clone(&state.totals));
         let api = Api::new(tokens, config, realms, totals, Arc::clone(&state.shutdown))?;
@@ -120,13 +122,12 @@ fn state(
     plugins: OpenedPlugins,
     audience: &Subscribers,
     shadows: &Arc<Shadows>,
-    plugin_log: PluginLog,
+    (plugin_log, cluster): (PluginLog, Option<Arc<ClusterNode>>),
     histories: Histories,
 ) -> Result<Arc<ServerState>, ServeError> {
     let OpenedPlugins { reloader, instance_memory, observers, stores } = plugins;
     let totals = ConnectionTotals::new(&config.limits);
     let traces = Arc::default();
-    let cluster = ClusterNode::new(&config.cluster)?;
     let generations = reloader.generations();
     let Histories { log, saved } = histories;
     let (node, log) = (cluster.as_ref(), log.as_ref());

@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::ServeError;
 use crate::audience::Subscribers;
+use crate::cluster::ClusterNode;
 use crate::data_folder::DataFolder;
 use crate::fetch::HttpClient;
 use crate::generation::DurableHistories;
@@ -35,9 +36,10 @@ pub(super) async fn open_plugins(
     client: &Arc<HttpClient>,
     data: Option<&DataFolder>,
     audience: &Arc<Subscribers>,
+    cluster: Option<&Arc<ClusterNode>>,
 ) -> Result<OpenedPlugins, ServeError> {
     let services = Arc::clone(audience) as Arc<dyn Audience>;
-    let (sandbox, stores) = open_sandbox(&config.plugins, client, data).await?;
+    let (sandbox, stores) = open_sandbox(&config.plugins, client, data, cluster).await?;
     let (instance_memory, observers) = (sandbox.memory(), sandbox.observers());
     let versions = versions(config, site.path(), data).await?;
     let highest = highest_numbers(config, data).await?;
@@ -53,11 +55,12 @@ async fn open_sandbox(
     plugins: &Plugins,
     client: &Arc<HttpClient>,
     data: Option<&DataFolder>,
+    cluster: Option<&Arc<ClusterNode>>,
 ) -> Result<(Sandbox, PluginStores), ServeError> {
     let sandbox = Sandbox::new(compiler::sandbox_settings(plugins))?;
     let sandbox = sandbox.sending_by(Arc::clone(client) as Arc<_>);
     let folder = data.map(|data| data.part(plugin_stores::PART));
-    let sandbox = plugin_stores::open(sandbox, plugins, folder).await?;
+    let sandbox = plugin_stores::open(sandbox, plugins, folder, cluster).await?;
     let policies = plugins.clone();
     let stores = sandbox.plugin_stores(move |plugin| policies.policy(plugin).limits.store);
     Ok((sandbox, stores))

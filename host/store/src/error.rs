@@ -49,6 +49,17 @@ pub enum EngineError {
     Full(String),
     #[error("{0}")]
     Sqlite(String),
+    #[error(
+        "another node has written to the plugin's store since: this node is not its home any more"
+    )]
+    Replaced,
+    #[error(
+        "this node is not the home of the plugin\n  = help: `jackfield status` names the home; change the \
+         store there"
+    )]
+    NotHome,
+    #[error("{0}")]
+    Log(String),
     #[error("write to the disk: {0}")]
     Sync(io::Error),
     #[error(
@@ -72,6 +83,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Returns whether only a node that becomes the home of the plugin goes on.
+    pub fn needs_home(&self) -> bool {
+        matches!(self, Self::Replaced | Self::NotHome | Self::Log(_))
+    }
+
     /// The error of opening a file.
     pub(crate) fn opening(file: &Path, error: &rusqlite::Error) -> Self {
         let (file, text) = (file.to_owned(), error.to_string());

@@ -2,16 +2,21 @@
 //!
 //! It knows names, keys and values, and neither plugins nor hooks: the sandbox keeps the state in
 //! memory, decides what belongs to one commit, and waits for it. An [`Engine`] belongs to one
-//! thread. [`HistoryFile`] is another file, with the events of durable histories.
+//! thread. In a cluster, a [`CopiedEngine`] writes each commit to a log of all nodes first. [`HistoryFile`] is another
+//! file, with the events of durable histories.
 
+mod copied;
 mod error;
 mod history;
+mod log;
 mod sqlite;
 
+pub use copied::{Append, AppendError, Appended, CommitLog, CopiedEngine};
 pub use error::EngineError;
 pub use history::{
     HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, HistorySyncer, LoggedTopic, TopicKey,
 };
+pub use log::{LogFormatError, LogReader, LogState};
 pub use sqlite::{FILE, SqliteEngine, VERSION};
 
 use std::path::Path;
@@ -30,6 +35,27 @@ pub trait Engine: Send {
     /// # Errors
     /// The file cannot be read.
     fn plugins(&mut self) -> Result<Vec<String>, EngineError>;
+
+    /// Hands changes to other copies of the store, before they are committed here. Returns a result for each:
+    /// one that has failed must not be committed.
+    fn prepare(&mut self, changes: &[&Changes]) -> Vec<Result<(), EngineError>> {
+        changes.iter().map(|_| Ok(())).collect()
+    }
+
+    /// Tidies the other copies of plugins up, after changes are committed and their hooks go on.
+    fn finish(&mut self, _plugins: &[Arc<str>]) {}
+
+    /// Makes this engine the writer of a plugin, from what the other copies have. Returns what the plugin has
+    /// now.
+    ///
+    /// # Errors
+    /// [`EngineError::Replaced`] if there is more by now. There are no other copies, or one cannot be written.
+    fn take_over(&mut self, _plugin: &str, _from: TakeOver) -> Result<Saved, EngineError> {
+        Err(EngineError::Log("this store has no log".to_owned()))
+    }
+
+    /// Ends being the writer of a plugin: further changes are refused.
+    fn resign(&mut self, _plugin: &str) {}
 
     /// Writes all changes or none. They survive the end of this process, and a power cut only after
     /// [`Engine::sync`].
@@ -83,6 +109,15 @@ pub type Backup = Box<dyn FnOnce(&Path) -> Result<u64, EngineError> + Send>;
 
 /// [`Engine::sync`] on another thread.
 pub type Syncer = Box<dyn FnMut() -> Result<(), EngineError> + Send>;
+
+/// The input of a node that begins to write for a plugin.
+#[derive(Clone, Debug)]
+pub struct TakeOver {
+    /// The content of the plugin's log.
+    pub state: LogState,
+    /// The name of the node, for people.
+    pub node: String,
+}
 
 /// All that one plugin has in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,18 +8,61 @@ use std::time::{Duration, Instant};
 
 use jackfield_tests::client::PATIENCE;
 use jackfield_tests::packages;
+use tempfile::TempDir;
 
 /// A server that ends with the test.
 pub(super) struct Nats {
     process: Option<Child>,
     arguments: Vec<String>,
     port: u16,
+    /// The folder of JetStream, and of a configuration.
+    folder: TempDir,
+    /// The port of its monitoring.
+    monitor: Option<u16>,
 }
 
 impl Nats {
     /// Starts a server.
     pub(super) fn start() -> Self {
         Self::with(free_port(), Vec::new())
+    }
+
+    /// Starts a server with JetStream.
+    pub(super) fn with_jetstream() -> Self {
+        Self::with(free_port(), vec!["-js".to_owned()])
+    }
+
+    /// Starts a server with JetStream that takes messages of up to 128 KiB.
+    pub(super) fn with_small_messages() -> Self {
+        let monitor = free_port();
+        let mut server =
+            Self::with_config(&format!("max_payload: 131072\nhttp: '127.0.0.1:{monitor}'\n"));
+        server.monitor = Some(monitor);
+        server
+    }
+
+    /// Starts a server with JetStream and a configuration.
+    pub(super) fn with_config(config: &str) -> Self {
+        packages::installed("nats-server", "nats-server");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("nats.conf");
+        fs::write(&file, config).unwrap();
+        let arguments = ["-js", "-c", file.to_str().unwrap()].map(str::to_owned).to_vec();
+        let mut server =
+            Self { process: None, arguments, port: free_port(), folder, monitor: None };
+        server.restart();
+        server
+    }
+
+    /// Starts three servers with JetStream that are one cluster of NATS.
+    pub(super) fn three_with_jetstream() -> [Self; 3] {
+        let mut number = 0;
+        Self::three_and(|| {
+            number += 1;
+            // A client stays at its own server, whatever happens to it.
+            let name = format!("--name=nats-{number}");
+            ["-js", "--no_advertise", &name].map(str::to_owned).to_vec()
+        })
     }
 
     /// Starts a server with these arguments.
@@ -29,6 +72,10 @@ impl Nats {
 
     /// Starts three servers that are one cluster of NATS.
     pub(super) fn three() -> [Self; 3] {
+        Self::three_and(Vec::new)
+    }
+
+    fn three_and(mut more: impl FnMut() -> Vec<String>) -> [Self; 3] {
         let ports = [(); 3].map(|()| free_port());
         let routes = [(); 3].map(|()| free_port());
         let all: Vec<String> = routes.iter().map(|it| format!("nats://127.0.0.1:{it}")).collect();
@@ -36,13 +83,15 @@ impl Nats {
             let own = format!("nats://127.0.0.1:{}", routes[index]);
             let arguments =
                 ["--cluster_name", "test", "--cluster", &own, "--routes", &all.join(",")];
-            Self::with(ports[index], arguments.map(str::to_owned).to_vec())
+            let arguments = arguments.map(str::to_owned).into_iter().chain(more());
+            Self::with(ports[index], arguments.collect())
         })
     }
 
     fn with(port: u16, arguments: Vec<String>) -> Self {
         packages::installed("nats-server", "nats-server");
-        let mut server = Self { process: None, arguments, port };
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Self { process: None, arguments, port, folder, monitor: None };
         server.restart();
         server
     }
@@ -51,6 +100,7 @@ impl Nats {
     pub(super) fn restart(&mut self) {
         let mut command = Command::new("nats-server");
         command.args(["-a", "127.0.0.1", "-p", &self.port.to_string()]).args(&self.arguments);
+        command.arg("-sd").arg(self.folder.path());
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(process.spawn().unwrap());
         let began = Instant::now();
@@ -83,6 +133,11 @@ impl Nats {
             let fields: Vec<_> = line.split_whitespace().collect();
             fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&"01")
         })
+    }
+
+    /// The port of its monitoring.
+    pub(super) fn monitor(&self) -> u16 {
+        self.monitor.expect("the server was started with it")
     }
 
     pub(super) fn url(&self) -> String {

@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use jackfield_store::{Changes, Saved, Value};
+use jackfield_store::{Changes, Saved, TakeOver, Value};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::space::Space;
+use super::take_over::{TakeOverError, Taken};
 use super::{Kept, SharedSpace};
 use crate::fault::FaultKind;
 
@@ -51,6 +52,10 @@ pub(crate) enum Order {
     Save(SharedSpace),
     /// A space is read for the first time.
     Read(SharedSpace, oneshot::Sender<Result<(), String>>),
+    /// This node becomes the home of the plugin: its space is what the other copies have.
+    TakeOver(SharedSpace, TakeOver, oneshot::Sender<Result<Taken, TakeOverError>>),
+    /// This node is not the home of the plugin any more.
+    Resign(Arc<str>),
     /// The plugins that have entries in the file.
     Plugins(oneshot::Sender<Result<Vec<String>, String>>),
     /// A backup is written to this new file. The writer is told when it has ended.

@@ -6,9 +6,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jackfield_store::TakeOver;
+
 use super::Spaces;
 use super::durable::Durable;
 use super::plugin_store::PluginStore;
+use super::take_over::{TakeOverError, Taken};
 
 /// The stores of all plugins. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +48,29 @@ impl PluginStores {
             let schema = space.durable.as_ref().and_then(Durable::schema).unwrap_or_default();
             PluginStore::new(space, schema)
         }))
+    }
+
+    /// Returns whether the store of a plugin is saved.
+    pub fn is_saved(&self, plugin: &str) -> bool {
+        self.spaces.is_saved(plugin)
+    }
+
+    /// Makes this node the one that writes a plugin's store, and the store what the other copies have. Hooks
+    /// see it from then on.
+    ///
+    /// # Errors
+    /// [`TakeOverError`]
+    pub async fn take_over(&self, plugin: &str, from: TakeOver) -> Result<Taken, TakeOverError> {
+        let writer = self.spaces.writer().ok_or(TakeOverError::NotSaved)?;
+        let space = self.spaces.of(plugin, (self.quota)(plugin)).await;
+        writer.take_over(&space.map_err(TakeOverError::Failed)?, from).await
+    }
+
+    /// Lets this node write the store of a plugin no more: the writes of hooks that still run are refused.
+    pub fn resign(&self, plugin: &str) {
+        if let Some(writer) = self.spaces.writer() {
+            writer.resign(plugin);
+        }
     }
 
     /// Writes a backup of all saved stores to a new file, and returns its size in bytes. Hooks go on

@@ -3,6 +3,7 @@
 //! Commits survive a kill of the process. For a power cut, a second thread syncs the file once a
 //! second; plugins whose state is `synced` wait for a sync of their own instead.
 
+mod copies;
 pub(crate) mod doubt;
 mod pauses;
 mod syncer;
@@ -17,11 +18,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jackfield_metrics::Histogram;
-use jackfield_store::{Engine, EngineError, Saved};
+use jackfield_store::{Engine, EngineError, Saved, TakeOver};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::durable::{Batch, MAX_SAVE_TIME, Order, hung};
+use super::take_over::{TakeOverError, Taken};
 use super::{Kept, SharedSpace};
 use doubt::Doubt;
 use pauses::Pauses;
@@ -77,6 +79,26 @@ impl StoreWriter {
             Ok(read) => read.unwrap_or_else(|_| Err(ended())),
             Err(_elapsed) => Err(hung(MAX_SAVE_TIME)),
         }
+    }
+
+    /// Makes a space what the other copies of its store have, and this node the one that writes it.
+    pub(crate) async fn take_over(
+        &self,
+        space: &SharedSpace,
+        from: TakeOver,
+    ) -> Result<Taken, TakeOverError> {
+        let ended =
+            || TakeOverError::Failed("the thread that saves the store has ended".to_owned());
+        let (answer, taken) = oneshot::channel();
+        let order = Order::TakeOver(Arc::clone(space), from, answer);
+        self.orders.send(order).map_err(|_| ended())?;
+        taken.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Lets this node write the store of a plugin no more.
+    pub(crate) fn resign(&self, plugin: &str) {
+        // If the thread has ended, nothing is written in any case.
+        let _ended = self.orders.send(Order::Resign(plugin.into()));
     }
 
     /// Writes a backup to a new file, and returns its size in bytes.
@@ -154,6 +176,10 @@ impl Work {
                     let names = self.engine.plugins().map_err(|error| error.to_string());
                     drop(answer.send(names));
                 }
+                Order::TakeOver(space, from, answer) => {
+                    drop(answer.send(self.take_over(&space, from)));
+                }
+                Order::Resign(plugin) => self.engine.resign(&plugin),
                 Order::Save(space) => spaces.push(space),
                 Order::Backup(file, orders, answer) => backups.push((file, orders, answer)),
                 Order::BackupEnded => self.end_backup(),
@@ -163,8 +189,10 @@ impl Work {
         // are read: two batches of one space in a group could not fail alone.
         let take = |space: &SharedSpace| space.durable.as_ref().map(|it| it.take(space));
         let batches: Vec<_> = spaces.iter().filter_map(take).collect();
+        let batches = self.prepare(batches);
         let changes: Vec<_> = batches.iter().map(|batch| &batch.changes).collect();
         let is_new = changes.iter().any(|changes| !changes.entries.is_empty());
+        let plugins: Vec<_> = changes.iter().map(|it| Arc::clone(&it.plugin)).collect();
         let began = Instant::now();
         let committed = if is_new { self.engine.commit(&changes) } else { Ok(()) };
         if is_new && committed.is_ok() {
@@ -182,6 +210,9 @@ impl Work {
                     }
                 }
             }
+        }
+        if is_new {
+            self.engine.finish(&plugins);
         }
         for space in &spaces {
             self.adopt(space);
@@ -291,6 +322,10 @@ impl Work {
         let Some(durable) = &space.durable else { return ("".into(), None) };
         let reason: Arc<str> = error.to_string().into();
         let saved = self.engine.read(&durable.plugin);
+        if error.needs_home() {
+            // Its engine has told so. A node that becomes the home takes the hold away.
+            return (reason, saved.ok());
+        }
         let length = self.pauses.failed(space, Instant::now());
         tracing::error!(
             name: "store.save_failed",

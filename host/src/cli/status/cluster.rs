@@ -22,8 +22,17 @@ impl Page {
         );
         self.line("cluster", line);
         for home in list(&cluster["homes"]) {
-            let [plugin, node] = ["plugin", "node"].map(|key| text(&home[key]));
-            self.line("home", format!("{plugin} runs on {node}"));
+            let plugin = text(&home["plugin"]);
+            let Some(node) = home["node"].as_str() else {
+                self.line("home", format!("{plugin} runs on no node"));
+                continue;
+            };
+            let kept = match (home["lease"] == true, home["store_copied"] == true) {
+                (true, true) => " (lease; its store is copied)",
+                (true, false) => " (lease)",
+                (false, _) => "",
+            };
+            self.line("home", format!("{plugin} runs on {node}{kept}"));
         }
         for peer in list(&cluster["peers"]) {
             let [node, id, version] = ["node", "id", "version"].map(|key| text(&peer[key]));

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::super::control::{self, ANSWER_TIME, Answer, ControlError, PluginControlArgs};
 use super::super::say;
-use super::path;
+use super::{HERE, path};
 use crate::count::count;
 
 /// Bytes that are read from a file at a time.
@@ -44,6 +44,9 @@ pub(super) struct ExportArgs {
     /// Write to this new file, for your user alone [default: standard output].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Read the copy of this node, also if it is not the current one: in a cluster.
+    #[arg(long)]
+    here: bool,
     #[command(flatten)]
     control: PluginControlArgs,
 }
@@ -71,9 +74,11 @@ pub(super) async fn export(
     args: &ExportArgs,
     out: &mut dyn Write,
 ) -> Result<ExitCode, ControlError> {
-    let ExportArgs { plugin, prefix, output, control } = args;
+    let ExportArgs { plugin, prefix, output, here, control } = args;
     let server = control.find().await?;
-    let path = path("export", &[("plugin", plugin), ("prefix", prefix)]);
+    let mut pairs = vec![("plugin", plugin.as_str()), ("prefix", prefix)];
+    pairs.extend(here.then_some(HERE));
+    let path = path("export", &pairs);
     let sent = timeout(ANSWER_TIME, server.send_body(Method::GET, &path, Empty::new())).await;
     let (response, _connection) = sent.map_err(|_elapsed| server.failed(&"none in time"))??;
     if !response.status().is_success() {

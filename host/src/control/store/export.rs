@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::Context;
 use super::super::audit::{self, Caller, Subject};
 use super::super::problem::Problem;
-use super::{Found, Query, failed, find};
+use super::{Access, Found, Query, failed, find};
 
 /// The version of the form.
 pub(super) const VERSION: u32 = 1;
@@ -63,10 +63,10 @@ pub(in super::super) async fn export(
     caller: &Caller,
     query: Option<&str>,
 ) -> Result<Lines, Problem> {
-    let query = Query::parse(query, &["plugin", "prefix"])?;
+    let query = Query::parse(query, &["plugin", "prefix", "here"])?;
     let subject = Subject::plugin(query.plugin())?;
     let place = context.exports.take(&context.state.shutdown)?;
-    let Found { store, .. } = find(context, query.plugin()).await?;
+    let Found { store, .. } = find(context, query.plugin(), Access::of(&query)?).await?;
     let prefix = query.get("prefix").unwrap_or_default();
     let range = StoreRange { prefix, after: None, limit: usize::MAX };
     let entries = store.list(range).await.map_err(|fault| failed(&fault))?.entries;

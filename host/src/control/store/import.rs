@@ -19,7 +19,7 @@ use super::super::change::ChangeEnd;
 use super::super::problem::Problem;
 use super::super::{Context, change};
 use super::export::{Head, Line, VERSION, now_ms};
-use super::{Found, MAX_TEXT_BYTES, Query, failed, find};
+use super::{Access, Found, MAX_TEXT_BYTES, Query, failed, find};
 use crate::http::response::Answer;
 
 /// The maximum size of a line: a value of the maximum size whose bytes are all escaped.
@@ -62,7 +62,7 @@ where
     let plugin = query.plugin();
     let subject = Subject::plugin(plugin)?;
     let (replaces, is_forced) = (query.is_set("replace")?, query.is_set("force")?);
-    let Found { store, state, .. } = find(context, plugin).await?;
+    let Found { store, state, .. } = find(context, plugin, Access::Write).await?;
     // Held until the entries are in the store: each import takes memory up to the quota.
     let place = context.imports.take(&context.state.shutdown)?;
     let quota = store.quota();

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::ClusterTasks;
 use crate::cluster::{
-    Answering, ClusterNode, Decision, HomeMessage, Move, Question, Service, decode, encode,
+    Answering, ClusterNode, Decision, HomeMessage, Move, Question, Rule, Service, decode, encode,
 };
 use crate::realms::Realms;
 
@@ -50,7 +50,7 @@ impl Service for HomeService {
         // A result, the end of a passage, or a session that has left may be among what is lost.
         self.node.homes().release_all(node);
         for (plugin, home) in self.node.homes().list() {
-            for dispatch in self.realms.iter().filter(|_| home == node) {
+            for dispatch in self.realms.iter().filter(|_| home == Some(node)) {
                 tokio::spawn(Arc::clone(dispatch).ask_about_subscribers(plugin.clone()));
             }
         }
@@ -96,18 +96,22 @@ impl ClusterTasks {
     fn move_home(&self, Move { plugin, from, to, was_settled }: Move) {
         let here = self.node.id();
         let name = |node: NodeId| self.node.name_of(node);
-        if let Some(from) = from.filter(|_| was_settled) {
+        if let (Some(from), Some(to)) = (from.filter(|from| was_settled && to != Some(*from)), to) {
             self.node.counts().moved();
             let (from, to) = (name(from), name(to));
-            warn!(name: "cluster.home_moved", plugin, from, to, "another node runs a plugin now: it does not have the memory and the store of the former one");
+            let lacks = match self.node.rule() {
+                Rule::Lease => "the memory of the former one; it has its store, if that is saved",
+                Rule::Heartbeat | Rule::Undecided => "the memory and the store of the former one",
+            };
+            warn!(name: "cluster.home_moved", plugin, from, to, "another node runs a plugin now: it does not have {lacks}");
         }
-        if to != here {
+        if to != Some(here) {
             self.node.homes().subscribers.remove_plugin(&plugin);
         }
         for dispatch in self.realms.iter() {
             dispatch.follow_all();
         }
-        if to != here || from.is_some() {
+        if to.is_some_and(|to| to != here || from.is_some()) {
             self.ask_about_subscribers(&plugin);
         }
     }
@@ -119,7 +123,7 @@ impl ClusterTasks {
             match notice {
                 Notice::Joined { node, .. } => {
                     for (plugin, home) in self.node.homes().list() {
-                        if home == *node {
+                        if home == Some(*node) {
                             self.ask_about_subscribers(&plugin);
                         }
                     }
