@@ -51,6 +51,7 @@ for node in 1 2 3; do
         --set "data=$folder/web-$node" \
         --set "control.socket=$folder/web-$node.sock" \
         --set "cluster.node=web-$node" \
+        --set cluster.leases=auto \
         --set "cluster.nats.urls=[nats://127.0.0.1:$nats_port]"
 done
 

@@ -86,7 +86,7 @@ impl Default for Cluster {
             certificate: None,
             key: None,
             when_alone: WhenAlone::Serve,
-            leases: Leases::Auto,
+            leases: Leases::Off,
         }
     }
 }

@@ -134,12 +134,11 @@ impl Homes {
         let known = self.known.load();
         let Place { home, is_here, lease, .. } = known.get(plugin)?;
         Some(match home {
-            None => Home::Nowhere,
             Some((node, _)) if !is_here => Home::At(*node),
             Some((_, number)) if lease.as_ref().is_none_or(|it| it.is_valid()) => {
                 Home::Here(*number)
             }
-            Some(_) => Home::Nowhere,
+            Some(_) | None => Home::Nowhere,
         })
     }
 

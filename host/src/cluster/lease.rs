@@ -78,7 +78,7 @@ impl Lease {
         } else if now >= self.due {
             Next::Renew(self.last)
         } else {
-            Next::Wait(self.due.min(self.deadline()) - now)
+            Next::Wait(self.due.min(self.deadline()).saturating_sub(now))
         }
     }
 
@@ -195,7 +195,7 @@ mod tests {
         let mut lease = Lease::new(TIMES, 7, s(100));
         lease.renewed(8, s(105));
         assert_eq!(lease.next(s(109)), Next::Wait(s(1)));
-        assert_eq!(lease.deadline(), s(105) + TIMES.ttl - TIMES.margin);
+        assert_eq!(lease.deadline() + TIMES.margin, s(105) + TIMES.ttl);
     }
 
     #[test]

@@ -49,8 +49,9 @@ impl Place {
         site.bundle("leases", ROUTES, &["counter", "methods"].map(build::guest));
         let data = tempfile::tempdir().unwrap();
         let urls: Vec<_> = nats.iter().map(|it| format!("'{}'", it.url())).collect();
+        let leases = if cluster.contains("leases:") { "" } else { ", leases: auto" };
         let config = format!(
-            "data: {}\ncluster: {{ node: {name}, nats: {{ urls: [{}]{login} }}{cluster} }}\n\
+            "data: {}\ncluster: {{ node: {name}, nats: {{ urls: [{}]{login} }}{cluster}{leases} }}\n\
              api: {{ tokens: [{{ name: backend, token: '{TOKEN}' }}] }}\nshutdown: {{ grace: 2s }}\n",
             data.path().join("data").display(),
             urls.join(", ")

@@ -227,7 +227,7 @@ impl LeaseKeeper {
             self.follow();
             let idle = async {
                 while !held.is_idle() {
-                    sleep(LOOK_INTERVAL / 10).await
+                    sleep(LOOK_INTERVAL / 10).await;
                 }
             };
             let _late = timeout(HOOK_TIME, idle).await;
@@ -316,7 +316,7 @@ impl LeaseKeeper {
                 }
                 Err(Some(StreamError::Behind)) => match answered(stream.last(plugin)).await {
                     Ok(Some(last)) if self.is_own(&last) => {
-                        lease.found(last.sequence, lease_time())
+                        lease.found(last.sequence, lease_time());
                     }
                     Ok(_) => return Ended::Lost,
                     Err(_) => lease.failed(lease_time()),
@@ -378,7 +378,7 @@ impl LeaseKeeper {
 
     fn is_own(&self, message: &StreamMessage) -> bool {
         let held = serde_json::from_slice::<Value>(&message.payload);
-        held.is_ok_and(|it| it["node"] == self.node.names().1)
+        held.is_ok_and(|it| it.get("node") == Some(&json!(self.node.names().1)))
     }
 
     fn follow(&self) {

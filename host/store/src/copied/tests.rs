@@ -149,8 +149,8 @@ fn the_next_home_has_all_and_fences_the_last_one() {
 fn the_first_home_begins_with_its_own_store() {
     let log = Shared::default();
     let mut first = Node::of(&log);
-    let long = "x".repeat(2_500);
-    let value = Value { bytes: Arc::from(long.as_bytes()), expires: None };
+    let text = "x".repeat(2_500);
+    let value = Value { bytes: Arc::from(text.as_bytes()), expires: None };
     let entries = vec![(Arc::from("before"), Some(value))];
     let changes = Changes { plugin: "acme".into(), schema: 7, entries };
     first.engine.inner.commit(&[&changes]).unwrap();
@@ -159,7 +159,7 @@ fn the_first_home_begins_with_its_own_store() {
     second.save("lost", "1").unwrap_err();
     let taken = second.take_over().unwrap();
     assert_eq!(taken.schema, Some(7));
-    assert_eq!(texts(taken), all(&[("before", &long)]));
+    assert_eq!(texts(taken), all(&[("before", &text)]));
 }
 
 #[test]
@@ -202,10 +202,10 @@ fn a_long_log_becomes_a_snapshot() {
     let log = Shared::default();
     let mut node = Node::of(&log);
     node.take_over().unwrap();
-    let long = "x".repeat(10_000);
+    let text = "x".repeat(10_000);
     let (mut longest, mut shortest) = (0, usize::MAX);
     for round in 0..300 {
-        node.save(&format!("key-{}", round % 3), &format!("{round} {long}")).unwrap();
+        node.save(&format!("key-{}", round % 3), &format!("{round} {text}")).unwrap();
         let bytes = log.lock().all.iter().map(|(_, it)| it.len()).sum();
         longest = longest.max(bytes);
         if round > 150 {

@@ -61,13 +61,13 @@ fn times_to_live_and_bytes_are_kept() {
 
 #[test]
 fn parts_count_together_or_not_at_all() {
-    let long = "x".repeat(1000);
+    let text = "x".repeat(1000);
     let log = snapshot(&[("a", "1")], 0, 100);
-    let parts = write(Record::Commit(&commit(&[("a", Some("2")), ("b", Some(&long))])), 10, 100);
+    let parts = write(Record::Commit(&commit(&[("a", Some("2")), ("b", Some(&text))])), 10, 100);
     assert!(parts.len() > 10);
     assert!(parts.iter().all(|it| it.len() <= 100));
     let all = |parts: &[Bytes]| read(log.iter().chain(parts).cloned()).unwrap();
-    assert_eq!(all(&parts).saved, Some(saved(&[("a", "2"), ("b", &long)])));
+    assert_eq!(all(&parts).saved, Some(saved(&[("a", "2"), ("b", &text)])));
     for end in 0..parts.len() {
         let torn = all(&parts[..end]);
         assert_eq!(torn.saved, Some(saved(&[("a", "1")])), "{end} parts");
