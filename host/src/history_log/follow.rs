@@ -63,7 +63,7 @@ fn change(extent: LoggedExtent, realms: &Realms, now: Duration) -> Option<Histor
         return Some(HistoryChange::Forget { key });
     };
     let is_longer = first.is_some_and(|first| first < kept.first);
-    (is_longer || (has_retained && !kept.has_retained)).then(|| HistoryChange::Trim {
+    (is_longer || (has_retained && !kept.has_retained)).then_some(HistoryChange::Trim {
         key,
         first: kept.first,
         top: kept.top,

@@ -95,7 +95,7 @@ impl Writer {
             );
         }
         if !is_synced {
-            self.syncer = start_syncer(file.syncer()?, Arc::clone(&self.state));
+            self.syncer = start_syncer(file.syncer()?, &self.state);
         }
         self.file = Some(file);
         let (topics_count, file) = (topics.len(), self.folder.display());
@@ -267,9 +267,9 @@ impl Origin {
 }
 
 /// Starts the thread that syncs. Without it, nothing is synced before the end.
-fn start_syncer(mut sync: HistorySyncer, state: Arc<LogState>) -> Option<SyncSender<()>> {
+fn start_syncer(mut sync: HistorySyncer, state: &Arc<LogState>) -> Option<SyncSender<()>> {
     let (requests, received) = sync_channel::<()>(1);
-    let noted = Arc::clone(&state);
+    let noted = Arc::clone(state);
     let work = move || {
         for () in received {
             if let Err(error) = sync() {
