@@ -22,7 +22,7 @@ use jackfield_wamp::message::Publish;
 use jackfield_wamp::protocol::{ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 
 use crate::cluster::ClusterNode;
@@ -262,14 +262,7 @@ impl Dispatch {
         let trace = self.trace(from, MessageKind::Publish, &publish.topic, Some(&publish.payload));
         // The time of each batch's first publication is measured: a clock costs more than a counter.
         let began = batch.is_empty().then(Instant::now);
-        // Sessions that publish to topics with many patterns leave one worker to all others.
-        let turn = if batch.is_matching_slow(MAX_FAST_MATCHING) {
-            Some(flush_before_wait(batch, self.slow_matching.acquire()).await)
-        } else {
-            None
-        };
         let accepted = self.deliver(from, publish, id, batch, trace.as_deref()).await;
-        drop(turn);
         if let Some(began) = began {
             self.metrics.published(began.elapsed());
         }
@@ -286,6 +279,16 @@ impl Dispatch {
         accepted
             .map(|delivered| Accepted { publication: id, delivered })
             .inspect_err(|it| self.refused(RequestKind::Publish, it, from, &publish.topic))
+    }
+
+    /// Waits for a turn of those that publish to topics with many patterns: they leave one worker to all
+    /// others. `None` for other sessions.
+    async fn matching_turn(&self, batch: &mut PendingFlushes) -> Option<SemaphorePermit<'_>> {
+        if !batch.is_matching_slow(MAX_FAST_MATCHING) {
+            return None;
+        }
+        // It is never closed.
+        flush_before_wait(batch, self.slow_matching.acquire()).await.ok()
     }
 
     /// ★ Checks a publication, asks its handler, and passes it to the broker. Returns the number of

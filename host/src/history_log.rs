@@ -17,9 +17,9 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use jackfield_config::DurableMode;
-use jackfield_store::{EngineError, HISTORY_FILE, HistoryChange, TopicKey};
+use jackfield_store::{EngineError, HISTORY_FILE, HistoryChange, LoggedExtent};
 use tokio::sync::{Mutex, MutexGuard, Notify, oneshot};
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::log::backoff::Backoff;
@@ -36,11 +36,12 @@ use writer::Writer;
 /// The folder of the file in the data folder.
 pub(crate) const PART: &str = "history";
 
-/// The time for an event to be saved, with its turn. Then the disk is taken to hang.
-pub(crate) const MAX_SAVE_TIME: Duration = Duration::from_secs(10);
+/// The time for an order to be obeyed. Then the disk is taken to hang. A publication waits as long for its
+/// turn before.
+const MAX_SAVE_TIME: Duration = Duration::from_secs(10);
 
 /// The number of turns: topics of one number wait for each other.
-const TURNS: usize = 256;
+const TURNS: u64 = 256;
 
 /// The bytes of new events after which the file is compared with the memory: a part of what both may have.
 const COMPARED_BYTES: usize = 4 << 20;
@@ -79,18 +80,26 @@ pub(crate) struct LogState {
 enum Order {
     /// An event that a publication waits for.
     Append(HistoryChange, oneshot::Sender<Result<(), SaveError>>),
-    /// Changes that nothing waits for.
-    Change(Vec<HistoryChange>),
+    /// An event is taken back. It is tried until it succeeds.
+    Rewind(HistoryChange),
+    /// Changes of the comparison, which makes them again if they fail.
+    Change(Vec<HistoryChange>, oneshot::Sender<()>),
     /// The topics in the file.
-    Keys(oneshot::Sender<Vec<TopicKey>>),
+    Extents(oneshot::Sender<Vec<LoggedExtent>>),
     /// All is saved and synced, and the thread ends.
     Close(oneshot::Sender<()>),
 }
 
 /// The event is not saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the history of the topic cannot be saved; try again later")]
-pub(crate) struct SaveError;
+pub(crate) enum SaveError {
+    /// The file cannot be written, or the disk does not answer.
+    #[error("the history of the topic cannot be saved; try again later")]
+    Failed,
+    /// The publication did not get its turn.
+    #[error("too many publications to the topic wait to be saved; try again later")]
+    Busy,
+}
 
 /// An event that is committed. It is taken back unless it is delivered.
 pub(crate) struct Appended<'l> {
@@ -102,7 +111,11 @@ pub(crate) struct Appended<'l> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenLogError {
     /// The folder cannot be made or removed.
-    #[error("failed to use the folder {}: {source}", .path.display())]
+    #[error(
+        "failed to use the folder {}: {source}\n  = help: the server's user needs a folder that it can \
+         write to (mode 0700)",
+        .path.display()
+    )]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -113,7 +126,10 @@ pub(crate) enum OpenLogError {
     #[error("failed to {0}")]
     File(#[from] EngineError),
     /// The thread cannot be started.
-    #[error("failed to start the thread of histories: {0}")]
+    #[error(
+        "failed to start the thread of histories: {0}\n  = help: raise the limit of threads of the \
+         server's user"
+    )]
     Thread(io::Error),
 }
 
@@ -130,7 +146,9 @@ impl HistoryLog {
         let (orders, received) = mpsc::channel();
         let state = Arc::<LogState>::default();
         let mut writer = Writer::new(folder.to_owned(), mode, Arc::clone(&state));
-        let histories = if folder.join(HISTORY_FILE).exists() {
+        let is_there = folder.join(HISTORY_FILE).try_exists();
+        let failed = |source| OpenLogError::Folder { path: folder.to_owned(), source };
+        let histories = if is_there.map_err(failed)? {
             saved::decode(writer.open()?)
         } else {
             saved::Histories::default()
@@ -149,15 +167,23 @@ impl HistoryLog {
     }
 
     /// Removes the file of a server that was no node of a cluster, as a route that loses `durable` would: its
-    /// epochs would have a hole. It blocks.
+    /// epochs would have a hole. Other files of the folder stay. It blocks.
     ///
     /// # Errors
     /// [`OpenLogError::Folder`]
-    pub(crate) fn remove(path: PathBuf) -> Result<(), OpenLogError> {
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(|source| OpenLogError::Folder { path, source }),
+    pub(crate) fn remove(folder: PathBuf) -> Result<(), OpenLogError> {
+        // The log last: the file without it may be an earlier state. SQLite removes a log without a file.
+        for end in ["", "-wal", "-shm"] {
+            match std::fs::remove_file(folder.join(format!("{HISTORY_FILE}{end}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenLogError::Folder { path: folder, source: error });
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
+        // It may have other files.
+        let _kept = std::fs::remove_dir(folder);
+        Ok(())
     }
 
     /// Waits for the turn of a topic.
@@ -168,16 +194,16 @@ impl HistoryLog {
         &self,
         realm: &str,
         topic: &str,
-        deadline: Instant,
     ) -> Result<MutexGuard<'_, ()>, SaveError> {
         self.state.admit()?;
-        let number = usize::try_from(self.hasher.hash_one((realm, topic))).unwrap_or_default();
-        // It is never empty.
-        let turn = self.turns.get(number % TURNS).ok_or(SaveError)?;
+        let number = self.hasher.hash_one((realm, topic)) % TURNS;
+        let number = usize::try_from(number).unwrap_or_default();
+        // There are so many.
+        let turn = self.turns.get(number).ok_or(SaveError::Failed)?;
         if let Ok(turn) = turn.try_lock() {
             return Ok(turn);
         }
-        timeout_at(deadline.into(), turn.lock()).await.map_err(|_elapsed| SaveError)
+        timeout(MAX_SAVE_TIME, turn.lock()).await.map_err(|_elapsed| SaveError::Busy)
     }
 
     /// Commits an event. `rewind` takes it back if it is not delivered.
@@ -188,7 +214,6 @@ impl HistoryLog {
         &self,
         event: HistoryChange,
         rewind: HistoryChange,
-        deadline: Instant,
     ) -> Result<Appended<'_>, SaveError> {
         self.state.admit()?;
         if let HistoryChange::Append { event, .. } = &event {
@@ -197,8 +222,11 @@ impl HistoryLog {
         // Before the order is sent: the future may be dropped while it waits.
         let mut appended = Appended { log: self, rewind: Some(rewind) };
         let (answer, committed) = oneshot::channel();
-        self.orders.send(Order::Append(event, answer)).map_err(|_ended| SaveError)?;
-        match timeout_at(deadline.into(), committed).await {
+        if self.orders.send(Order::Append(event, answer)).is_err() {
+            return Err(self.has_ended());
+        }
+        // From the order: a busy topic is no disk that hangs.
+        match timeout(MAX_SAVE_TIME, committed).await {
             Ok(Ok(Ok(()))) => Ok(appended),
             Ok(Ok(Err(error))) => {
                 if !self.state.is_in_doubt.load(Ordering::Relaxed) {
@@ -207,10 +235,10 @@ impl HistoryLog {
                 }
                 Err(error)
             }
-            Ok(Err(_ended)) => Err(SaveError),
+            Ok(Err(_ended)) => Err(self.has_ended()),
             Err(_elapsed) => {
                 self.state.hangs();
-                Err(SaveError)
+                Err(SaveError::Failed)
             }
         }
     }
@@ -241,10 +269,9 @@ impl HistoryLog {
         }
     }
 
-    /// Makes changes that nothing waits for.
-    fn change(&self, changes: Vec<HistoryChange>) {
-        // Without the thread, nothing is saved any more.
-        let _ended = self.orders.send(Order::Change(changes));
+    fn has_ended(&self) -> SaveError {
+        self.state.failed("its thread has ended");
+        SaveError::Failed
     }
 }
 
@@ -258,16 +285,21 @@ impl Appended<'_> {
 impl Drop for Appended<'_> {
     fn drop(&mut self) {
         if let Some(rewind) = self.rewind.take() {
-            self.log.change(vec![rewind]);
+            // Without the thread, nothing is saved any more.
+            let _ended = self.log.orders.send(Order::Rewind(rewind));
         }
     }
 }
 
 impl LogState {
+    fn is_doubted(&self) -> bool {
+        self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
     fn admit(&self) -> Result<(), SaveError> {
         let is_out =
             self.is_hung.load(Ordering::Relaxed) || self.is_in_doubt.load(Ordering::Relaxed);
-        if is_out { Err(SaveError) } else { Ok(()) }
+        if is_out { Err(SaveError::Failed) } else { Ok(()) }
     }
 
     fn hangs(&self) {

@@ -118,7 +118,7 @@ impl Realms {
     /// Ends saved histories of routes that are not durable any more, with the first generation.
     pub(crate) fn started(&self, first: &Generation) {
         for dispatch in self.iter() {
-            dispatch.end_durable(first);
+            dispatch.end_durable(first, |_| false);
         }
     }
 

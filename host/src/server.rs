@@ -230,7 +230,8 @@ pub(crate) async fn serve(
         if let Some(cluster) = &cluster {
             cluster.join().await;
         }
-        state.reloader.start().await?;
+        state.reloader.start().await.map_err(ServeError::Site)?;
+        histories::remove_in_cluster(&config, data.as_ref()).await?;
         state.realms.started(&state.reloader.generations().current());
         Ok(())
     };
@@ -251,7 +252,7 @@ pub(crate) async fn serve(
         stopped => {
             // No load balancer sends clients to a server that has never served.
             state.shutdown.request();
-            stopped.unwrap_or(Ok(())).map_err(ServeError::Site)
+            stopped.unwrap_or(Ok(()))
         }
     };
     manager.stopping(state.shutdown.times().total());

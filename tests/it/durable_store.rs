@@ -221,7 +221,7 @@ async fn does_not_start_with_a_store_that_it_cannot_use() {
     std::fs::write(&file, newer).unwrap();
     refused("it is of version 200, and this server knows versions up to 1");
     std::fs::write(&file, vec![7; 9_000]).unwrap();
-    refused("it is no store of this server");
+    refused("it is no file of this server");
     std::fs::write(&file, copy).unwrap();
     std::fs::write(&log, kept).unwrap();
 

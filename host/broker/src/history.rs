@@ -32,7 +32,6 @@ use std::time::Duration;
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::position::Epoch;
 
-use crate::client_key::ClientKey;
 use crate::recording::{HistoryRule, Recording, SentFrames};
 use crate::total::Total;
 
@@ -161,25 +160,25 @@ impl RealmHistory {
         self.all.realms().get(self.realm)?.by_name.get(topic).map(Arc::clone)
     }
 
-    /// Returns the history of a topic. A new one has the epoch of `id`, which is random, and counts for
-    /// `owner`.
+    /// Returns the history of a topic. A new one has the epoch of `id`, which is random. It counts for no
+    /// client before its first event.
     pub(crate) fn get_or_create(
         &self,
         topic: &str,
-        (id, owner): (PublicationId, Option<ClientKey>),
+        id: PublicationId,
         now: Duration,
         is_subscribed: impl Fn(&str) -> bool,
     ) -> Arc<TopicHistory> {
         let mut realms = self.all.realms();
         let Some(topics) = realms.get_mut(self.realm) else {
-            return Arc::new(TopicHistory::new(topic, (id, owner), 0, now, &self.all.memory));
+            return Arc::new(TopicHistory::new(topic, id, 0, now, &self.all.memory));
         };
         if let Some(history) = topics.by_name.get(topic) {
             return Arc::clone(history);
         }
         topics.sweep(now, is_subscribed);
         let (begin, memory) = (topics.forgotten, &self.all.memory);
-        let history = TopicHistory::new(topic, (id, owner), begin, now, memory);
+        let history = TopicHistory::new(topic, id, begin, now, memory);
         let history = Arc::new(history);
         topics.by_name.insert(topic.into(), Arc::clone(&history));
         history
@@ -241,17 +240,9 @@ impl Topics {
 }
 
 impl TopicHistory {
-    fn new(
-        topic: &str,
-        (id, owner): (PublicationId, Option<ClientKey>),
-        begin: u64,
-        now: Duration,
-        memory: &Arc<Total>,
-    ) -> Self {
+    fn new(topic: &str, id: PublicationId, begin: u64, now: Duration, memory: &Arc<Total>) -> Self {
         let epoch = Epoch::new(id.get());
-        let mut recent = RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory));
-        recent.set_owner(owner);
-        Self(Mutex::new(recent))
+        Self(Mutex::new(RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory))))
     }
 
     /// Returns whether a position in it can be behind an event.

@@ -147,6 +147,9 @@ impl PatternAudience<'_> {
 pub struct DeliveryReport {
     /// Number of queued events.
     pub delivered: usize,
+    /// Whether the event has ended a durable history, since it is not saved: the file has one that is
+    /// to be removed.
+    pub has_ended_durable: bool,
 }
 
 impl Publication<'_> {

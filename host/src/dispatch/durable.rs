@@ -1,8 +1,5 @@
 //! Publications to topics with a durable history: they wait until the event is saved, and are delivered
-//! then. Each publisher's events keep their order, since its session waits meanwhile; publications to other
-//! topics do not.
-
-use std::time::Instant;
+//! then. Each publisher's events keep their order, since its session waits meanwhile.
 
 use jackfield_broker::{PendingFlushes, Publication};
 use jackfield_sandbox::{Effect, PluginEvent};
@@ -11,7 +8,7 @@ use jackfield_wamp::message::ReceiverFilter;
 use super::authorize::{overflow, pattern_audience};
 use super::{Dispatch, Refusal, effects, flush_before_wait, history, trace};
 use crate::generation::{Generation, RouteMatch};
-use crate::history_log::{self, HistoryLog, MAX_SAVE_TIME, SaveError};
+use crate::history_log::{self, HistoryLog, SaveError};
 use crate::ids;
 use crate::trace::MessageTrace;
 
@@ -30,11 +27,17 @@ impl Dispatch {
         batch: &mut PendingFlushes,
         trace: Option<&MessageTrace>,
     ) -> Result<usize, Refusal> {
-        let log = self.history_log.as_deref();
-        match log.filter(|_| publication.recording.is_some_and(|it| it.is_durable)) {
-            None => Ok(self.fan_out(publication, batch, trace)?),
+        let is_durable = publication.recording.is_some_and(|it| it.is_durable);
+        match (is_durable, self.history_log.as_deref()) {
+            (false, _) => {
+                let _turn = self.matching_turn(batch).await;
+                Ok(self.fan_out(publication, batch, trace)?)
+            }
+            (true, None) => Err(SaveError::Failed.into()),
             // Boxed to keep a connection's task small.
-            Some(log) => Box::pin(self.save_and_fan_out(log, publication, batch, trace)).await,
+            (true, Some(log)) => {
+                Box::pin(self.save_and_fan_out(log, publication, batch, trace)).await
+            }
         }
     }
 
@@ -47,13 +50,17 @@ impl Dispatch {
         trace: Option<&MessageTrace>,
     ) -> Result<usize, Refusal> {
         let (realm, topic) = (self.realm.name(), publication.topic);
-        let deadline = Instant::now() + MAX_SAVE_TIME;
-        let _turn = flush_before_wait(batch, log.turn(realm, topic, deadline)).await?;
+        let _turn = flush_before_wait(batch, log.turn(realm, topic)).await?;
         for _ in 0..MAX_TRIES {
-            let Some(prepared) = self.realm.prepare(publication)? else { break };
+            // Not held while the disk is waited for: it is that of all slow publications.
+            let matching = self.matching_turn(batch).await;
+            let prepared = self.realm.prepare(publication);
+            drop(matching);
+            let Some(prepared) = prepared? else { break };
             let event = history_log::append(realm, topic, &prepared);
             let rewind = history_log::rewind(realm, topic, &prepared);
-            let saved = flush_before_wait(batch, log.append(event, rewind, deadline)).await?;
+            let saved = flush_before_wait(batch, log.append(event, rewind)).await?;
+            let _matching = self.matching_turn(batch).await;
             let Some(report) = self.realm.publish_saved(publication, &prepared, batch)? else {
                 continue;
             };
@@ -61,13 +68,23 @@ impl Dispatch {
             self.trace_audience(publication, trace);
             return Ok(report.delivered);
         }
-        Err(SaveError.into())
+        Err(SaveError::Failed.into())
     }
 
-    /// Ends the histories of routes that are not durable any more.
-    pub(crate) fn end_durable(&self, new: &Generation) {
+    /// Ends the durable histories of routes that are not durable any more, and those for which `ends` holds.
+    pub(crate) fn end_durable(&self, new: &Generation, ends: impl Fn(&str) -> bool) {
         if let Some(log) = &self.history_log {
-            self.realm.end_durable_histories(|topic| !history::is_durable(new, topic));
+            let ends = |topic: &str| !history::is_durable(new, topic) || ends(topic);
+            let mut batch = PendingFlushes::default();
+            self.realm.end_durable_histories(ends, ids::publication, &mut batch);
+            batch.flush();
+            log.compare_soon();
+        }
+    }
+
+    /// Notes that an event has ended a durable history: the file is to forget it.
+    pub(super) fn has_ended_durable(&self) {
+        if let Some(log) = &self.history_log {
             log.compare_soon();
         }
     }

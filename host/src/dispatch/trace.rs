@@ -118,7 +118,11 @@ impl Dispatch {
         trace: Option<&MessageTrace>,
     ) -> Result<usize, DeliveryError> {
         self.trace_audience(publication, trace);
-        Ok(self.realm.publish(publication, batch)?.delivered)
+        let report = self.realm.publish(publication, batch)?;
+        if report.has_ended_durable {
+            self.has_ended_durable();
+        }
+        Ok(report.delivered)
     }
 
     /// Traces the receivers of an event.

@@ -88,8 +88,9 @@ impl Dispatch {
 
     /// Revokes subscriptions and registrations after a reload, and updates the timers.
     pub(crate) fn reloaded(self: &Arc<Self>, old: &Arc<Generation>, new: &Generation) {
+        // Durable ones first: they need random epochs.
+        self.end_durable(new, |topic| history::ends(old, new, topic));
         self.realm.end_histories(|topic| history::ends(old, new, topic));
-        self.end_durable(new);
         self.revoke(Arc::clone(old), new);
         self.reassign(old, new);
         let mut batch = PendingFlushes::default();

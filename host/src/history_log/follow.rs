@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_store::HistoryChange;
+use jackfield_store::{HistoryChange, LoggedExtent};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
 
 use super::{HistoryLog, Order};
 use crate::realms::Realms;
@@ -15,34 +16,57 @@ use crate::wall_clock;
 /// The time between two comparisons, if few events are published.
 const INTERVAL: Duration = Duration::from_mins(1);
 
+/// The least time between two comparisons.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The number of topics that are compared at once: publications wait for their changes.
+const PIECE: usize = 256;
+
 /// Compares again and again, forever.
 pub(crate) async fn follow(log: Arc<HistoryLog>, realms: Arc<Realms>) {
     loop {
         // Either is a reason.
         let _elapsed = timeout(INTERVAL, log.compare.notified()).await;
         compare(&log, &realms).await;
+        sleep(PAUSE).await;
     }
 }
 
 async fn compare(log: &HistoryLog, realms: &Realms) {
-    let (answer, keys) = oneshot::channel();
-    if log.orders.send(Order::Keys(answer)).is_err() {
+    let (answer, extents) = oneshot::channel();
+    if log.orders.send(Order::Extents(answer)).is_err() {
         return;
     }
-    let Ok(keys) = keys.await else { return };
+    let Ok(extents) = extents.await else { return };
     let now = wall_clock::since_epoch();
-    let mut changes = Vec::new();
-    for key in keys {
-        let dispatch = realms.get(&key.realm);
-        let kept = dispatch.and_then(|it| it.realm().durable_history(&key.topic, now));
-        changes.push(match kept.filter(|kept| kept.epoch == key.epoch) {
-            Some(kept) => {
-                HistoryChange::Trim { key, first: kept.first, keeps_retained: kept.has_retained }
-            }
-            None => HistoryChange::Forget { key },
-        });
+    let mut extents = extents.into_iter().peekable();
+    while extents.peek().is_some() {
+        let piece = extents.by_ref().take(PIECE);
+        let changes: Vec<_> = piece.filter_map(|extent| change(extent, realms, now)).collect();
+        if changes.is_empty() {
+            yield_now().await;
+            continue;
+        }
+        let (answer, done) = oneshot::channel();
+        if log.orders.send(Order::Change(changes, answer)).is_err() || done.await.is_err() {
+            return;
+        }
     }
-    if !changes.is_empty() {
-        log.change(changes);
-    }
+}
+
+/// Returns the change that a topic of the file needs.
+fn change(extent: LoggedExtent, realms: &Realms, now: Duration) -> Option<HistoryChange> {
+    let LoggedExtent { key, first, has_retained } = extent;
+    let dispatch = realms.get(&key.realm);
+    let kept = dispatch.and_then(|it| it.realm().durable_history(&key.topic, now));
+    let Some(kept) = kept.filter(|kept| kept.epoch == key.epoch) else {
+        return Some(HistoryChange::Forget { key });
+    };
+    let is_longer = first.is_some_and(|first| first < kept.first);
+    (is_longer || (has_retained && !kept.has_retained)).then_some(HistoryChange::Trim {
+        key,
+        first: kept.first,
+        top: kept.top,
+        keeps_retained: kept.has_retained,
+    })
 }

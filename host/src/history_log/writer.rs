@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use jackfield_config::DurableMode;
-use jackfield_store::{HistoryChange, HistoryFile, HistorySyncer, LoggedTopic};
+use jackfield_store::{EngineError, HistoryChange, HistoryFile, HistorySyncer, LoggedTopic};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -36,10 +36,25 @@ pub(super) struct Writer {
     /// When commits are to be synced in the background.
     sync_due: Option<Instant>,
     syncer: Option<SyncSender<()>>,
+    /// Syncs the file for the publications that wait.
+    sync: SyncFile,
+    /// Events that are to be taken back, and could not be. No event is saved before: it would have the
+    /// same place. So there is at most one for each turn.
+    owed: Vec<HistoryChange>,
 }
 
-/// Changes in their order, and the answer for the publication that waits.
-type Changes = (Vec<HistoryChange>, Option<oneshot::Sender<Result<(), SaveError>>>);
+type SyncFile = Box<dyn FnMut(&mut HistoryFile) -> Result<(), EngineError> + Send>;
+
+/// Changes in their order, and their origin.
+type Changes = (Vec<HistoryChange>, Origin);
+
+/// The part that waits for changes.
+enum Origin {
+    Publication(oneshot::Sender<Result<(), SaveError>>),
+    Comparison(oneshot::Sender<()>),
+    /// An event that is taken back.
+    Rewind,
+}
 
 /// Orders that are obeyed at once.
 #[derive(Default)]
@@ -50,7 +65,17 @@ struct Group {
 
 impl Writer {
     pub(super) fn new(folder: PathBuf, mode: DurableMode, state: Arc<LogState>) -> Self {
-        Self { folder, mode, state, file: None, sync_due: None, syncer: None }
+        let sync = Box::new(HistoryFile::sync);
+        Self {
+            folder,
+            mode,
+            state,
+            file: None,
+            sync_due: None,
+            syncer: None,
+            sync,
+            owed: Vec::new(),
+        }
     }
 
     /// Opens the file, and returns the histories in it.
@@ -65,12 +90,12 @@ impl Writer {
         if is_renewed && !topics.is_empty() {
             warn!(
                 name: "history.renewed",
-                "the machine has ended without a clean stop of the server: the last second of durable \
-                 histories may be missing, so that clients are told that they may have missed events"
+                "the machine has ended without a clean stop of the server, or the file is a copy: events of \
+                 durable histories may be missing, so that clients are told that they may have missed some"
             );
         }
         if !is_synced {
-            self.syncer = start_syncer(file.syncer()?, Arc::clone(&self.state));
+            self.syncer = start_syncer(file.syncer()?, &self.state);
         }
         self.file = Some(file);
         let (topics_count, file) = (topics.len(), self.folder.display());
@@ -95,6 +120,10 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.obey(group.changes);
+            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                // With orders that never end, there is no timeout.
+                self.sync_in_background();
+            }
             if let Some(closed) = group.closing {
                 self.close();
                 // The server may not wait any more.
@@ -107,15 +136,20 @@ impl Writer {
 
     fn take(&self, order: Order, group: &mut Group) {
         match order {
-            Order::Append(change, answer) => group.changes.push((vec![change], Some(answer))),
-            Order::Change(changes) => group.changes.push((changes, None)),
-            Order::Keys(answer) => {
-                let keys = self.file.as_ref().map(HistoryFile::keys);
-                let keys = keys.transpose().inspect_err(|error| {
+            Order::Append(change, answer) => {
+                group.changes.push((vec![change], Origin::Publication(answer)));
+            }
+            Order::Rewind(change) => group.changes.push((vec![change], Origin::Rewind)),
+            Order::Change(changes, answer) => {
+                group.changes.push((changes, Origin::Comparison(answer)));
+            }
+            Order::Extents(answer) => {
+                let extents = self.file.as_ref().map(HistoryFile::extents);
+                let extents = extents.transpose().inspect_err(|error| {
                     self.state.failed(&error.to_string());
                 });
                 // Its task has ended with the server.
-                let _ended = answer.send(keys.ok().flatten().unwrap_or_default());
+                let _ended = answer.send(extents.ok().flatten().unwrap_or_default());
             }
             Order::Close(answer) => group.closing = Some(answer),
         }
@@ -127,19 +161,39 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        let whole = self.commit(group.iter().flat_map(|(changes, _)| changes));
-        for (changes, answer) in group {
-            let result = match &whole {
-                Err(_) => self.commit(&changes),
-                Ok(()) => Ok(()),
+        // Before later events, which have the place of these.
+        let owed = std::mem::take(&mut self.owed);
+        let owed = owed.into_iter().map(|change| (vec![change], Origin::Rewind));
+        let group: Vec<_> = owed.chain(group).collect();
+        let state = Arc::clone(&self.state);
+        let is_refused = |origin: &Origin| state.is_doubted() && origin.is_publication();
+        let taken = group.iter().filter(|(_, origin)| !is_refused(origin));
+        let whole = self.commit(taken.flat_map(|(changes, _)| changes));
+        for (changes, origin) in group {
+            let is_behind_owed = whole.is_err() && !self.owed.is_empty();
+            // After a failed sync, another one succeeds and proves nothing.
+            let result = if is_refused(&origin) || (is_behind_owed && origin.is_publication()) {
+                Err(SaveError::Failed)
+            } else if whole.is_err() {
+                self.commit(&changes)
+            } else {
+                Ok(())
             };
-            if result.is_ok() && answer.is_some() {
-                self.state.committed();
-            }
             self.state.answers();
-            if let Some(answer) = answer {
-                // Its session may have ended: the event is taken back then.
-                let _ended = answer.send(result);
+            match origin {
+                Origin::Publication(answer) => {
+                    if result.is_ok() {
+                        self.state.committed();
+                    }
+                    // Its session may have ended: the event is taken back then.
+                    let _ended = answer.send(result);
+                }
+                Origin::Comparison(answer) => {
+                    // Its task has ended with the server.
+                    let _ended = answer.send(());
+                }
+                Origin::Rewind if result.is_err() => self.owed.extend(changes),
+                Origin::Rewind => {}
             }
         }
     }
@@ -152,18 +206,21 @@ impl Writer {
             && let Err(error) = self.open()
         {
             self.state.failed(&error.to_string());
-            return Err(SaveError);
+            return Err(SaveError::Failed);
         }
-        let Some(file) = &mut self.file else { return Err(SaveError) };
+        let Some(file) = &mut self.file else { return Err(SaveError::Failed) };
         if let Err(error) = file.commit(changes) {
             self.state.failed(&error.to_string());
-            return Err(SaveError);
+            return Err(SaveError::Failed);
         }
         match self.mode {
             DurableMode::Synced => {
-                if let Err(error) = file.sync() {
+                if let Err(error) = (self.sync)(file) {
                     self.state.in_doubt(&error.to_string());
-                    return Err(SaveError);
+                    if let Err(error) = file.distrust() {
+                        self.state.failed(&error.to_string());
+                    }
+                    return Err(SaveError::Failed);
                 }
             }
             DurableMode::Written => {
@@ -185,7 +242,14 @@ impl Writer {
 
     /// Notes in the file that all is there, if that is known.
     fn close(&mut self) {
-        let Some(file) = self.file.take() else { return };
+        let owed = std::mem::take(&mut self.owed);
+        let is_owed = !owed.is_empty() && self.commit(&owed).is_err();
+        let Some(mut file) = self.file.take() else { return };
+        if is_owed {
+            // An event that was refused stays in the file. The disk has a reason, which is in the log.
+            let _failed = file.distrust();
+            return;
+        }
         let LogState { is_in_doubt, is_unsynced, .. } = &*self.state;
         if is_in_doubt.load(Ordering::Relaxed) || is_unsynced.load(Ordering::Relaxed) {
             return;
@@ -196,16 +260,112 @@ impl Writer {
     }
 }
 
+impl Origin {
+    const fn is_publication(&self) -> bool {
+        matches!(self, Self::Publication(_))
+    }
+}
+
 /// Starts the thread that syncs. Without it, nothing is synced before the end.
-fn start_syncer(mut sync: HistorySyncer, state: Arc<LogState>) -> Option<SyncSender<()>> {
+fn start_syncer(mut sync: HistorySyncer, state: &Arc<LogState>) -> Option<SyncSender<()>> {
     let (requests, received) = sync_channel::<()>(1);
+    let noted = Arc::clone(state);
     let work = move || {
         for () in received {
             if let Err(error) = sync() {
-                state.sync_failed(&error.to_string());
+                noted.sync_failed(&error.to_string());
             }
         }
     };
     let thread = std::thread::Builder::new().name("jackfield-history-sync".into());
-    thread.spawn(work).is_ok().then_some(requests)
+    let started = thread.spawn(work).inspect_err(|error| {
+        state.sync_failed(&format!("the thread that syncs cannot be started: {error}"));
+    });
+    started.is_ok().then_some(requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use jackfield_store::TopicKey;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn key() -> TopicKey {
+        TopicKey { realm: "r".to_owned(), topic: "t".to_owned(), epoch: 1 }
+    }
+
+    fn append(offset: u64, retained: Option<Vec<u8>>) -> HistoryChange {
+        HistoryChange::Append {
+            key: key(),
+            is_new: offset == 1,
+            first: 1,
+            offset,
+            at_ms: 0,
+            event: Vec::new(),
+            retained,
+        }
+    }
+
+    fn save(writer: &mut Writer, offset: u64) -> Result<(), SaveError> {
+        save_change(writer, append(offset, None))
+    }
+
+    fn save_change(writer: &mut Writer, change: HistoryChange) -> Result<(), SaveError> {
+        let (answer, mut answered) = oneshot::channel();
+        writer.obey(vec![(vec![change], Origin::Publication(answer))]);
+        answered.try_recv().unwrap()
+    }
+
+    /// The operating system reports the failure once: the second sync succeeds, and proves nothing.
+    #[test]
+    fn nothing_is_acknowledged_after_a_failed_sync() {
+        let folder = TempDir::new().unwrap();
+        let state = Arc::<LogState>::default();
+        let path = folder.path().to_owned();
+        let mut writer = Writer::new(path, DurableMode::Synced, Arc::clone(&state));
+        assert_eq!(save(&mut writer, 1), Ok(()));
+        let mut has_failed = false;
+        writer.sync = Box::new(move |file| {
+            if std::mem::replace(&mut has_failed, true) {
+                return file.sync();
+            }
+            Err(EngineError::Sync(io::ErrorKind::Other.into()))
+        });
+        assert_eq!(save(&mut writer, 2), Err(SaveError::Failed));
+        assert_eq!(save(&mut writer, 3), Err(SaveError::Failed));
+        assert!(state.admit().is_err());
+        writer.close();
+        drop(writer);
+        let mut writer = Writer::new(folder.path().to_owned(), DurableMode::Synced, state);
+        let topics = writer.open().unwrap();
+        assert_ne!(topics[0].key.epoch, 1, "the disk may lack an event that clients have seen");
+    }
+
+    /// The next event has the place of the one that is to be taken back, and must not keep its retained
+    /// event.
+    #[test]
+    fn an_event_is_taken_back_as_soon_as_the_disk_allows_it() {
+        let parent = TempDir::new().unwrap();
+        let (folder, away) = (parent.path().join("history"), parent.path().join("away"));
+        let mut writer = Writer::new(folder.clone(), DurableMode::Written, Arc::default());
+        assert_eq!(save(&mut writer, 1), Ok(()));
+        assert_eq!(save_change(&mut writer, append(2, Some(vec![2]))), Ok(()));
+        // The file is gone for a while.
+        writer.file = None;
+        fs::rename(&folder, &away).unwrap();
+        fs::write(&folder, "no folder").unwrap();
+        let rewind = HistoryChange::Rewind { key: key(), offset: 2, retained: Some(None) };
+        writer.obey(vec![(vec![rewind], Origin::Rewind)]);
+        assert_eq!(save(&mut writer, 2), Err(SaveError::Failed));
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&away, &folder).unwrap();
+        assert_eq!(save(&mut writer, 2), Ok(()));
+        writer.close();
+        let topics = writer.open().unwrap();
+        assert_eq!((topics[0].top, topics[0].events.len()), (2, 2));
+        assert_eq!(topics[0].retained, None);
+    }
 }

@@ -19,7 +19,7 @@ pub(super) struct Histories {
 }
 
 impl Histories {
-    /// Opens the log, on a thread of its own. A node of a cluster removes it.
+    /// Opens the log, on a thread of its own. A node of a cluster has none.
     ///
     /// # Errors
     /// [`ServeError::Histories`]: the file cannot be used. Topics would begin anew otherwise, and write to it.
@@ -31,15 +31,28 @@ impl Histories {
         let Some(folder) = data.map(|data| data.part(history_log::PART)) else { return Ok(none) };
         let kind = DurableHistories::of(config, true);
         let mode = config.history.durable;
-        let opening = tokio::task::spawn_blocking(move || match kind {
-            DurableHistories::Possible => HistoryLog::open(&folder, mode).map(Some),
-            DurableHistories::InCluster | DurableHistories::WithoutData => {
-                HistoryLog::remove(folder).map(|()| None)
-            }
-        });
-        let Some((log, saved)) = opening.await.map_err(std::io::Error::other)?? else {
+        if !matches!(kind, DurableHistories::Possible) {
             return Ok(none);
-        };
+        }
+        let opening = tokio::task::spawn_blocking(move || HistoryLog::open(&folder, mode));
+        let (log, saved) = opening.await.map_err(std::io::Error::other)??;
         Ok(Self { log: Some(Arc::new(log)), saved: saved.into_iter().collect() })
     }
+}
+
+/// Removes the file of durable histories in a node of a cluster, whose routes were accepted: a later life
+/// without the cluster would go on with epochs that have a hole.
+///
+/// # Errors
+/// [`ServeError::Histories`]
+pub(super) async fn remove_in_cluster(
+    config: &Config,
+    data: Option<&DataFolder>,
+) -> Result<(), ServeError> {
+    let Some(folder) = data.map(|data| data.part(history_log::PART)) else { return Ok(()) };
+    if !matches!(DurableHistories::of(config, true), DurableHistories::InCluster) {
+        return Ok(());
+    }
+    let removing = tokio::task::spawn_blocking(move || HistoryLog::remove(folder));
+    Ok(removing.await.map_err(std::io::Error::other)??)
 }

@@ -29,20 +29,20 @@ pub enum EngineError {
     InUse { file: PathBuf },
     #[error(
         "open {}: it is of version {found}, and this server knows versions up to {known}\n  = help: \
-         run the newer server again, or restore a backup of the data folder from before the update",
-        .file.display()
+         {}",
+        .file.display(), remedy(.file, "run the newer server again, or restore a backup of the data \
+         folder from before the update")
     )]
     Newer { file: PathBuf, found: i64, known: i64 },
     #[error(
-        "open {}: it is no store of this server\n  = help: move it elsewhere, or name another data \
-         folder",
-        .file.display()
+        "open {}: it is no file of this server\n  = help: {}",
+        .file.display(), remedy(.file, "move it elsewhere, or name another data folder")
     )]
     Foreign { file: PathBuf },
     #[error(
-        "open {}: it is damaged: {text}\n  = help: keep a copy of the folder, then restore a backup; \
-         `sqlite3 FILE .recover` reads what is left",
-        .file.display()
+        "open {}: it is damaged: {text}\n  = help: {}",
+        .file.display(), remedy(.file, "keep a copy of the folder, then restore a backup; `sqlite3 FILE \
+         .recover` reads what is left")
     )]
     Damaged { file: PathBuf, text: String },
     #[error("the disk is full: {0}")]
@@ -103,6 +103,16 @@ impl EngineError {
             ) => Self::ReadOnly { file, text },
             _ => Self::Open { file, source: io::Error::other(text) },
         }
+    }
+}
+
+/// Returns the help for a file that cannot be used: `of_store`, or that for durable histories, which have no
+/// backup.
+fn remedy(file: &Path, of_store: &'static str) -> &'static str {
+    if file.ends_with(crate::HISTORY_FILE) {
+        "move the folder `history` of the data folder away: durable histories begin anew"
+    } else {
+        of_store
     }
 }
 

@@ -5,10 +5,12 @@
 //! to other events. Backups of stores are made to be used again.
 //!
 //! **Trust.** Commits survive the end of a process, but a power cut only if they were synced. The file
-//! notes the boot of the machine, and whether it was closed in order. After a power cut, commits may be
-//! missing whose events clients have seen: all topics get new epochs then.
+//! notes the boot of the machine, its own inode, and whether it was closed in order. After a power cut,
+//! commits may be missing whose events clients have seen, and in a copy of the file as well: all topics get
+//! new epochs then.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -47,9 +49,10 @@ CREATE TABLE opening (
     count INTEGER NOT NULL,
     boot TEXT NOT NULL,
     is_synced INTEGER NOT NULL,
-    is_closed INTEGER NOT NULL
+    is_closed INTEGER NOT NULL,
+    inode INTEGER NOT NULL
 );
-INSERT INTO opening VALUES (1, 0, '', 0, 1);
+INSERT INTO opening VALUES (1, 0, '', 0, 1, 0);
 ",
 };
 
@@ -61,7 +64,7 @@ pub struct HistoryFile {
     /// Opened at the first use. Another descriptor of the log drops no lock.
     log_file: Option<File>,
     /// Closing any descriptor of the file drops SQLite's locks, so it is closed last.
-    _file: File,
+    file: File,
 }
 
 /// [`HistoryFile::sync`] on another thread.
@@ -76,6 +79,17 @@ pub struct TopicKey {
     pub topic: String,
     /// The number of its epoch. A change of another epoch than that of the file does nothing.
     pub epoch: u64,
+}
+
+/// What the file has of a topic, for a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedExtent {
+    /// The topic.
+    pub key: TopicKey,
+    /// The offset of the oldest event; `None` without events.
+    pub first: Option<u64>,
+    /// Whether there is a retained event.
+    pub has_retained: bool,
 }
 
 /// A topic in the file.
@@ -128,7 +142,10 @@ pub enum HistoryChange {
         key: TopicKey,
         /// The offset of the oldest event that is kept.
         first: u64,
-        /// Whether the retained event is kept.
+        /// The offset of the newest event that is known. The retained event is kept if there is a later
+        /// one: it may be that.
+        top: u64,
+        /// Whether the retained event is kept in any case.
         keeps_retained: bool,
     },
     /// Removes all of the topic.
@@ -152,7 +169,9 @@ impl HistoryFile {
         random: impl FnMut() -> u64,
     ) -> Result<(Self, Vec<LoggedTopic>, bool), EngineError> {
         let (file, connection, log) = create(folder, HISTORY_FILE, &LAYOUT)?;
-        let mut opened = Self { connection, log, log_file: None, _file: file };
+        let mut opened = Self { connection, log, log_file: None, file };
+        // The last process may not have known whether the log is on the disk.
+        opened.checkpoint()?;
         let is_renewed = !opened.is_whole(boot)?;
         opened.begin(boot, is_synced, is_renewed.then_some(random))?;
         // Otherwise a power cut could take back this note and what follows it, and the file would be
@@ -162,13 +181,27 @@ impl HistoryFile {
         Ok((opened, topics, is_renewed))
     }
 
-    /// Returns whether no commit of the last process can be missing.
+    /// Returns whether no commit of the last process can be missing, and the file is no copy.
     fn is_whole(&self, boot: &str) -> Result<bool, EngineError> {
-        let read = "SELECT boot, is_synced, is_closed FROM opening";
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let (last, is_synced, is_closed): (String, bool, bool) =
+        let read = "SELECT boot, is_synced, is_closed, inode FROM opening";
+        let row =
+            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let (last, is_synced, is_closed, inode): (String, bool, bool, i64) =
             self.connection.query_row(read, [], row)?;
-        Ok(is_closed || is_synced || (!boot.is_empty() && last == boot))
+        let has_all = is_closed || is_synced || (!boot.is_empty() && last == boot);
+        Ok(has_all && inode == self.inode()?)
+    }
+
+    fn inode(&self) -> Result<i64, EngineError> {
+        let metadata = self.file.metadata().map_err(EngineError::Sync)?;
+        Ok(metadata.ino().cast_signed())
+    }
+
+    /// Writes everything from the log to the disk and to the file.
+    fn checkpoint(&self) -> Result<(), EngineError> {
+        let busy: i64 =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 { Ok(()) } else { Err(EngineError::Sqlite("the log is in use".to_owned())) }
     }
 
     fn begin(
@@ -177,6 +210,7 @@ impl HistoryFile {
         is_synced: bool,
         random: Option<impl FnMut() -> u64>,
     ) -> Result<(), EngineError> {
+        let inode = self.inode()?;
         let begun = self.connection.transaction()?;
         if let Some(mut random) = random {
             let mut ids = begun.prepare("SELECT id FROM topic")?;
@@ -186,8 +220,8 @@ impl HistoryFile {
                 begun.execute("UPDATE topic SET epoch = ?1 WHERE id = ?2", params![epoch, id])?;
             }
         }
-        let note = "UPDATE opening SET boot = ?1, is_synced = ?2, is_closed = 0";
-        begun.execute(note, params![boot, is_synced])?;
+        let note = "UPDATE opening SET boot = ?1, is_synced = ?2, is_closed = 0, inode = ?3";
+        begun.execute(note, params![boot, is_synced, inode])?;
         Ok(begun.commit()?)
     }
 
@@ -229,17 +263,23 @@ impl HistoryFile {
         Ok(topics)
     }
 
-    /// Returns the topics in the file, without their events.
+    /// Returns what the file has of each topic, without the events.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn keys(&self) -> Result<Vec<TopicKey>, EngineError> {
-        let mut rows = self.connection.prepare_cached("SELECT realm, name, epoch FROM topic")?;
-        let keys = rows.query_map([], |row| {
+    pub fn extents(&self) -> Result<Vec<LoggedExtent>, EngineError> {
+        let mut rows = self.connection.prepare_cached(
+            "SELECT realm, name, epoch, retained IS NOT NULL,
+                    (SELECT min(offset) FROM event WHERE event.topic = topic.id)
+             FROM topic",
+        )?;
+        let extents = rows.query_map([], |row| {
             let epoch = row.get::<_, i64>(2)?.cast_unsigned();
-            Ok(TopicKey { realm: row.get(0)?, topic: row.get(1)?, epoch })
+            let key = TopicKey { realm: row.get(0)?, topic: row.get(1)?, epoch };
+            let first = row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned);
+            Ok(LoggedExtent { key, first, has_retained: row.get(3)? })
         })?;
-        Ok(keys.collect::<Result<_, _>>()?)
+        Ok(extents.collect::<Result<_, _>>()?)
     }
 
     /// Makes all changes or none. They survive the end of this process, and a power cut only after
@@ -293,12 +333,13 @@ impl HistoryFile {
                     run(put, params![id, retained])?;
                 }
             }
-            HistoryChange::Trim { key, first, keeps_retained } => {
+            HistoryChange::Trim { key, first, top, keeps_retained } => {
                 let Some(id) = self.id(key)? else { return Ok(()) };
                 let first = first.cast_signed();
                 run("DELETE FROM event WHERE topic = ?1 AND offset < ?2", params![id, first])?;
                 if !keeps_retained {
-                    run("UPDATE topic SET retained = NULL WHERE id = ?1", params![id])?;
+                    let remove = "UPDATE topic SET retained = NULL WHERE id = ?1 AND top <= ?2";
+                    run(remove, params![id, top.cast_signed()])?;
                 }
             }
             HistoryChange::Forget { key } => {
@@ -358,6 +399,15 @@ impl HistoryFile {
         // Not a copy of the descriptor: the operating system reports an error once to all copies.
         let log = File::open(&self.log).map_err(EngineError::Sync)?;
         Ok(Box::new(move || log.sync_data().map_err(EngineError::Sync)))
+    }
+
+    /// Notes that commits may be missing, since a sync has failed: at the next start, topics get new
+    /// epochs.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn distrust(&mut self) -> Result<(), EngineError> {
+        Ok(self.run("UPDATE opening SET is_synced = 0, boot = ''")?)
     }
 
     /// Notes that all is synced, as the last change.

@@ -14,7 +14,8 @@ mod sqlite;
 pub use copied::{Append, AppendError, Appended, CommitLog, CopiedEngine};
 pub use error::EngineError;
 pub use history::{
-    HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, HistorySyncer, LoggedTopic, TopicKey,
+    HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, HistorySyncer, LoggedExtent,
+    LoggedTopic, TopicKey,
 };
 pub use log::{LogFormatError, LogReader, LogState};
 pub use sqlite::{FILE, SqliteEngine, VERSION};

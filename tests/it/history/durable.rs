@@ -289,12 +289,17 @@ async fn topics_without_durable_begin_anew() {
     assert_eq!(history(&mut client, "kept/a").await, (json!([["third"]]), kept));
     assert_eq!(history(&mut client, "durable/a").await.1, durable);
 
-    // A reload that takes `durable` away ends the histories, and removes them from the file.
+    // A reload that takes `durable` away ends the histories, and tells those who have a position.
+    let mut reader = join(&server, Codec::Json).await;
+    reader.subscribe("durable/a", json!({ "_since": {} })).await;
+    assert_eq!(stream(&mut reader).await["epoch"], durable["epoch"]);
     site.write(FILE, ROUTES.replace(", durable: true", ""));
     server.until_health("generation", 2);
     let (events, plain) = history(&mut client, "durable/a").await;
     assert_eq!(events, json!([]));
     assert_ne!(plain["epoch"], durable["epoch"]);
+    let told = stream(&mut reader).await;
+    assert_eq!((&told["epoch"], &told["recovered"]), (&plain["epoch"], &json!(false)));
     publish(&mut client, "durable/a", json!(["lost"])).await;
     // One that gives it back begins again.
     site.write(FILE, ROUTES);
@@ -392,6 +397,24 @@ async fn needs_a_data_folder_and_no_cluster() {
     assert!(server.log().contains(text), "{}", server.log());
 }
 
+/// A cluster that was set by mistake is refused, and takes no history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_refused_keeps_the_file() {
+    let (site, data) = (site(), tempfile::tempdir().unwrap());
+    let data = data.path().join("data");
+    let mut server = serve(&site, &data, "");
+    publish(&mut join(&server, Codec::Json).await, "durable/a", json!([1])).await;
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    let cluster = settings(&data, "cluster: { nats: { urls: ['nats://127.0.0.1:1'] } }\n");
+    let (mut server, _config) = Server::begin(site.path(), &cluster, &build::cache());
+    assert_eq!(server.exit_code(), Some(1));
+    assert!(server.log().contains("is not possible in a cluster"), "{}", server.log());
+    let server = serve(&site, &data, "");
+    let mut client = join(&server, Codec::Json).await;
+    assert_eq!(history(&mut client, "durable/a").await.0, json!([[1]]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn does_not_start_with_a_file_that_it_cannot_use() {
     let (site, data) = (site(), tempfile::tempdir().unwrap());
@@ -406,7 +429,7 @@ async fn does_not_start_with_a_file_that_it_cannot_use() {
     newer[63] = 200;
     for (content, text) in [
         (newer, "it is of version 200, and this server knows versions up to 1"),
-        (vec![7; 9_000], "it is no store of this server"),
+        (vec![7; 9_000], "it is no file of this server"),
     ] {
         std::fs::write(&file, content).unwrap();
         let (mut server, _config) =

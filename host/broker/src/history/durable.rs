@@ -44,6 +44,8 @@ pub struct LoggedHistory {
     pub epoch: u64,
     /// The offset of the oldest event.
     pub first: u64,
+    /// The offset of the newest event. A retained event behind it is not known here.
+    pub top: u64,
     /// Whether there is a retained event.
     pub has_retained: bool,
 }
@@ -94,17 +96,16 @@ impl PreparedEvent {
 }
 
 impl RealmHistory {
-    /// Ends the durable histories of these topics: they begin anew.
-    pub(crate) fn end_logged(&self, ends: impl Fn(&str) -> bool) {
+    /// Returns the durable histories of these topics.
+    pub(crate) fn all_logged(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<(Arc<str>, Arc<TopicHistory>)> {
         let realms = self.all.realms();
-        let Some(topics) = realms.get(self.realm) else { return };
-        for (topic, history) in &topics.by_name {
-            let mut recent = history.lock();
-            if recent.is_logged() && ends(topic) {
-                recent.renew();
-                recent.set_retained(None);
-            }
-        }
+        let Some(topics) = realms.get(self.realm) else { return Vec::new() };
+        let logged = topics.by_name.iter();
+        let logged = logged.filter(|(topic, it)| it.lock().is_logged() && wanted(topic));
+        logged.map(|(topic, it)| (Arc::clone(topic), Arc::clone(it))).collect()
     }
 
     /// Returns what the file is to have of a topic, at most; `None` if it is not known here.
@@ -115,9 +116,9 @@ impl RealmHistory {
         let epoch = recent.position().epoch.get();
         if !recent.is_logged() {
             // Its first event may be saved just now.
-            return Some(LoggedHistory { epoch, first: 0, has_retained: true });
+            return Some(LoggedHistory { epoch, first: 0, top: 0, has_retained: true });
         }
         let has_retained = recent.retained().is_some();
-        Some(LoggedHistory { epoch, first: recent.first(), has_retained })
+        Some(LoggedHistory { epoch, first: recent.first(), top: recent.top(), has_retained })
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct RecentEvents {
     /// The part of it that is no frame: a reader, whose frames are made, does not change what is kept.
     content_bytes: usize,
     memory: Arc<Total>,
-    /// The client that has begun it, and for which its memory counts.
+    /// The client of its first event, for which its memory counts.
     owner: Option<ClientKey>,
     /// Whether the file of durable histories has the epoch and its newest events, without a hole.
     is_logged: bool,
@@ -75,11 +75,11 @@ impl RecentEvents {
         }
     }
 
-    pub(super) const fn set_owner(&mut self, owner: Option<ClientKey>) {
+    pub(crate) const fn set_owner(&mut self, owner: Option<ClientKey>) {
         self.owner = owner;
     }
 
-    pub(super) const fn owner(&self) -> Option<ClientKey> {
+    pub(crate) const fn owner(&self) -> Option<ClientKey> {
         self.owner
     }
 
@@ -228,10 +228,19 @@ impl RecentEvents {
     }
 
     /// Removes all events and begins another epoch. Offsets go on: no subscriber sees one twice.
+    ///
+    /// The epoch follows from the one before, which no other process has had. It is not for histories in
+    /// a file: use [`RecentEvents::renew_as`].
     pub(crate) fn renew(&mut self) {
+        self.renew_as(successor(self.epoch));
+    }
+
+    /// As [`RecentEvents::renew`], with a random epoch. The file may keep the epoch before, and a later
+    /// process may go on with it: it must not make the same successor.
+    pub(crate) fn renew_as(&mut self, epoch: Epoch) {
         self.clear();
         self.begin = self.top;
-        self.epoch = successor(self.epoch);
+        self.epoch = epoch;
         self.is_logged = false;
     }
 

@@ -55,13 +55,9 @@ impl EventHistory {
         }
         let mut realms = self.realms();
         let mut found = Vec::new();
-        let mut used: HashMap<ClientKey, usize> = HashMap::new();
         for (realm, topics) in realms.iter().enumerate() {
             found.extend(topics.by_name.iter().map(|(topic, history)| {
                 let recent = history.lock();
-                if let Some(owner) = recent.owner() {
-                    *used.entry(owner).or_default() += recent.memory_bytes();
-                }
                 let (loss, last, topic) = (Loss::of(&recent), recent.last(), Arc::clone(topic));
                 Candidate { loss, last, realm, topic }
             }));
@@ -80,10 +76,12 @@ impl EventHistory {
         }
         let percent = usize::try_from(self.client_percent.load(Ordering::Relaxed)).unwrap_or(100);
         let share = self.memory.limit() / 100 * percent;
-        if percent < 100 && used.values().any(|used| *used > share) {
-            // Their events, and then their positions: these have no other bound.
-            for loses in [Topics::lose_events, Topics::forget] {
-                for Candidate { realm, topic, .. } in &found {
+        let mut used = if percent < 100 { used_by_client(&realms) } else { HashMap::new() };
+        if used.values().any(|used| *used > share) {
+            // Their least losses, and then their positions: these have no other bound.
+            for loses in [Topics::lose, |topics: &mut Topics, topic: &str, _| topics.forget(topic)]
+            {
+                for Candidate { loss, realm, topic, .. } in &found {
                     if is_enough() {
                         return;
                     }
@@ -92,7 +90,7 @@ impl EventHistory {
                     let Some(used) = used.get_mut(&owner).filter(|used| **used > share) else {
                         continue;
                     };
-                    loses(topics, topic);
+                    loses(topics, topic, *loss);
                     let after = topics.charged(topic).map_or(0, |(_, bytes)| bytes);
                     if after < before {
                         self.counts.evicted();
@@ -107,15 +105,32 @@ impl EventHistory {
             }
             let Some(topics) = realms.get_mut(realm) else { continue };
             self.counts.evicted();
-            match loss {
-                Loss::Events => topics.lose_events(&topic),
-                Loss::Nothing | Loss::Retained | Loss::Position => topics.forget(&topic),
-            }
+            topics.lose(&topic, loss);
         }
     }
 }
 
+/// Returns the memory of each client's topics.
+fn used_by_client(realms: &[Topics]) -> HashMap<ClientKey, usize> {
+    let mut used = HashMap::new();
+    for history in realms.iter().flat_map(|topics| topics.by_name.values()) {
+        let recent = history.lock();
+        if let Some(owner) = recent.owner() {
+            *used.entry(owner).or_default() += recent.memory_bytes();
+        }
+    }
+    used
+}
+
 impl Topics {
+    /// Makes a topic give up memory.
+    fn lose(&mut self, topic: &str, loss: Loss) {
+        match loss {
+            Loss::Events => self.lose_events(topic),
+            Loss::Nothing | Loss::Retained | Loss::Position => self.forget(topic),
+        }
+    }
+
     /// Returns the client for which the topic counts, and its memory.
     fn charged(&self, topic: &str) -> Option<(ClientKey, usize)> {
         let recent = self.by_name.get(topic)?.lock();

@@ -80,22 +80,32 @@ impl RealmHistory {
     }
 
     /// Takes saved histories over, of topics that have none yet. `is_logged` says that the file of durable
-    /// histories has them.
+    /// histories has them. A history that was saved at a clean stop replaces one of another epoch in that
+    /// file, which had ended; the file may have later events of the same one.
     pub(crate) fn restore(&self, saved: Vec<SavedTopic>, is_logged: bool) {
         let mut realms = self.all.realms();
         let Some(topics) = realms.get_mut(self.realm) else { return };
         for one in saved {
             let name: Arc<str> = one.topic.as_str().into();
             let memory = &self.all.memory;
-            let Entry::Vacant(place) = topics.by_name.entry(Arc::clone(&name)) else { continue };
+            let place = topics.by_name.entry(Arc::clone(&name));
+            if let Entry::Occupied(place) = &place {
+                let recent = place.get().lock();
+                let has_ended = recent.is_logged() && recent.position().epoch.get() != one.epoch;
+                if is_logged || !has_ended {
+                    continue;
+                }
+            }
             if one.retained.is_some() {
                 topics.retained.insert(name);
+            } else {
+                topics.retained.remove(&name);
             }
             let history = TopicHistory::restored(one, memory);
             if is_logged {
                 history.lock().set_logged();
             }
-            place.insert(Arc::new(history));
+            place.insert_entry(Arc::new(history));
         }
         drop(realms);
         self.relieve();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
-use jackfield_wamp::position::Position;
+use jackfield_wamp::position::{Epoch, Position};
 
 use super::{Member, Realm, State};
 use crate::history::{
@@ -59,8 +59,7 @@ impl Realm {
     ) -> HistoryPage {
         let state = self.read();
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let by = (id, Some(session.client));
-        let history = self.history.get_or_create(topic, by, now, is_subscribed);
+        let history = self.history.get_or_create(topic, id, now, is_subscribed);
         let ReplayLimits { events, bytes } = self.history.replay_limits();
         let limits = ReplayLimits { events: events.min(limit), bytes };
         let page = history.lock().page(&rule, now, since, limits, session);
@@ -84,8 +83,7 @@ impl Realm {
     ) -> Result<FoundEvents, UnknownPublication> {
         let state = self.read();
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let by = (id, Some(session.client));
-        let history = self.history.get_or_create(topic, by, now, is_subscribed);
+        let history = self.history.get_or_create(topic, id, now, is_subscribed);
         let limits = self.history.replay_limits();
         let found = history.lock().find(&rule, now, query, limits, session);
         drop((history, state));
@@ -109,9 +107,23 @@ impl Realm {
         self.history.restore(saved, true);
     }
 
-    /// Ends durable histories: their topics begin anew.
-    pub fn end_durable_histories(&self, ends: impl Fn(&str) -> bool) {
-        self.history.end_logged(ends);
+    /// Ends durable histories, and tells it each subscriber that has a position: their topics begin
+    /// anew. The file may keep the epochs, so no client may have a later position of them. Retained events
+    /// stay. `id` returns random ids.
+    pub fn end_durable_histories(
+        &self,
+        ends: impl Fn(&str) -> bool,
+        mut id: impl FnMut() -> PublicationId,
+        batch: &mut PendingFlushes,
+    ) {
+        for (topic, history) in self.history.all_logged(ends) {
+            let state = self.read();
+            let mut recent = history.lock();
+            if recent.is_logged() {
+                recent.renew_as(Epoch::new(id().get()));
+                interrupt_subscribers(&state, &recent, &topic, id(), batch);
+            }
+        }
     }
 
     /// Returns what the file of durable histories is to have of a topic, at most; `None` if the topic is
@@ -149,15 +161,7 @@ impl Realm {
         let Some(history) = self.history.get(topic) else { return };
         let mut recent = history.lock();
         recent.renew();
-        let Some(found) = state.subscriptions.exact(topic) else { return };
-        let (subscription, framing) = (found.id, state.framing);
-        for session in found.subscribers() {
-            let member = state.members.get(&session.id);
-            if member.is_some_and(|it| it.located.contains(&subscription)) {
-                let recipient = Recipient { session, subscription, is_new: false, framing };
-                recipient.interrupt(&recent, id, batch);
-            }
-        }
+        interrupt_subscribers(&state, &recent, topic, id, batch);
     }
 
     /// Queues the event to the receivers on this node. It is kept meanwhile, if it is to be kept: offsets
@@ -168,21 +172,23 @@ impl Realm {
         batch: &mut PendingFlushes,
     ) -> Result<DeliveryReport, DeliveryError> {
         let state = self.read();
-        let Publication { topic, id, client, recording, retain, .. } = *publication;
+        let Publication { topic, id, recording, retain, .. } = *publication;
         let Some(now) = recording.map(|it| it.now).or(retain) else {
             return state.deliver(publication, 0, &mut None, batch);
         };
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let history = self.history.get_or_create(topic, (id, client), now, is_subscribed);
+        let history = self.history.get_or_create(topic, id, now, is_subscribed);
         let mut recent = history.lock();
-        if recent.is_logged() {
+        let has_ended_durable = recent.is_logged();
+        if has_ended_durable {
             // A reload has just made the history one that is not durable, or the opposite. The file does
-            // not get this event, so the epoch there ends before it.
-            recent.renew();
+            // not get this event, so the epoch there ends before it, and no client has a later position.
+            recent.renew_as(Epoch::new(id.get()));
+            interrupt_subscribers(&state, &recent, topic, id, batch);
         }
         let recorded = record(&state, &mut recent, publication, now, batch);
         drop(recent);
-        let report = self.note(topic, recorded?);
+        let report = DeliveryReport { has_ended_durable, ..self.note(topic, recorded?) };
         drop((history, state));
         self.history.relieve();
         Ok(report)
@@ -197,13 +203,12 @@ impl Realm {
         &self,
         publication: &Publication<'_>,
     ) -> Result<Option<PreparedEvent>, DeliveryError> {
-        let Publication { topic, id, client, recording, .. } = *publication;
+        let Publication { topic, id, recording, .. } = *publication;
         let Some(recording) = recording else { return Ok(None) };
         let state = self.read();
         state.check_receivers(publication)?;
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-        let by = (id, client);
-        let history = self.history.get_or_create(topic, by, recording.now, is_subscribed);
+        let history = self.history.get_or_create(topic, id, recording.now, is_subscribed);
         let prepared = history.prepare(publication, recording);
         drop(state);
         // A history may have begun, and its first event may not be saved.
@@ -275,8 +280,7 @@ impl Realm {
         let history = if request.is_answered(recipient.session) {
             // It gets a position, so that it can return before the first event.
             let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
-            let by = (request.id, Some(recipient.session.client));
-            self.history.get_or_create(topic, by, request.now, is_subscribed)
+            self.history.get_or_create(topic, request.id, request.now, is_subscribed)
         } else {
             let Some(history) = self.history.get(topic) else { return };
             history
@@ -299,6 +303,26 @@ impl Realm {
     }
 }
 
+/// Queues the new position of a topic to each subscriber that has one, since events before it may be
+/// missing.
+fn interrupt_subscribers(
+    state: &State,
+    recent: &RecentEvents,
+    topic: &str,
+    id: PublicationId,
+    batch: &mut PendingFlushes,
+) {
+    let Some(found) = state.subscriptions.exact(topic) else { return };
+    let (subscription, framing) = (found.id, state.framing);
+    for session in found.subscribers() {
+        let member = state.members.get(&session.id);
+        if member.is_some_and(|it| it.located.contains(&subscription)) {
+            let recipient = Recipient { session, subscription, is_new: false, framing };
+            recipient.interrupt(recent, id, batch);
+        }
+    }
+}
+
 /// Queues an event to its receivers, and keeps it. Returns whether it is retained, too.
 fn record(
     state: &State,
@@ -311,6 +335,9 @@ fn record(
     let mut sent = None;
     let offset = recording.map_or(0, |_| recent.next_offset());
     let report = state.deliver(publication, offset, &mut sent, batch)?;
+    if recent.owner().is_none() {
+        recent.set_owner(publication.client);
+    }
     if let Some(recording) = recording {
         recent.append(publication, recording, sent);
     }

@@ -184,7 +184,7 @@ fn an_event_reaches_each_subscription_in_its_dialect() {
     let payload = Payload::from_json("[5]", "{}").unwrap();
     let report =
         realm.publish(&publication("t.x", &payload), &mut PendingFlushes::default()).unwrap();
-    assert_eq!(report, DeliveryReport { delivered: 3 });
+    assert_eq!(report, DeliveryReport { delivered: 3, has_ended_durable: false });
     assert_eq!(old.read(), [r#"[8,"t.x",5]"#]);
     assert_eq!(new.read(), ["[36,1,9,{},[5]]", r#"[36,2,9,{"topic":"t.x"},[5]]"#]);
     let guarded = Publication { patterns: PatternAudience::Nobody, ..publication("t.x", &payload) };

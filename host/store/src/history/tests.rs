@@ -60,7 +60,7 @@ fn keeps_the_newest_events_of_each_topic() {
     let whole = format!("b {}: 9^9", u64::MAX);
     assert_eq!(found(&all), ["a 1: 2 3^3".to_owned(), whole.clone()]);
     let and = |change: HistoryChange| found(&[&all[..], &[change]].concat());
-    let trim = |first| HistoryChange::Trim { key: a.clone(), first, keeps_retained: true };
+    let trim = |first| HistoryChange::Trim { key: a.clone(), first, top: 3, keeps_retained: true };
     assert_eq!(and(trim(3)), ["a 1: 3^3".to_owned(), whole.clone()]);
     assert_eq!(and(trim(4)), ["a 1: ^3".to_owned(), whole.clone()]);
     let back = HistoryChange::Rewind { key: a.clone(), offset: 3, retained: None };
@@ -107,8 +107,11 @@ fn keeps_the_retained_event() {
     let back = HistoryChange::Rewind { key: key("a", 1), offset: 3, retained: before };
     file.commit([&back]).unwrap();
     assert_eq!(retained(&file).as_deref(), Some(&b"one"[..]));
-    file.commit([&HistoryChange::Trim { key: key("a", 1), first: 1, keeps_retained: false }])
-        .unwrap();
+    // A comparison that began before the second event does not know its retained one.
+    let trim = |top| HistoryChange::Trim { key: key("a", 1), first: 1, top, keeps_retained: false };
+    file.commit([&trim(1)]).unwrap();
+    assert_eq!(retained(&file).as_deref(), Some(&b"one"[..]));
+    file.commit([&trim(2)]).unwrap();
     assert_eq!(retained(&file), None);
 }
 
@@ -164,7 +167,8 @@ fn keeps_every_complete_commit_before_a_torn_log() {
         fs::write(torn.path().join(format!("{HISTORY_FILE}-wal")), part).unwrap();
         let complete = lengths.iter().filter(|length| **length <= cut).count();
         let events: Vec<_> = (1..=complete).map(|it| it.to_string()).collect();
-        let expect = format!("a 1: {}^{complete}", events.join(" "));
+        // A copy of the file is not believed.
+        let expect = format!("a 101: {}^{complete}", events.join(" "));
         assert_eq!(shown(&open(torn.path(), "b", true).1), [expect], "{cut}");
     }
 }
@@ -186,7 +190,7 @@ fn refuses_files_that_it_cannot_use() {
         refusal(folder.path()).contains("of version 200, and this server knows versions up to 1")
     );
     fs::write(&file, vec![7; 9_000]).unwrap();
-    assert!(refusal(folder.path()).contains("it is no store of this server"));
+    assert!(refusal(folder.path()).contains("it is no file of this server"));
 }
 
 /// The file stays small, whatever is published: freed pages are used again.
@@ -216,4 +220,44 @@ fn freed_events_take_no_place() {
     file.close().unwrap();
     let length = fs::metadata(folder.path().join(HISTORY_FILE)).unwrap().len();
     assert!(length < 1 << 20, "{length} bytes for 100 events of 1000 bytes");
+}
+
+#[test]
+fn a_copy_is_not_believed_and_a_moved_file_is() {
+    let folder = TempDir::new().unwrap();
+    let (mut file, ..) = open(folder.path(), "b", true);
+    file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
+    file.close().unwrap();
+    let (copied, moved) = (TempDir::new().unwrap(), TempDir::new_in(folder.path()).unwrap());
+    let at = |folder: &TempDir| folder.path().join(HISTORY_FILE);
+    fs::copy(at(&folder), at(&copied)).unwrap();
+    fs::rename(at(&folder), at(&moved)).unwrap();
+    assert_eq!(shown(&open(copied.path(), "b", true).1), ["a 101: 5^5"]);
+    assert_eq!(shown(&open(moved.path(), "b", true).1), ["a 1: 5^5"]);
+}
+
+/// A sync has failed, so the disk may lack commits of a process that syncs each.
+#[test]
+fn a_failed_sync_is_not_forgotten() {
+    for next in ["one", "two"] {
+        let folder = TempDir::new().unwrap();
+        let (mut file, ..) = open(folder.path(), "one", true);
+        file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
+        file.distrust().unwrap();
+        drop(file);
+        assert_eq!(shown(&open(folder.path(), next, true).1), ["a 101: 5^5"]);
+    }
+}
+
+#[test]
+fn tells_the_extent_of_each_topic() {
+    let folder = TempDir::new().unwrap();
+    let (mut file, ..) = open(folder.path(), "b", false);
+    let (a, b) = (key("a", 1), key("b", 2));
+    file.commit([&append(a.clone(), true, 1, 1), &append(a.clone(), false, 1, 2)]).unwrap();
+    file.commit([&append(b.clone(), true, 1, 1)]).unwrap();
+    let trim = HistoryChange::Trim { key: b.clone(), first: 2, top: 1, keeps_retained: true };
+    file.commit([&trim]).unwrap();
+    let extent = |key, first| LoggedExtent { key, first, has_retained: false };
+    assert_eq!(file.extents().unwrap(), [extent(a, Some(1)), extent(b, None)]);
 }

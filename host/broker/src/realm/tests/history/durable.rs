@@ -29,6 +29,17 @@ impl World {
         delivered
     }
 
+    /// Ends the durable histories as a reload does. The random ids begin at this one.
+    fn end_durable(&self, first: u64) {
+        let (mut batch, mut id) = (PendingFlushes::default(), first);
+        let random = || {
+            id += 1;
+            PublicationId::new(id - 1).unwrap()
+        };
+        self.realm.end_durable_histories(|_| true, random, &mut batch);
+        batch.flush();
+    }
+
     fn save(&self, number: u64) -> PreparedEvent {
         let prepared = self.prepare(number);
         assert!(self.publish_saved(number, &prepared));
@@ -64,7 +75,7 @@ fn an_event_whose_place_is_taken_is_prepared_again() {
     let first = world.save(1);
     let prepared = world.prepare(2);
     // A reload ends the history.
-    world.realm.end_durable_histories(|_| true);
+    world.end_durable(7);
     assert!(!world.publish_saved(2, &prepared));
     let again = world.prepare(2);
     assert_eq!(place(&again), (2, 2, true));
@@ -109,14 +120,71 @@ fn the_file_is_told_what_the_memory_has() {
     assert_eq!(world.realm.durable_history("t", world.now), None);
     let in_flight = world.prepare(1);
     let kept = |world: &World| world.realm.durable_history("t", world.now);
-    let expect = LoggedHistory { epoch: in_flight.epoch, first: 0, has_retained: true };
+    let expect = LoggedHistory { epoch: in_flight.epoch, first: 0, top: 0, has_retained: true };
     assert_eq!(kept(&world), Some(expect), "it may be in the file at any moment");
     assert!(world.publish_saved(1, &in_flight));
     drop(world.save(2));
-    let expect = LoggedHistory { first: 1, has_retained: false, ..expect };
+    let expect = LoggedHistory { first: 1, top: 2, has_retained: false, ..expect };
     assert_eq!(kept(&world), Some(expect));
     world.now += Duration::from_mins(2);
     assert_eq!(kept(&world), Some(LoggedHistory { first: 3, ..expect }), "they are too old");
     world.realm.end_histories(|_| true);
     assert_ne!(kept(&world).unwrap().epoch, expect.epoch);
+}
+
+/// The file may keep the epoch: no client has a position of it behind the events that are saved.
+#[test]
+fn subscribers_are_told_the_epoch_of_events_that_are_not_saved() {
+    let mut world = World::new();
+    let peer = world.join(1, "ann", V2);
+    world.subscribe(&peer, Some(&Since::default()));
+    (1..=3).for_each(|number| drop(world.save(number)));
+    let saved = epoch(&peer.read());
+    // A reload ends the history before the next event.
+    world.end_durable(7);
+    world.publish_all(1);
+    let read = peer.read();
+    let ended = epoch(&read);
+    assert_eq!(read.len(), 2);
+    assert_eq!(short(&read)[0], json!([3, false, 0]));
+    assert_ne!(ended, saved);
+    // A publication that a reload has overtaken ends it itself.
+    drop(world.save(5));
+    peer.read();
+    world.publish_all(1);
+    let read = peer.read();
+    assert_eq!(short(&read)[0], json!([5, false, 0]));
+    assert_ne!(epoch(&read), ended);
+}
+
+/// Two processes that go on with the same file make different epochs from the one in it.
+#[test]
+fn a_durable_history_that_ends_gets_a_random_epoch() {
+    let [one, two] = [11, 12].map(|random| {
+        let world = World::new();
+        drop(world.save(1));
+        world.end_durable(random);
+        world.prepare(2).epoch
+    });
+    assert_ne!(one, two);
+}
+
+#[test]
+fn a_clean_stop_replaces_another_epoch_of_the_file() {
+    let saved = |epoch: u64, top: u64| crate::history::SavedTopic {
+        topic: "t".to_owned(),
+        epoch,
+        top,
+        last: Duration::from_secs(1),
+        events: Vec::new(),
+        retained: None,
+    };
+    // The epoch and the offset of the file, and of the clean stop.
+    for (file, stop, expect) in [((1, 4), (2, 7), (2, 8, true)), ((1, 4), (1, 3), (1, 5, false))] {
+        let world = World::new();
+        world.realm.restore_durable_histories(vec![saved(file.0, file.1)]);
+        world.realm.restore_histories(vec![saved(stop.0, stop.1)]);
+        let next = world.prepare(1);
+        assert_eq!((next.epoch, next.offset, next.is_new), expect);
+    }
 }

@@ -83,3 +83,30 @@ fn a_share_counts_only_when_the_memory_is_used_up() {
     assert_eq!(world.history.numbers().evictions, 0);
     assert_eq!(world.kept("t.0"), 1);
 }
+
+/// A topic counts for the client of its first event, not for one that has subscribed before it.
+#[test]
+fn a_topic_counts_for_its_publisher_and_not_for_its_subscriber() {
+    let mut world = World::new();
+    world.history.set_limits(MEMORY, ReplayLimits::default());
+    world.history.set_client_percent(25);
+    let payload = Payload::from_json("[\"order\"]", "").unwrap();
+    let visitor = world.join(1, "ann", V2);
+    for topic in 0..200 {
+        let topic = format!("orders.{topic}");
+        world.subscribe_to(&visitor, &topic, MatchPolicy::Exact, Some(&Since::default()));
+        world.publish_of(Some(client("backend")), &topic, &payload);
+    }
+    // Positions of the visitor that never have an event, and another client above its share.
+    for topic in 0..200 {
+        let topic = format!("empty.{topic}");
+        world.subscribe_to(&visitor, &topic, MatchPolicy::Exact, Some(&Since::default()));
+    }
+    let text = "x".repeat(2_000);
+    let large = Payload::from_json(&format!("[\"{text}\"]"), "").unwrap();
+    for number in 0..2_000 {
+        world.publish_of(Some(client("eve")), &format!("flood.{number}"), &large);
+    }
+    let kept = (0..200).filter(|it| world.kept(&format!("orders.{it}")) == 1).count();
+    assert_eq!(kept, 200);
+}
