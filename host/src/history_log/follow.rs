@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_store::{HistoryChange, LoggedExtent};
+use jackfield_broker::LoggedHistory;
+use jackfield_store::{HistoryChange, LoggedExtent, TopicKey};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::{HistoryLog, Order};
-use crate::realms::Realms;
 use crate::wall_clock;
 
 /// The time between two comparisons, if few events are published.
@@ -22,17 +22,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The number of topics that are compared at once: publications wait for their changes.
 const PIECE: usize = 256;
 
-/// Compares again and again, forever.
-pub(crate) async fn follow(log: Arc<HistoryLog>, realms: Arc<Realms>) {
+/// Compares again and again, forever. `kept` returns what the memory has of a topic at a time since the Unix
+/// epoch.
+pub(crate) async fn follow(
+    log: Arc<HistoryLog>,
+    kept: impl Fn(&TopicKey, Duration) -> Option<LoggedHistory>,
+) {
     loop {
         // Either is a reason.
         let _elapsed = timeout(INTERVAL, log.compare.notified()).await;
-        compare(&log, &realms).await;
+        compare(&log, &kept).await;
         sleep(PAUSE).await;
     }
 }
 
-async fn compare(log: &HistoryLog, realms: &Realms) {
+async fn compare(log: &HistoryLog, kept: &impl Fn(&TopicKey, Duration) -> Option<LoggedHistory>) {
     let (answer, extents) = oneshot::channel();
     if log.orders.send(Order::Extents(answer)).is_err() {
         return;
@@ -42,7 +46,12 @@ async fn compare(log: &HistoryLog, realms: &Realms) {
     let mut extents = extents.into_iter().peekable();
     while extents.peek().is_some() {
         let piece = extents.by_ref().take(PIECE);
-        let changes: Vec<_> = piece.filter_map(|extent| change(extent, realms, now)).collect();
+        let changes: Vec<_> = piece
+            .filter_map(|extent| {
+                let kept = kept(&extent.key, now);
+                change(extent, kept)
+            })
+            .collect();
         if changes.is_empty() {
             yield_now().await;
             continue;
@@ -55,10 +64,8 @@ async fn compare(log: &HistoryLog, realms: &Realms) {
 }
 
 /// Returns the change that a topic of the file needs.
-fn change(extent: LoggedExtent, realms: &Realms, now: Duration) -> Option<HistoryChange> {
+fn change(extent: LoggedExtent, kept: Option<LoggedHistory>) -> Option<HistoryChange> {
     let LoggedExtent { key, first, has_retained } = extent;
-    let dispatch = realms.get(&key.realm);
-    let kept = dispatch.and_then(|it| it.realm().durable_history(&key.topic, now));
     let Some(kept) = kept.filter(|kept| kept.epoch == key.epoch) else {
         return Some(HistoryChange::Forget { key });
     };

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
 
+use jackfield_store::TopicKey;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::error;
@@ -136,7 +137,10 @@ pub(super) fn spawn(tasks: &mut BackgroundTasks, parts: &Parts) {
     tasks.spawn("watch new versions", async move { own.rollout.watch().await });
     if let Some(log) = &state.history_log {
         let (log, realms) = (Arc::clone(log), Arc::clone(&state.realms));
-        tasks.spawn("compare durable histories", history_log::follow(log, realms));
+        let kept = move |key: &TopicKey, now| {
+            realms.get(&key.realm)?.realm().durable_history(&key.topic, now)
+        };
+        tasks.spawn("compare durable histories", history_log::follow(log, kept));
     }
     let own = Arc::clone(state);
     tasks.spawn("measure rates", async move { own.rates.run().await });
