@@ -22,7 +22,7 @@
 //!   [`linger`]: the close after an answer; [`write_timeout`]: the end of clients that do not read;
 //!   [`connection_end`]: the reasons of ends; [`ended`]: the last sessions that have ended; [`ids`]:
 //!   random ids; [`backpressure`]: waiting for slow subscribers;
-//! - [`realms`]: all realms by name; [`saved_histories`]: their histories across a clean stop, [`history_log`]: across a crash; [`dispatch`]: requests of clients, from the route to the
+//! - [`realms`]: all realms by name; [`saved_histories`]: their histories across a clean stop, [`history_log`]: across a crash, [`history_bytes`]: their form; [`dispatch`]: requests of clients, from the route to the
 //!   delivery; [`timers`]: the schedule of timer hooks; [`audience`]: the subscribers that hooks may
 //!   query; [`trace`]: the steps of messages, for operators;
 //! - [`cluster`]: this server as one node of several;
@@ -85,6 +85,7 @@ mod file_stamp;
 mod frame;
 mod generation;
 mod handshake;
+mod history_bytes;
 mod history_log;
 mod http;
 mod ids;

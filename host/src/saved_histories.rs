@@ -9,18 +9,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use jackfield_broker::{SavedContent, SavedTopic};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::data_folder::{DataFolder, read_file, replace_file};
+use crate::history_bytes::{SavedRealms, decode_realms, encode_realms};
 use crate::realms::Realms;
-
-mod decode;
-mod encode;
-
-pub(crate) use decode::event as decode_event;
-pub(crate) use encode::encoded as encode_event;
 
 /// The name of the file in the data folder.
 const FILE: &str = "histories";
@@ -30,9 +24,6 @@ const DIGEST_BYTES: usize = 32;
 
 /// The maximum size of the file.
 const MAX_BYTES: u64 = 1 << 36;
-
-/// The histories of a realm, by its name.
-type SavedRealms = Vec<(String, Vec<SavedTopic>)>;
 
 /// Saves the histories of all realms, after the last publication.
 pub(crate) async fn save(realms: &Arc<Realms>, data: Option<&DataFolder>) {
@@ -103,7 +94,7 @@ fn take_from(realms: &Realms, path: &Path) {
 /// Returns the contents of the file.
 fn sealed(all: &SavedRealms) -> Vec<u8> {
     let mut bytes = VERSION.to_vec();
-    encode::realms(all, &mut bytes);
+    encode_realms(all, &mut bytes);
     let digest = Sha256::digest(&bytes);
     bytes.extend_from_slice(&digest);
     bytes
@@ -120,12 +111,7 @@ fn open(bytes: &[u8]) -> Result<SavedRealms, String> {
         return Err("it is not complete".to_owned());
     }
     let content = content.get(VERSION.len()..).unwrap_or_default();
-    decode::realms(content).ok_or_else(|| "it cannot be read".to_owned())
-}
-
-/// Returns whether the lists of receivers have a form that the file has: lists of names alone.
-fn is_plain(content: &SavedContent) -> bool {
-    content.filters.iter().all(|it| it.exclude.is_empty() && it.eligible.is_none())
+    decode_realms(content).ok_or_else(|| "it cannot be read".to_owned())
 }
 
 #[cfg(test)]
@@ -133,7 +119,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use jackfield_broker::SavedEvent;
+    use jackfield_broker::{SavedContent, SavedEvent, SavedTopic};
     use jackfield_wamp::id::{PublicationId, SessionId};
     use jackfield_wamp::message::ReceiverFilter;
     use jackfield_wamp::payload::Payload;

@@ -7,7 +7,7 @@ use jackfield_broker::{PreparedEvent, SavedEvent, SavedTopic};
 use jackfield_store::{HistoryChange, LoggedTopic, TopicKey};
 use tracing::warn;
 
-use crate::saved_histories::{decode_event, encode_event};
+use crate::history_bytes::{decode_event, encode_event};
 
 /// Histories by realm.
 pub(crate) type Histories = HashMap<String, Vec<SavedTopic>>;

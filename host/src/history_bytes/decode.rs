@@ -15,7 +15,7 @@ use super::SavedRealms;
 /// The bytes that are left.
 struct Input<'a>(&'a [u8]);
 
-pub(super) fn realms(bytes: &[u8]) -> Option<SavedRealms> {
+pub(crate) fn realms(bytes: &[u8]) -> Option<SavedRealms> {
     let mut input = Input(bytes);
     let realms = input.list(|input| Some((input.text()?, input.list(Input::topic)?)))?;
     input.0.is_empty().then_some(realms)

@@ -10,7 +10,7 @@ use jackfield_wamp::payload::Payload;
 
 use super::{SavedRealms, is_plain};
 
-pub(super) fn realms(all: &SavedRealms, out: &mut Vec<u8>) {
+pub(crate) fn realms(all: &SavedRealms, out: &mut Vec<u8>) {
     list(all, out, |(name, topics), out| {
         bytes(name.as_bytes(), out);
         list(topics, out, topic);
