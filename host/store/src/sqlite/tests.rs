@@ -205,10 +205,10 @@ fn refuses_files_that_it_must_not_use() {
     other.pragma_update(None, "user_version", 1).unwrap();
     other.pragma_update(None, "application_id", 5).unwrap();
     drop(other);
-    assert!(refusal(folder).contains("no store of this server"), "{}", refusal(folder));
+    assert!(refusal(folder).contains("no file of this server"), "{}", refusal(folder));
 
     fs::write(&file, "x".repeat(5_000)).unwrap();
-    assert!(refusal(folder).contains("no store of this server"), "{}", refusal(folder));
+    assert!(refusal(folder).contains("no file of this server"), "{}", refusal(folder));
 
     fs::remove_file(&file).unwrap();
     symlink("/dev/null", &file).unwrap();
