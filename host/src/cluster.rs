@@ -25,7 +25,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jackfield_broker::peers::{Barrier, InterestKey, NodeId, Notice, PeerView, Peers, Stake};
 use jackfield_broker::{Cluster, Realm};
@@ -58,8 +57,8 @@ pub(crate) struct ClusterNode {
     cluster: Arc<Cluster>,
     exchange: Exchange,
     homes: Homes,
-    /// How nodes become homes.
-    rule: ArcSwap<Rule>,
+    /// How nodes become homes; empty while it is undecided.
+    rule: OnceLock<Rule>,
     streams: OnceLock<Streams>,
     counts: ClusterCounts,
     began: Instant,
@@ -119,12 +118,12 @@ impl ClusterNode {
         let peers = releases::peers(id, &name, &settings.urls);
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
         let rule = match settings.leases {
-            Leases::Off => Rule::Heartbeat,
-            Leases::Auto | Leases::Required => Rule::Undecided,
+            Leases::Off => OnceLock::from(Rule::Heartbeat),
+            Leases::Auto | Leases::Required => OnceLock::new(),
         };
         Ok(Some(Arc::new(Self {
             id,
-            rule: ArcSwap::from_pointee(rule),
+            rule,
             streams: OnceLock::new(),
             settings: settings.clone(),
             name,
@@ -177,12 +176,12 @@ impl ClusterNode {
 
     /// Returns how nodes become homes.
     pub(crate) fn rule(&self) -> Rule {
-        **self.rule.load()
+        self.rule.get().copied().unwrap_or(Rule::Undecided)
     }
 
     /// Decides how nodes become homes, once.
     pub(crate) fn set_rule(&self, rule: Rule) {
-        self.rule.store(Arc::new(rule));
+        self.rule.get_or_init(|| rule);
     }
 
     /// Notes the connection to the other nodes, once.

@@ -293,16 +293,27 @@ impl Peers {
 
     /// Ends the wait of a barrier: the peers that have not acknowledged it are late.
     pub fn expire(&mut self, barrier: &Barrier) -> Vec<Notice> {
-        let mut notices = Vec::new();
+        let late = self.mark_late(barrier, |peer| &mut peer.late_until);
+        late.into_iter().map(|(node, name)| Notice::Late { node, name }).collect()
+    }
+
+    /// Marks the peers that have not acknowledged a barrier as late, in one of their fields. Returns those
+    /// that were not late before.
+    fn mark_late(
+        &mut self,
+        barrier: &Barrier,
+        until: fn(&mut Peer) -> &mut Option<u64>,
+    ) -> Vec<(NodeId, String)> {
+        let mut late = Vec::new();
         for &(node, link, end) in &barrier.0 {
             if is_waiting(&self.by_id, (node, link, end))
                 && let Some(peer) = self.by_id.get_mut(&node)
-                && peer.late_until.replace(end).is_none()
+                && until(peer).replace(end).is_none()
             {
-                notices.push(Notice::Late { node, name: peer.name.clone() });
+                late.push((node, peer.name.clone()));
             }
         }
-        notices
+        late
     }
 
     /// Returns the keys that were announced since the last call: their subscription may not exist.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::context::{
-    CreateStreamErrorKind, GetStreamErrorKind, PublishErrorKind, RequestErrorKind,
+    CreateStreamErrorKind, GetStreamErrorKind, PublishError, PublishErrorKind, RequestErrorKind,
 };
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, RawMessageErrorKind, StorageType, Stream as Handle};
@@ -59,6 +59,16 @@ pub(crate) async fn detect(context: &Context) -> JetStream {
         // Servers that begin to work together.
         JetStream::Unknown(reason)
     }
+}
+
+/// The error of nats-server 2.12 for a message whose place another one takes at the same time.
+const WRONG_LAST_SEQUENCE_CONSTANT: ErrorCode = ErrorCode(10_164);
+
+/// Returns whether the server has refused a message because it is not behind the last one.
+fn is_behind(error: &PublishError) -> bool {
+    let answer = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    answer.is_some_and(|it| it.error_code() == WRONG_LAST_SEQUENCE_CONSTANT)
 }
 
 impl Stream {
@@ -169,6 +179,7 @@ impl Stream {
             };
             match error.kind() {
                 PublishErrorKind::WrongLastSequence => return Err(StreamError::Behind),
+                PublishErrorKind::Other if is_behind(&error) => return Err(StreamError::Behind),
                 PublishErrorKind::MaxPayloadExceeded => {
                     return Err(StreamError::unavailable(&self.name, &error));
                 }

@@ -8,7 +8,7 @@ use jackfield_cluster::{Stream, StreamError};
 use jackfield_store::{Append, AppendError, Appended, CommitLog, EngineError};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{ClusterNode, Rule};
 
@@ -55,9 +55,11 @@ impl CommitLog for StoreLog {
         self.runtime.block_on(join_all(all))
     }
 
-    fn trim(&mut self, plugin: &str, before: u64) -> Result<(), AppendError> {
-        let Some(streams) = self.node.streams() else { return Ok(()) };
-        self.runtime.block_on(streams.stores.purge(plugin, before)).map_err(failed)
+    fn trim(&mut self, plugin: &str, before: u64) {
+        let Some(streams) = self.node.streams() else { return };
+        if let Err(error) = self.runtime.block_on(streams.stores.purge(plugin, before)) {
+            warn!(name: "cluster.store_not_trimmed", plugin, "JetStream has not removed old commits of a store: {error}; the next snapshot removes them");
+        }
     }
 
     fn given_up(&self, plugin: &str, error: &EngineError) {

@@ -1,6 +1,7 @@
 //! Hooks of plugins with state, in a cluster: the home of the plugin runs them. This module asks it;
 //! [`super::home_serve`] answers. The publisher's node delivers, and performs the effects in order.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +45,13 @@ const MAX_ATTEMPTS: usize = 100;
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Dispatch {
-    /// Runs a hook: `here`, or at the home of its plugin.
+    /// Runs a hook: `here`, or at the home of its plugin. It is boxed: the decision would be as large as the
+    /// hook, and be copied with it, ten kilobytes for each event.
     pub(super) async fn decide<'a, T: Verdict>(
         &self,
         routed: &RouteMatch<'_, '_>,
         call: HookCall<'_>,
-        here: impl Future<Output = Result<HookOutcome<'a, T>, Fault>>,
+        here: Pin<Box<impl Future<Output = Result<HookOutcome<'a, T>, Fault>>>>,
     ) -> Result<HookOutcome<'a, T>, Refusal> {
         if let Some((cluster, home)) = self.home_elsewhere(routed.handler) {
             let HookCall { hook, request, is_again, event } = call;
@@ -90,7 +92,7 @@ impl Dispatch {
     /// plugin has no hook that asks.
     pub(super) fn tell_home(&self, routed: &RouteMatch<'_, '_>, session: &Session, change: Change) {
         let Some((cluster, home)) = self.home_elsewhere(routed.handler) else { return };
-        // The next home is told of all subscribers.
+        // Without a home, there is no node to tell. The next home is asked about all subscribers.
         let Home::At(home) = home else { return };
         let membership = Membership {
             realm: self.realm.name().to_owned(),

@@ -110,7 +110,7 @@ impl Dispatch {
         let request = self.hook_request(&routed, &attributes, Some(session));
         let call =
             HookCall { hook: Hook::Subscribe, request: &request, is_again: true, event: NO_EVENT };
-        let here = routed.handler.lane(topic).on_subscribe(&request);
+        let here = Box::pin(routed.handler.lane(topic).on_subscribe(&request));
         let HookOutcome { answer, effects, passage } = match self.decide(&routed, call, here).await
         {
             // The plugin fails for this one.

@@ -174,7 +174,7 @@ impl Dispatch {
             session: Some(session.caller()),
             ..self.hook_request(&routed, &attributes, None)
         };
-        // Without the right, another home is told of those that are left.
+        // If this node is not the home any more, the next home is asked about the remaining subscribers.
         let Ok(right) = self.begin_here(routed.handler) else { return };
         let informed = routed.handler.lane(topic).on_unsubscribe(&request).await;
         if right.check().is_err() {

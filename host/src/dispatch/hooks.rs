@@ -35,7 +35,6 @@ impl Dispatch {
             event: (&args, &kwargs),
         };
         let lane = routed.handler.lane(routed.topic);
-        // Boxed, because `decide` would move it: ten kilobytes for each event.
         let here = Box::pin(lane.on_publish(&request, &args, &kwargs));
         flush_before_wait(batch, self.decide(routed, call, here)).await
     }

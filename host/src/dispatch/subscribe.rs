@@ -149,7 +149,7 @@ impl Dispatch {
         let request = self.hook_request(routed, &attributes, Some(from));
         let call =
             HookCall { hook: Hook::Subscribe, request: &request, is_again: false, event: NO_EVENT };
-        let here = routed.handler.lane(routed.topic).on_subscribe(&request);
+        let here = Box::pin(routed.handler.lane(routed.topic).on_subscribe(&request));
         flush_before_wait(batch, self.decide(routed, call, here)).await
     }
 }

@@ -147,7 +147,7 @@ impl Dispatch {
             }
             let attributes = routed.attributes();
             let request = self.hook_request(&routed, &attributes, Some(&session));
-            // Without the right, another home is told of those that are left.
+            // If this node is not the home any more, the next home is asked about the remaining subscribers.
             let Ok(right) = self.begin_here(routed.handler) else { continue };
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
             let informed = flush_before_wait(batch, hook).await;

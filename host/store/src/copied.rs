@@ -36,11 +36,8 @@ pub trait CommitLog: Send {
     /// Puts messages to logs of different plugins, all at the same time. Returns the results in their order.
     fn append(&mut self, appends: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
 
-    /// Removes the messages of a plugin before a sequence number.
-    ///
-    /// # Errors
-    /// The log does not answer.
-    fn trim(&mut self, plugin: &str, before: u64) -> Result<(), AppendError>;
+    /// Removes the messages of a plugin before a sequence number, if the log answers.
+    fn trim(&mut self, plugin: &str, before: u64);
 
     /// This engine has given a plugin up, for this reason.
     fn given_up(&self, plugin: &str, error: &EngineError);
@@ -139,6 +136,13 @@ impl<L: CommitLog, E: Engine> CopiedEngine<L, E> {
         }
     }
 
+    /// Gives all plugins up: the file may lack what their logs have.
+    fn give_up_all(&mut self, error: &EngineError) {
+        for (plugin, _) in std::mem::take(&mut self.copies) {
+            self.log.given_up(&plugin, error);
+        }
+    }
+
     /// Appends one record.
     fn append(
         &mut self,
@@ -171,12 +175,10 @@ impl<L: CommitLog, E: Engine> CopiedEngine<L, E> {
         Ok(())
     }
 
+    /// Removes the messages before the last snapshot, once: the next one removes those that are left.
     fn trim(&mut self, plugin: &str) {
-        let Some(copy) = self.copies.get_mut(plugin) else { return };
-        if let Some(before) = copy.trim
-            && self.log.trim(plugin, before).is_ok()
-        {
-            copy.trim = None;
+        if let Some(before) = self.copies.get_mut(plugin).and_then(|copy| copy.trim.take()) {
+            self.log.trim(plugin, before);
         }
     }
 }
@@ -304,11 +306,16 @@ impl<L: CommitLog, E: Engine> Engine for CopiedEngine<L, E> {
     }
 
     fn renew(&mut self) -> Result<(), EngineError> {
+        self.give_up_all(&EngineError::Log("the file is written anew".to_owned()));
         self.inner.renew()
     }
 
     fn sync(&mut self) -> Result<(), EngineError> {
-        self.inner.sync()
+        let synced = self.inner.sync();
+        if let Err(error) = &synced {
+            self.give_up_all(error);
+        }
+        synced
     }
 
     fn syncer(&mut self) -> Result<Syncer, EngineError> {

@@ -381,15 +381,20 @@ async fn needs_a_data_folder_and_no_cluster() {
     assert!(server.log().contains(text), "{}", server.log());
 }
 
+/// Runs a server that saves one event, and stops.
+async fn save_one(site: &Site, data: &Path) {
+    let mut server = serve(site, data, "");
+    publish(&mut join(&server, Codec::Json).await, "durable/a", json!([1])).await;
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
 /// A cluster that was set by mistake is refused, and takes no history.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_is_refused_keeps_the_file() {
     let (site, data) = (site(), tempfile::tempdir().unwrap());
     let data = data.path().join("data");
-    let mut server = serve(&site, &data, "");
-    publish(&mut join(&server, Codec::Json).await, "durable/a", json!([1])).await;
-    server.signal("TERM");
-    assert_eq!(server.exit_code(), Some(0));
+    save_one(&site, &data).await;
     let cluster = settings(&data, "cluster: { nats: { urls: ['nats://127.0.0.1:1'] } }\n");
     let (mut server, _config) = Server::begin(site.path(), &cluster, &build::cache());
     assert_eq!(server.exit_code(), Some(1));
@@ -403,10 +408,7 @@ async fn a_start_that_is_refused_keeps_the_file() {
 async fn does_not_start_with_a_file_that_it_cannot_use() {
     let (site, data) = (site(), tempfile::tempdir().unwrap());
     let data = data.path().join("data");
-    let mut server = serve(&site, &data, "");
-    publish(&mut join(&server, Codec::Json).await, "durable/a", json!([1])).await;
-    server.signal("TERM");
-    assert_eq!(server.exit_code(), Some(0));
+    save_one(&site, &data).await;
     let file = data.join("history/history.sqlite3");
     let mut newer = std::fs::read(&file).unwrap();
     // The number of the version, `user_version`, is in the bytes 60 to 63 of a file of SQLite.

@@ -39,16 +39,8 @@ impl Peers {
     /// Ends the wait for an offer: the next ones do not wait for the peers that have not applied it, until
     /// they have.
     pub fn expire_offer(&mut self, barrier: &Barrier) -> Vec<Notice> {
-        let mut notices = Vec::new();
-        for &(node, link, end) in &barrier.0 {
-            if is_waiting(&self.by_id, (node, link, end))
-                && let Some(peer) = self.by_id.get_mut(&node)
-                && peer.offers_late_until.replace(end).is_none()
-            {
-                notices.push(Notice::OffersLate { node, name: peer.name.clone() });
-            }
-        }
-        notices
+        let late = self.mark_late(barrier, |peer| &mut peer.offers_late_until);
+        late.into_iter().map(|(node, name)| Notice::OffersLate { node, name }).collect()
     }
 
     /// Takes the procedures and plugins whose nodes have changed. Once the host has applied them, it calls

@@ -82,7 +82,7 @@ impl Dispatch {
             is_again: false,
             event: (&args, &kwargs),
         };
-        let here = lane.on_call(&request, &args, &kwargs, &has_begun);
+        let here = Box::pin(lane.on_call(&request, &args, &kwargs, &has_begun));
         // A call at another node has begun there for all that is known.
         let mut hook = flush_before_wait(batch, self.decide(routed, hook, here));
         let (outcome, stopped) = tokio::select! {

@@ -315,6 +315,10 @@ impl LeaseKeeper {
                     held.extend(lease.deadline());
                 }
                 Err(Some(StreamError::Behind)) => match answered(stream.last(plugin)).await {
+                    // A server that is behind refuses its own newest message.
+                    Ok(Some(last)) if self.is_own(&last) && last.sequence == expected => {
+                        lease.failed(lease_time());
+                    }
                     Ok(Some(last)) if self.is_own(&last) => {
                         lease.found(last.sequence, lease_time());
                     }
@@ -328,7 +332,8 @@ impl LeaseKeeper {
 
     /// Loads the store, then lets hooks run here until the store cannot be saved.
     async fn take(&self, stream: &Stream, plugin: &str, held: &Arc<HeldLease>) -> Ended {
-        if self.realms.default_realm().copies_store(plugin) && self.stores.is_saved(plugin) {
+        // Also of a plugin that does not use its store: its next version may.
+        if self.stores.is_saved(plugin) {
             let began = Instant::now();
             match self.load(stream, plugin).await {
                 Ok(Taken { entries, bytes }) => {

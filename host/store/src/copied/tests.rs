@@ -69,9 +69,8 @@ impl CommitLog for Shared {
         appends.into_iter().map(&mut append).collect()
     }
 
-    fn trim(&mut self, _plugin: &str, before: u64) -> Result<(), AppendError> {
+    fn trim(&mut self, _plugin: &str, before: u64) {
         self.lock().all.retain(|(sequence, _)| *sequence >= before);
-        Ok(())
     }
 
     fn given_up(&self, plugin: &str, error: &EngineError) {
@@ -232,4 +231,18 @@ fn many_short_commits_become_a_snapshot_as_well() {
     assert!(!copy.is_long(), "a large store is not written again for a few commits");
     copy.bytes_since = (64 << 20) + 1;
     assert!(copy.is_long());
+}
+
+/// After a failed sync, the file is written anew, from what is left of it.
+#[test]
+fn a_file_that_is_written_anew_gives_the_plugins_up() {
+    let log = Shared::default();
+    let mut node = Node::of(&log);
+    node.take_over().unwrap();
+    node.save("a", "1").unwrap();
+    node.engine.renew().unwrap();
+    assert_eq!(log.lock().given_up.len(), 1);
+    assert!(matches!(node.save("a", "2"), Err(EngineError::NotHome)));
+    node.take_over().unwrap();
+    node.save("a", "2").unwrap();
 }
