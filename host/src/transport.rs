@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use jackfield_auth::NoChannelId;
 use jackfield_broker::outbox::{Drained, PushOutcome};
 use jackfield_broker::{Bounds, ClientKey, CloseReason, ConnectionInfo, Outbox, Transport};
 use jackfield_wamp::dialect::Dialect;
@@ -120,6 +121,11 @@ impl ClientTransport {
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    /// Returns the id of the client's TLS session, for channel binding.
+    pub(crate) fn channel_id(&self) -> Result<[u8; 32], NoChannelId> {
+        self.tls.as_ref().ok_or(NoChannelId::NoTls)?.channel_id()
     }
 
     /// Writes the handshake response. One write is enough for a new socket, as a rule.
