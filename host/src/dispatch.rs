@@ -318,6 +318,7 @@ impl Dispatch {
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
             retain: options.retain.then(wall_clock::since_epoch),
+            trustlevel: generation.access().trust_level(from),
             payload,
         };
         let counts = routed.as_ref().map_or(generation.counts().unrouted(), |it| it.counts);

@@ -82,6 +82,7 @@ mod tidy;
 mod timers;
 mod tls;
 mod traces;
+mod trust_levels;
 mod v1;
 mod v2;
 mod values;

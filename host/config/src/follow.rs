@@ -89,6 +89,7 @@ impl Comparison {
             access,
             auth,
             allow,
+            trust_levels,
             limits,
             history,
             keepalive,
@@ -122,6 +123,7 @@ impl Comparison {
             let setting = format!("allow.{}", action.key());
             self.live(&setting, &running.allow.roles(action), &allow.roles(action));
         }
+        self.live("trust_levels", &running.trust_levels, trust_levels);
         self.limits(&running.limits, limits);
         let HistoryLimits { memory_bytes, replay, durable } = history;
         self.live("history.memory", &running.history.memory_bytes, memory_bytes);

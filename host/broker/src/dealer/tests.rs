@@ -76,6 +76,8 @@ impl Fixture {
             progressive_call_invocations: true,
             unpacks_calls: true,
             unpacks_results: true,
+            publication_trustlevels: true,
+            call_trustlevels: true,
         };
         let session = |(id, features, dialect)| {
             let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };

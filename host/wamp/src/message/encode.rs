@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::options::TRUSTLEVEL;
 use super::{
     Call, CallId, CallOptions, Message, MessageKind, PublishOptions, ReceiverFilter,
     RegisterOptions, Unregistered, Unsubscribe, Unsubscribed,
@@ -238,6 +239,12 @@ fn insert_flag(dict: &mut Dict, key: &str, value: bool, default: bool) {
     }
 }
 
+fn insert_level(dict: &mut Dict, level: Option<u32>) {
+    if let Some(level) = level {
+        dict.insert(TRUSTLEVEL, u64::from(level));
+    }
+}
+
 fn insert_policy(dict: &mut Dict, policy: MatchPolicy) {
     match policy {
         MatchPolicy::Exact => {}
@@ -279,6 +286,7 @@ fn publish_options(options: &PublishOptions) -> Dict {
     insert_flag(&mut dict, "exclude_me", options.exclude_me, true);
     insert_flag(&mut dict, "disclose_me", options.disclose_me, false);
     insert_flag(&mut dict, "retain", options.retain, false);
+    insert_level(&mut dict, options.trustlevel);
     if let Some(filter) = &options.filter {
         insert_filter(&mut dict, filter);
     }
@@ -311,6 +319,7 @@ fn call_options(options: &CallOptions) -> Dict {
     if let Some(timeout) = options.timeout {
         dict.insert("timeout", timeout);
     }
+    insert_level(&mut dict, options.trustlevel);
     dict
 }
 

@@ -6,6 +6,9 @@ use std::num::NonZeroU32;
 use crate::id::SessionId;
 use crate::uri::MatchPolicy;
 
+/// The key of the trust level in messages between nodes.
+pub(super) const TRUSTLEVEL: &str = "_jackfield_trustlevel";
+
 /// Options of PUBLISH. WAMP v2 specification, sections "Publisher Exclusion", "Subscriber Black-
 /// and Whitelisting", "Publisher Identification" and "Event Retention".
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +25,8 @@ pub struct PublishOptions {
     pub retain: bool,
     /// Restriction of the receivers.
     pub filter: Option<Box<ReceiverFilter>>,
+    /// The trust level, in messages between nodes alone: that of a client is not used.
+    pub trustlevel: Option<u32>,
 }
 
 impl Default for PublishOptions {
@@ -33,6 +38,7 @@ impl Default for PublishOptions {
             disclose_me: false,
             retain: false,
             filter: None,
+            trustlevel: None,
         }
     }
 }
@@ -96,6 +102,8 @@ pub struct CallOptions {
     pub disclose_me: bool,
     /// Timeout in milliseconds, after which the call is cancelled.
     pub timeout: Option<u64>,
+    /// The trust level, which dispatch sets and nodes tell each other: that of a client is not used.
+    pub trustlevel: Option<u32>,
 }
 
 /// Options of REGISTER. WAMP v2 specification, sections "Pattern-based Registration", "Shared
