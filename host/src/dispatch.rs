@@ -137,7 +137,10 @@ impl Dispatch {
     ) -> Self {
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits())
             .with_clock(Clock(wall_clock::since_epoch));
-        let dealer = if cluster.is_some() { dealer.in_cluster() } else { dealer };
+        let dealer = match &cluster {
+            Some(cluster) => dealer.in_cluster(cluster.id()),
+            None => dealer,
+        };
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let slow_matching = Semaphore::new(workers.saturating_sub(1).max(1));
         Self {

@@ -261,6 +261,8 @@ mod tests {
             disclose_me: true,
             timeout: Some(5),
             progress: true,
+            runmode: Some("partition".to_owned()),
+            rkey: Some("a".to_owned()),
             trustlevel: Some(3),
         };
         let payload = Payload::from_json("[1.50]", r#"{"a": 1}"#).unwrap();

@@ -20,7 +20,7 @@ use jackfield_broker::{CallError, CloseCause, CloseReason, Continued, PendingFlu
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::message::{Call, CallId, CallOptions, Cancel, Error};
+use jackfield_wamp::message::{Call, CallId, CallOptions, Cancel, Error, RunModeError};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
@@ -270,6 +270,13 @@ impl Dispatch {
         due: Option<Instant>,
         batch: &mut PendingFlushes,
     ) -> Result<Passed, Refusal> {
+        call.options.shard().map_err(|error| {
+            let uri = match error {
+                RunModeError::NoKey => error_uri::INVALID_ARGUMENT,
+                RunModeError::Unknown => error_uri::FEATURE_NOT_SUPPORTED,
+            };
+            Refusal::new(uri, error.to_string())
+        })?;
         // A pattern names no procedure: its callee is checked at each call. No client may answer in
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);

@@ -22,6 +22,7 @@ mod parts;
 mod passthru;
 mod remote;
 mod reroute;
+mod shards;
 mod shares;
 mod timeouts;
 

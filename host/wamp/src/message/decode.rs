@@ -324,6 +324,8 @@ fn call_options(
         "progress" => option.flag(&mut options.progress),
         "disclose_me" => option.flag(&mut options.disclose_me),
         "timeout" => option.number().map(|number| options.timeout = number),
+        "runmode" => option.text().map(|text| options.runmode = text),
+        "rkey" => option.text().map(|text| options.rkey = text),
         TRUSTLEVEL => option.number().map(|number| options.trustlevel = level(number)),
         _ => passthru.read(option),
     })?;
@@ -342,6 +344,7 @@ fn register_options(head: &mut MessageReader<'_>) -> Result<RegisterOptions, Dec
         "disclose_caller" => option.flag(&mut options.disclose_caller),
         "forward_timeout" => option.flag(&mut options.forward_timeout),
         "force_reregister" => option.flag(&mut options.force_reregister),
+        "nkey" => option.text().map(|text| options.nkey = text),
         "concurrency" => option.positive().map(|number| options.concurrency = number),
         _ => option.ignore(),
     })?;

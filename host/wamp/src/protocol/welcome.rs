@@ -42,6 +42,7 @@ const ROLES: &[(&str, &[&str])] = &[
             "registration_meta_api",
             "registration_revocation",
             "session_meta_api",
+            "sharded_registration",
             "shared_registration",
             "testament_meta_api",
         ],
