@@ -35,6 +35,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::transport::ClientTransport;
 
 mod accept;
+mod batch;
 mod cancel;
 mod close;
 mod context;

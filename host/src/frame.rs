@@ -10,6 +10,20 @@ use jackfield_websocket::{
     CloseCode, CloseFrame, MAX_HEADER_BYTES as HEADROOM, Opcode, frame, header,
 };
 
+/// The form of the frames of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A message of WAMP in each frame of a WebSocket.
+    WebSocket,
+    /// A batch of messages in each frame of a WebSocket.
+    Batched,
+    /// RawSocket.
+    RawSocket {
+        /// The maximum size of the messages that the client takes.
+        max_payload_bytes: usize,
+    },
+}
+
 /// Returns the framing of events for the broker, with the maximum size of an event.
 pub(crate) const fn framing(max_bytes: usize) -> Framing {
     Framing { headroom: HEADROOM, max_bytes, finish }

@@ -26,6 +26,7 @@ use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
 use crate::client_stream::ClientStream;
 use crate::connection_limit::ConnectionPermit;
+use crate::frame::Form;
 use crate::handshake::{self, Opening, Refusal, Spoken, Upgrade};
 use crate::metrics::ConnectionOutcome;
 use crate::transport::ClientTransport;
@@ -225,7 +226,7 @@ async fn upgraded(
         }
         Err(refused) => {
             context.metrics.began(refused.outcome);
-            if asked.upgrade.rawsocket_bytes().is_some() {
+            if matches!(asked.upgrade.form(), Form::RawSocket { .. }) {
                 // Its errors have no other number for a client that may not connect, or not now.
                 let error = HandshakeError::TooManyConnections;
                 http::end(stream, &rawsocket::refuse(error)).await;
@@ -340,11 +341,10 @@ async fn greet(
     let settings = context.settings.current();
     let (limits, times) = (&settings.limits, settings.keepalive);
     let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, limits.depth);
-    let rawsocket_bytes = upgrade.rawsocket_bytes();
     let wire = ClientTransport::new(
         stream,
         upgrade.dialect,
-        rawsocket_bytes,
+        upgrade.form(),
         limits.outbox,
         &context.totals,
     );
