@@ -18,6 +18,7 @@ mod bench;
 mod bench_figures;
 mod browser;
 mod canary;
+mod churn;
 mod circuit_breaker;
 mod cluster;
 mod commands;

@@ -379,4 +379,20 @@ impl State {
 }
 
 #[cfg(test)]
+impl Dealer {
+    /// Returns whether nothing of any session is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        let State { registrations, sessions, registered, calls, deadlines, kept_bytes, .. } =
+            &*state;
+        sessions.is_empty()
+            && registrations.is_empty()
+            && registered.is_empty()
+            && calls.is_empty()
+            && deadlines.is_empty()
+            && *kept_bytes == 0
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -420,4 +420,16 @@ impl State {
 }
 
 #[cfg(test)]
+impl Realm {
+    /// Returns whether nothing of any session is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let State { members, subscriptions, subscribed, dialects, .. } = &*self.read();
+        members.is_empty()
+            && subscriptions.is_empty()
+            && subscribed.is_empty()
+            && *dialects == [0; Dialect::COUNT]
+    }
+}
+
+#[cfg(test)]
 mod tests;
