@@ -37,6 +37,11 @@ enum RequestedTransport {
         accept: String,
         is_batched: bool,
     },
+    /// A WebSocket without a subprotocol, whose messages are sent back.
+    Echo {
+        /// The value of `Sec-WebSocket-Accept`.
+        accept: String,
+    },
     RawSocket(rawsocket::Request),
 }
 
@@ -64,6 +69,7 @@ pub(crate) enum Opening {
 pub(crate) struct Spoken {
     pub(crate) protocols: Protocols,
     pub(crate) has_rawsocket: bool,
+    pub(crate) has_echo: bool,
 }
 
 /// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
@@ -81,29 +87,36 @@ impl Upgrade {
     /// The answer, followed by what has to arrive with it: the `101` response, or the handshake of
     /// RawSocket, which names the maximum size of a message in bytes.
     pub(crate) fn response(&self, behind: &[u8], max_message_bytes: usize) -> Vec<u8> {
-        let (accept, suffix) = match &self.transport {
+        let (accept, protocol) = match &self.transport {
             RequestedTransport::WebSocket { accept, is_batched } => {
-                (accept, if *is_batched { BATCHED } else { "" })
+                let end = if *is_batched { BATCHED } else { "" };
+                let name = self.dialect.subprotocol();
+                (accept, format!("Sec-WebSocket-Protocol: {name}{end}\r\n"))
             }
+            RequestedTransport::Echo { accept } => (accept, String::new()),
             RequestedTransport::RawSocket(request) => {
                 return rawsocket::accept(request.serializer, max_message_bytes).to_vec();
             }
         };
         let mut response = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {}{suffix}\r\n\r\n",
-            accept,
-            self.dialect.subprotocol()
+             Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
         )
         .into_bytes();
         response.extend_from_slice(behind);
         response
     }
 
+    /// Returns whether the messages of the client are sent back to it.
+    pub(crate) const fn is_echo(&self) -> bool {
+        matches!(self.transport, RequestedTransport::Echo { .. })
+    }
+
     /// Returns the form of the frames of the socket.
     pub(crate) const fn form(&self) -> Form {
         match &self.transport {
-            RequestedTransport::WebSocket { is_batched: false, .. } => Form::WebSocket,
+            RequestedTransport::WebSocket { is_batched: false, .. }
+            | RequestedTransport::Echo { .. } => Form::WebSocket,
             RequestedTransport::WebSocket { is_batched: true, .. } => Form::Batched,
             RequestedTransport::RawSocket(rawsocket::Request { max_payload_bytes, .. }) => {
                 Form::RawSocket { max_payload_bytes: *max_payload_bytes }
@@ -172,7 +185,7 @@ fn parse(bytes: &[u8], spoken: Spoken) -> Option<Result<Opening, Refusal>> {
         return Some(Ok(Opening::Plain(bytes.to_vec())));
     }
     let early = bytes.get(length..).unwrap_or_default().to_vec();
-    Some(judge(&request, early, spoken.protocols))
+    Some(judge(&request, early, spoken))
 }
 
 /// Judges the handshake of RawSocket.
@@ -202,7 +215,7 @@ fn raw(
 fn judge(
     request: &httparse::Request<'_, '_>,
     early: Vec<u8>,
-    protocols: Protocols,
+    Spoken { protocols, has_echo, .. }: Spoken,
 ) -> Result<Opening, Refusal> {
     if request.version != Some(1) {
         return Err(Refusal::new("505 HTTP Version Not Supported", "speak HTTP/1.1"));
@@ -225,6 +238,12 @@ fn judge(
     };
     let accept = derive_accept_key(key.as_bytes());
     let offers = || values(request, "Sec-WebSocket-Protocol");
+    if has_echo && offers().next().is_none() {
+        // It has no messages of its own to say, like version 1.
+        let (dialect, transport) = (Dialect::V1, RequestedTransport::Echo { accept });
+        let visitor = ClientInfo::of(request);
+        return Ok(Opening::Upgrade(Upgrade { dialect, visitor, transport, early }));
+    }
     let spoken = |name: &str| Dialect::from_subprotocol(name).filter(|it| protocols.contain(*it));
     let batched = |name: &str| {
         let dialect = spoken(name.strip_suffix(BATCHED)?)?;
@@ -406,7 +425,8 @@ mod tests {
         Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp.2.cbor, wamp\r\n\r\n";
 
-    const SPOKEN: Spoken = Spoken { protocols: Protocols::ALL, has_rawsocket: true };
+    const SPOKEN: Spoken =
+        Spoken { protocols: Protocols::ALL, has_rawsocket: true, has_echo: false };
 
     fn open(head: &str) -> Result<Opening, Refusal> {
         parse(head.as_bytes(), SPOKEN).expect("the head is complete")

@@ -31,6 +31,7 @@ mod convert;
 mod dialogue;
 mod doctor;
 mod durable_store;
+mod echo;
 mod faults;
 mod handshake;
 mod haproxy;

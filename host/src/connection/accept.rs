@@ -71,7 +71,9 @@ pub(super) async fn open(
         let settings = context.settings.current();
         let limit = settings.limits.handshake_bytes;
         let has_rawsocket = context.admission.has_rawsocket(&listener);
-        let spoken = Spoken { protocols: listener.rules.protocols, has_rawsocket };
+        let has_echo = context.admission.has_echo();
+        let protocols = listener.rules.protocols;
+        let spoken = Spoken { protocols, has_rawsocket, has_echo };
         let reading = handshake::read(&mut stream, read, limit, spoken);
         let Some(opening) = times.limit(began, reading).await? else { return Ok(None) };
         if !permit.keep() {
@@ -351,7 +353,8 @@ async fn greet(
     wire.probe_when_silent_for(times.interval, times.timeout);
     let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
-    if upgrade.dialect == Dialect::V1 {
+    let is_echo = upgrade.is_echo();
+    if upgrade.dialect == Dialect::V1 && !is_echo {
         let dispatch = context.realms.default_realm();
         let features = Features::default();
         let proven = proven.as_ref();
@@ -387,6 +390,7 @@ async fn greet(
         dialogue,
         proven,
         must_prove,
+        is_echo,
         admittance,
         asked: None,
         expiry,
