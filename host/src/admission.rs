@@ -262,6 +262,11 @@ impl Admission {
         listener.rules.rawsocket.unwrap_or(self.rules.load().rawsocket)
     }
 
+    /// Returns whether a WebSocket without a subprotocol gets its messages back.
+    pub(crate) fn has_echo(&self) -> bool {
+        self.rules.load().echo
+    }
+
     /// Returns the address of the client: behind a configured proxy, the forwarded address. `None`
     /// if the proxy does not know it.
     pub(crate) fn client(&self, forwarded: &Forwarded, peer: IpAddr) -> Option<IpAddr> {

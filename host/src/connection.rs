@@ -35,6 +35,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::transport::ClientTransport;
 
 mod accept;
+mod batch;
 mod cancel;
 mod close;
 mod context;
@@ -111,6 +112,8 @@ struct Connection {
     proven: Option<Box<Authenticated>>,
     /// Whether a session requires authentication.
     must_prove: bool,
+    /// Whether messages are sent back, and no session is opened.
+    is_echo: bool,
     /// What the admission rests on, until a session is opened; none for the server's own probe.
     admittance: Option<Box<Admittance>>,
     /// The requested session, which is opened after authentication.
@@ -330,6 +333,12 @@ impl Connection {
         CloseAction::Lost(format!("the client has read nothing for {timeout} ms"))
     }
 
+    /// Sends a message back.
+    async fn echo(&mut self, message: &Frame) -> Option<CloseAction> {
+        self.wire.send(frame::echo(message));
+        if self.wire.outbox().is_crowded() { Box::pin(self.slow_down()).await } else { None }
+    }
+
     /// Handles one WAMP message, or refuses its request if it is not within the session's rates. Returns
     /// the action that closes the connection, if it has to end.
     async fn handle(&mut self, frame: Frame, is_within: bool) -> Option<CloseAction> {
@@ -337,6 +346,9 @@ impl Connection {
         let bytes = match &frame {
             Frame::Text(message) | Frame::Binary(message) => message.len(),
         };
+        if self.is_echo {
+            return if is_within { self.echo(&frame).await } else { None };
+        }
         let input = self.dialogue.receive(frame);
         self.context.metrics.received(ReceivedKind::of(&input), self.dialogue.dialect());
         match input {

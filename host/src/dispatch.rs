@@ -137,7 +137,10 @@ impl Dispatch {
     ) -> Self {
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits())
             .with_clock(Clock(wall_clock::since_epoch));
-        let dealer = if cluster.is_some() { dealer.in_cluster() } else { dealer };
+        let dealer = match &cluster {
+            Some(cluster) => dealer.in_cluster(cluster.id()),
+            None => dealer,
+        };
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let slow_matching = Semaphore::new(workers.saturating_sub(1).max(1));
         Self {
@@ -318,6 +321,7 @@ impl Dispatch {
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
             retain: options.retain.then(wall_clock::since_epoch),
+            trustlevel: generation.access().trust_level(from),
             payload,
         };
         let counts = routed.as_ref().map_or(generation.counts().unrouted(), |it| it.counts);

@@ -4,11 +4,25 @@
 use bytes::Bytes;
 use jackfield_broker::{Framing, Session};
 use jackfield_wamp::dialect::Dialect;
-use jackfield_wamp::protocol::Reply;
+use jackfield_wamp::protocol::{Frame, Reply};
 pub(crate) use jackfield_websocket::body;
 use jackfield_websocket::{
     CloseCode, CloseFrame, MAX_HEADER_BYTES as HEADROOM, Opcode, frame, header,
 };
+
+/// The form of the frames of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A message of WAMP in each frame of a WebSocket.
+    WebSocket,
+    /// A batch of messages in each frame of a WebSocket.
+    Batched,
+    /// RawSocket.
+    RawSocket {
+        /// The maximum size of the messages that the client takes.
+        max_payload_bytes: usize,
+    },
+}
 
 /// Returns the framing of events for the broker, with the maximum size of an event.
 pub(crate) const fn framing(max_bytes: usize) -> Framing {
@@ -18,6 +32,14 @@ pub(crate) const fn framing(max_bytes: usize) -> Framing {
 /// Returns one WAMP message in a frame of its own.
 pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
     frame(data(dialect), body)
+}
+
+/// Returns a message of a client in a frame to it.
+pub(crate) fn echo(message: &Frame) -> Bytes {
+    match message {
+        Frame::Text(text) => frame(Opcode::Text, text),
+        Frame::Binary(bytes) => frame(Opcode::Binary, bytes),
+    }
 }
 
 /// Returns a reply in a frame of its own; `None` if the dialect of the session has no message for

@@ -11,6 +11,8 @@ use jackfield_wamp::dialect::{Codec, Dialect};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::frame::Form;
+
 mod client_info;
 
 pub(crate) use client_info::{ClientInfo, Credential, Forwarded};
@@ -30,12 +32,21 @@ pub(crate) struct Upgrade {
 /// The transport that a client asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum RequestedTransport {
-    /// The value of `Sec-WebSocket-Accept`.
     WebSocket {
+        /// The value of `Sec-WebSocket-Accept`.
+        accept: String,
+        is_batched: bool,
+    },
+    /// A WebSocket without a subprotocol, whose messages are sent back.
+    Echo {
+        /// The value of `Sec-WebSocket-Accept`.
         accept: String,
     },
     RawSocket(rawsocket::Request),
 }
+
+/// The end of the subprotocols with batches. WAMP v2 specification, section "Message Batching".
+const BATCHED: &str = ".batched";
 
 /// The first byte of a TLS connection: a record of the handshake.
 pub(crate) const HANDSHAKE_RECORD: u8 = 0x16;
@@ -58,6 +69,7 @@ pub(crate) enum Opening {
 pub(crate) struct Spoken {
     pub(crate) protocols: Protocols,
     pub(crate) has_rawsocket: bool,
+    pub(crate) has_echo: bool,
 }
 
 /// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
@@ -75,29 +87,40 @@ impl Upgrade {
     /// The answer, followed by what has to arrive with it: the `101` response, or the handshake of
     /// RawSocket, which names the maximum size of a message in bytes.
     pub(crate) fn response(&self, behind: &[u8], max_message_bytes: usize) -> Vec<u8> {
-        let accept = match &self.transport {
-            RequestedTransport::WebSocket { accept } => accept,
+        let (accept, protocol) = match &self.transport {
+            RequestedTransport::WebSocket { accept, is_batched } => {
+                let end = if *is_batched { BATCHED } else { "" };
+                let name = self.dialect.subprotocol();
+                (accept, format!("Sec-WebSocket-Protocol: {name}{end}\r\n"))
+            }
+            RequestedTransport::Echo { accept } => (accept, String::new()),
             RequestedTransport::RawSocket(request) => {
                 return rawsocket::accept(request.serializer, max_message_bytes).to_vec();
             }
         };
         let mut response = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-            accept,
-            self.dialect.subprotocol()
+             Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
         )
         .into_bytes();
         response.extend_from_slice(behind);
         response
     }
 
-    /// Returns the maximum size in bytes of the messages that a client of RawSocket takes; `None` of a
-    /// WebSocket.
-    pub(crate) fn rawsocket_bytes(&self) -> Option<usize> {
+    /// Returns whether the messages of the client are sent back to it.
+    pub(crate) const fn is_echo(&self) -> bool {
+        matches!(self.transport, RequestedTransport::Echo { .. })
+    }
+
+    /// Returns the form of the frames of the socket.
+    pub(crate) const fn form(&self) -> Form {
         match &self.transport {
-            RequestedTransport::WebSocket { .. } => None,
-            RequestedTransport::RawSocket(request) => Some(request.max_payload_bytes),
+            RequestedTransport::WebSocket { is_batched: false, .. }
+            | RequestedTransport::Echo { .. } => Form::WebSocket,
+            RequestedTransport::WebSocket { is_batched: true, .. } => Form::Batched,
+            RequestedTransport::RawSocket(rawsocket::Request { max_payload_bytes, .. }) => {
+                Form::RawSocket { max_payload_bytes: *max_payload_bytes }
+            }
         }
     }
 }
@@ -162,7 +185,7 @@ fn parse(bytes: &[u8], spoken: Spoken) -> Option<Result<Opening, Refusal>> {
         return Some(Ok(Opening::Plain(bytes.to_vec())));
     }
     let early = bytes.get(length..).unwrap_or_default().to_vec();
-    Some(judge(&request, early, spoken.protocols))
+    Some(judge(&request, early, spoken))
 }
 
 /// Judges the handshake of RawSocket.
@@ -192,7 +215,7 @@ fn raw(
 fn judge(
     request: &httparse::Request<'_, '_>,
     early: Vec<u8>,
-    protocols: Protocols,
+    Spoken { protocols, has_echo, .. }: Spoken,
 ) -> Result<Opening, Refusal> {
     if request.version != Some(1) {
         return Err(Refusal::new("505 HTTP Version Not Supported", "speak HTTP/1.1"));
@@ -215,8 +238,20 @@ fn judge(
     };
     let accept = derive_accept_key(key.as_bytes());
     let offers = || values(request, "Sec-WebSocket-Protocol");
-    let spoken = |name| Dialect::from_subprotocol(name).filter(|it| protocols.contain(*it));
-    let Some(dialect) = offers().find_map(spoken) else {
+    if has_echo && offers().next().is_none() {
+        // It has no messages of its own to say, like version 1.
+        let (dialect, transport) = (Dialect::V1, RequestedTransport::Echo { accept });
+        let visitor = ClientInfo::of(request);
+        return Ok(Opening::Upgrade(Upgrade { dialect, visitor, transport, early }));
+    }
+    let spoken = |name: &str| Dialect::from_subprotocol(name).filter(|it| protocols.contain(*it));
+    let batched = |name: &str| {
+        let dialect = spoken(name.strip_suffix(BATCHED)?)?;
+        (dialect != Dialect::V1).then_some((dialect, true))
+    };
+    // Events are shared by the sockets of those that take them one by one.
+    let plain = offers().find_map(|name| Some((spoken(name)?, false)));
+    let Some((dialect, is_batched)) = plain.or_else(|| offers().find_map(batched)) else {
         let spoken = protocols.iter().map(Dialect::subprotocol).collect::<Vec<_>>().join(", ");
         let offered = offers().collect::<Vec<_>>().join(", ");
         let message = if offered.is_empty() {
@@ -226,7 +261,7 @@ fn judge(
         };
         return Err(Refusal::new("400 Bad Request", message));
     };
-    let transport = RequestedTransport::WebSocket { accept };
+    let transport = RequestedTransport::WebSocket { accept, is_batched };
     Ok(Opening::Upgrade(Upgrade { dialect, visitor: ClientInfo::of(request), transport, early }))
 }
 
@@ -390,7 +425,8 @@ mod tests {
         Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp.2.cbor, wamp\r\n\r\n";
 
-    const SPOKEN: Spoken = Spoken { protocols: Protocols::ALL, has_rawsocket: true };
+    const SPOKEN: Spoken =
+        Spoken { protocols: Protocols::ALL, has_rawsocket: true, has_echo: false };
 
     fn open(head: &str) -> Result<Opening, Refusal> {
         parse(head.as_bytes(), SPOKEN).expect("the head is complete")
@@ -402,7 +438,34 @@ mod tests {
         assert_eq!(upgrade.dialect, Dialect::V2(Codec::Cbor));
         // The example of RFC 6455, section 1.3.
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
-        assert_eq!(upgrade.transport, RequestedTransport::WebSocket { accept });
+        let is_batched = false;
+        assert_eq!(upgrade.transport, RequestedTransport::WebSocket { accept, is_batched });
+    }
+
+    #[test]
+    fn selects_batches_if_nothing_else_is_offered() {
+        let check = |offer: &str, expect: Option<(&str, Form)>| {
+            let selected = match open(&HEAD.replace("soap, wamp.2.cbor, wamp", offer)) {
+                Ok(Opening::Upgrade(upgrade)) => Some(upgrade),
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => None,
+            };
+            let shown = selected.map(|upgrade| {
+                let response = String::from_utf8(upgrade.response(b"", 1_024)).unwrap();
+                let (_, protocol) = response.split_once("Sec-WebSocket-Protocol: ").unwrap();
+                (protocol.trim().to_owned(), upgrade.form())
+            });
+            assert_eq!(
+                shown.as_ref().map(|(name, form)| (name.as_str(), *form)),
+                expect,
+                "{offer}"
+            );
+        };
+        check("wamp.2.json.batched", Some(("wamp.2.json.batched", Form::Batched)));
+        check("soap, wamp.2.cbor.batched", Some(("wamp.2.cbor.batched", Form::Batched)));
+        check("wamp.2.cbor.batched, wamp.2.msgpack", Some(("wamp.2.msgpack", Form::WebSocket)));
+        check("wamp.batched", None);
+        check("wamp.2.json.batched.batched", None);
     }
 
     #[test]

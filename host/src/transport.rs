@@ -1,5 +1,5 @@
 //! Transport of a client: the socket and the outbox of one connection, shared by its reader and all
-//! writers. Frames are those of WebSocket; those of a RawSocket are rewritten as they are sent.
+//! writers. Frames are those of WebSocket; for RawSocket and batches, they are rewritten as they are sent.
 //!
 //! All writes go through the outbox. The task of a publisher writes to the subscribers' sockets
 //! itself ([`Transport::flush`]), so that a thousand deliveries do not wake a thousand tasks. Only
@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use jackfield_auth::NoChannelId;
 use jackfield_broker::outbox::{Drained, PushOutcome};
 use jackfield_broker::{Bounds, ClientKey, CloseReason, ConnectionInfo, Outbox, Transport};
 use jackfield_wamp::dialect::Dialect;
@@ -22,16 +23,17 @@ use tokio::sync::Notify;
 
 use crate::client_socket::ClientSocket;
 use crate::client_stream::ClientStream;
+use crate::frame::Form;
 use crate::{close_uri, frame};
 
 mod backlog;
-mod raw_sink;
+mod rewriter;
 mod tls_session;
 mod totals;
 mod traffic;
 
 pub(crate) use backlog::{Held, Part};
-use raw_sink::{RawSink, RawSocket};
+use rewriter::{Rewriter, RewritingSink};
 use tls_session::{TlsRead, TlsSession, TlsSink};
 pub(crate) use totals::ConnectionTotals;
 use traffic::Traffic;
@@ -41,8 +43,8 @@ pub(crate) struct ClientTransport {
     socket: ClientSocket,
     /// Encryption; `None` writes frames to the socket as they are.
     tls: Option<Box<TlsSession>>,
-    /// RawSocket; `None` is a WebSocket.
-    raw: Option<Box<RawSocket>>,
+    /// RawSocket or batches; `None` writes frames as they are.
+    rewriter: Option<Box<Rewriter>>,
     outbox: Arc<Outbox>,
     dialect: Dialect,
     /// Bytes read so far. Only the connection's own task writes it.
@@ -72,12 +74,11 @@ struct SessionClient {
 }
 
 impl ClientTransport {
-    /// Creates the transport of a WebSocket, or of a RawSocket whose client takes messages of
-    /// `rawsocket_bytes`.
+    /// Creates the transport.
     pub(crate) fn new(
         stream: ClientStream,
         dialect: Dialect,
-        rawsocket_bytes: Option<usize>,
+        form: Form,
         bounds: Bounds,
         totals: &Arc<ConnectionTotals>,
     ) -> Arc<Self> {
@@ -87,10 +88,12 @@ impl ClientTransport {
         let wire = Arc::new(Self {
             socket,
             tls: session.map(|session| Box::new(TlsSession::new(session))),
-            raw: rawsocket_bytes.map(|bytes| Box::new(RawSocket::new(bytes))),
-            outbox: Arc::new(match rawsocket_bytes {
-                Some(bytes) => outbox.with_max_frame(frame::data_frame_bytes(bytes)),
-                None => outbox,
+            rewriter: Rewriter::of(form).map(Box::new),
+            outbox: Arc::new(match form {
+                Form::RawSocket { max_payload_bytes } => {
+                    outbox.with_max_frame(frame::data_frame_bytes(max_payload_bytes))
+                }
+                Form::WebSocket | Form::Batched => outbox,
             }),
             dialect,
             read: AtomicU64::new(0),
@@ -113,13 +116,30 @@ impl ClientTransport {
         self.socket.probe_when_silent_for(time, self.is_raw().then_some(timeout));
     }
 
+    /// Returns the form of the frames on the socket.
+    pub(crate) fn form(&self) -> Form {
+        self.rewriter.as_ref().map_or(Form::WebSocket, |rewriter| rewriter.form())
+    }
+
     /// Returns whether the transport is a RawSocket.
-    pub(crate) const fn is_raw(&self) -> bool {
-        self.raw.is_some()
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.form(), Form::RawSocket { .. })
+    }
+
+    /// Sets the byte behind each message of a batch in JSON.
+    pub(crate) fn set_separator(&self, separator: u8) {
+        if let Some(rewriter) = &self.rewriter {
+            rewriter.set_separator(separator);
+        }
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    /// Returns the id of the client's TLS session, for channel binding.
+    pub(crate) fn channel_id(&self) -> Result<[u8; 32], NoChannelId> {
+        self.tls.as_ref().ok_or(NoChannelId::NoTls)?.channel_id()
     }
 
     /// Writes the handshake response. One write is enough for a new socket, as a rule.
@@ -285,9 +305,9 @@ impl ClientTransport {
     }
 
     fn write(&self) -> io::Result<Drained> {
-        let Self { outbox, socket, tls, raw, .. } = self;
-        if let Some(raw) = raw {
-            return outbox.drain_into(RawSink { raw, tls: tls.as_deref(), socket });
+        let Self { outbox, socket, tls, rewriter, .. } = self;
+        if let Some(rewriter) = rewriter {
+            return outbox.drain_into(RewritingSink { rewriter, tls: tls.as_deref(), socket });
         }
         match tls {
             None => outbox.drain(|slices| match slices {

@@ -1,6 +1,8 @@
 //! Principals: the authentication methods of WAMP v2. Clients of others authenticate by each method in
 //! `interop/matrix`.
 
+mod channel_binding;
+
 use std::path::Path;
 
 use serde_json::{Value, json};

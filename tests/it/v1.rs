@@ -318,7 +318,7 @@ async fn requires_the_subprotocol() {
     check(&[], false).await;
     check(&["soap"], false).await;
     check(&["WAMP"], false).await;
-    check(&["wamp.2.json.batched"], false).await;
+    check(&["wamp.batched"], false).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use jackfield_tests::client::v2::{Client, NoSession, Options, WampError};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
+mod batched;
 mod delivery;
 mod passthru;
 mod patterns;

@@ -67,7 +67,13 @@ pub struct Peer {
 impl Library {
     /// Returns every v2 client with every serializer that it has.
     pub fn all_v2() -> impl Iterator<Item = Self> {
-        let libraries = [Self::AutobahnPython, Self::XconnPython, Self::AutobahnJs, Self::Wampy];
+        let libraries = [
+            Self::AutobahnPython,
+            Self::AutobahnPythonBatched,
+            Self::XconnPython,
+            Self::AutobahnJs,
+            Self::Wampy,
+        ];
         let each = libraries.into_iter().flat_map(|library| Codec::ALL.map(library));
         each.chain([Self::AutobahnPythonDefault])
     }

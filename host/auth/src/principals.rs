@@ -15,6 +15,7 @@
 //! that no signature answers, of the form that the principals' own have.
 
 mod challenge;
+mod channel;
 mod cra;
 mod cryptosign;
 mod file;
@@ -35,6 +36,7 @@ use zeroize::Zeroizing;
 use crate::basis::{Basis, Fingerprint};
 use crate::identity::{Authenticated, Method};
 pub use challenge::{Challenge, ChallengeError, Extra, Proof, ProofRefusal, ProofRequest};
+pub use channel::{NoChannelId, TLS_EXPORTER_LABEL};
 
 /// The maximum number of characters of an untrusted name in a log.
 const MAX_SHOWN: usize = 64;

@@ -144,6 +144,7 @@ fn publication(payload: &Payload) -> Publication<'_> {
         overflow: None,
         recording: None,
         retain: None,
+        trustlevel: None,
         payload,
     }
 }

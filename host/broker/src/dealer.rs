@@ -19,6 +19,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 
+use crate::node::NodeId;
 use crate::publication::{DeliveryError, TooLarge};
 use crate::quota::Usage;
 use crate::realm::RealmLimits;
@@ -67,6 +68,8 @@ struct State {
     deadlines: Deadlines,
     /// Bytes of the arguments that are kept for other callees.
     kept_bytes: usize,
+    /// This node, in a cluster.
+    node: NodeId,
 }
 
 impl Dealer {
@@ -80,6 +83,7 @@ impl Dealer {
             calls: Usage::default(),
             deadlines: Deadlines::default(),
             kept_bytes: 0,
+            node: NodeId::default(),
         };
         Self { encode, max_bytes: AtomicUsize::new(max_bytes), state: Mutex::new(state) }
     }
@@ -371,6 +375,22 @@ impl State {
         }
         self.registered.check(callee.client, limits.quota("registrations of the realm"))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Dealer {
+    /// Returns whether nothing of any session is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        let State { registrations, sessions, registered, calls, deadlines, kept_bytes, .. } =
+            &*state;
+        sessions.is_empty()
+            && registrations.is_empty()
+            && registered.is_empty()
+            && calls.is_empty()
+            && deadlines.is_empty()
+            && *kept_bytes == 0
     }
 }
 

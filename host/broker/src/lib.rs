@@ -34,6 +34,8 @@
 #![forbid(unsafe_code)]
 
 mod changes;
+#[cfg(test)]
+mod churn;
 mod client_key;
 mod close_reason;
 pub mod cluster;

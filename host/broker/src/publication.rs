@@ -53,6 +53,8 @@ pub struct Publication<'a> {
     pub recording: Option<&'a Recording>,
     /// The time since the Unix epoch, if the publisher wants later subscribers to get the event.
     pub retain: Option<Duration>,
+    /// The trust level, for subscribers that announce it. Events of the past have none.
+    pub trustlevel: Option<u32>,
     /// The arguments of the event.
     pub payload: &'a Payload,
 }
@@ -72,6 +74,7 @@ impl<'a> Publication<'a> {
             overflow: None,
             recording: None,
             retain: None,
+            trustlevel: None,
             payload,
         }
     }
@@ -187,12 +190,15 @@ pub(crate) fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
         && eligible_authrole.as_ref().is_none_or(|list| identity.has_any_role(list))
 }
 
-/// Lazily encoded frames of one publication and subscription, one per dialect.
+/// Lazily encoded frames of one publication and subscription, one per dialect; and another one, if it has a
+/// trust level and some subscribers take that.
 pub(crate) struct Frames<'a> {
     event: Event<'a>,
     framing: Framing,
     overflow: Option<Overflow>,
+    trustlevel: Option<u32>,
     ready: [Option<Bytes>; Dialect::COUNT],
+    with_trustlevel: [Option<Bytes>; Dialect::COUNT],
 }
 
 impl<'a> Frames<'a> {
@@ -212,10 +218,12 @@ impl<'a> Frames<'a> {
             offset,
             stream: None,
             retained: false,
+            trustlevel: None,
             payload: publication.payload,
         };
-        let overflow = publication.overflow;
-        Self { event, framing, overflow, ready: [const { None }; Dialect::COUNT] }
+        let Publication { overflow, trustlevel, .. } = *publication;
+        let none = || [const { None }; Dialect::COUNT];
+        Self { event, framing, overflow, trustlevel, ready: none(), with_trustlevel: none() }
     }
 
     /// Returns whether the event may be undeliverable to a receiver of another codec. Most events
@@ -225,21 +233,29 @@ impl<'a> Frames<'a> {
         room > self.framing.max_bytes / MAX_GROWTH || self.event.payload.check_portable().is_err()
     }
 
-    /// Checks that receivers of a dialect can get the event: its values exactly, and within the
-    /// size limit.
-    pub(crate) fn check(&mut self, dialect: Dialect) -> Result<(), DeliveryError> {
-        self.event.payload.check_translatable(dialect.codec())?;
-        let (bytes, limit) = (self.get(dialect).len(), self.framing.max_bytes);
+    /// Checks that a receiver can get the event: its values exactly, and within the size limit.
+    pub(crate) fn check(&mut self, session: &Session) -> Result<(), DeliveryError> {
+        self.event.payload.check_translatable(session.dialect.codec())?;
+        let (bytes, limit) = (self.get(session).len(), self.framing.max_bytes);
         if bytes > limit { Err(TooLarge { bytes, limit }.into()) } else { Ok(()) }
     }
 
-    pub(crate) fn get(&mut self, dialect: Dialect) -> Bytes {
-        let Self { event, framing, ready, .. } = self;
-        let make = || frame(event, *framing, dialect);
+    fn get(&mut self, session: &Session) -> Bytes {
+        let dialect = session.dialect;
+        let event = self.event_for(session);
+        let Self { framing, ready, with_trustlevel, .. } = self;
+        let ready = if event.trustlevel.is_some() { with_trustlevel } else { ready };
+        let make = || frame(&event, *framing, dialect);
         match ready.get_mut(dialect.index()) {
             Some(frame) => frame.get_or_insert_with(make).clone(),
             None => make(),
         }
+    }
+
+    /// Returns the event as the session gets it.
+    fn event_for(&self, session: &Session) -> Event<'a> {
+        let trustlevel = self.trustlevel.filter(|_| session.features.publication_trustlevels);
+        Event { trustlevel, ..self.event }
     }
 
     /// Returns the frames that were sent, for the history of the topic.
@@ -250,11 +266,11 @@ impl<'a> Frames<'a> {
     /// Queues the event for a subscriber, to be flushed with the batch. Returns whether it was accepted.
     /// Only an event of an exact subscription replaces older ones: a pattern has many topics.
     pub(crate) fn deliver(&mut self, session: &Arc<Session>, batch: &mut PendingFlushes) -> bool {
-        let frame = self.get(session.dialect);
+        let frame = self.get(session);
         let outbox = session.outbox();
         let overflow = self.overflow.unwrap_or_else(|| outbox.overflow());
         let pushed = if overflow == Overflow::Latest && !self.event.pattern {
-            let replacing = |count| self.replacing(session.dialect, count);
+            let replacing = |count| self.replacing(session, count);
             outbox.push_latest(self.event.subscription, frame, replacing)
         } else {
             outbox.push_event(frame, overflow)
@@ -264,8 +280,8 @@ impl<'a> Frames<'a> {
 
     /// Returns the frame for a subscriber that has not read so many older events, which this one
     /// replaces; `None` if its version cannot show it.
-    fn replacing(&self, dialect: Dialect, replaced: u64) -> Option<Bytes> {
-        let event = Event { replaced, ..self.event };
+    fn replacing(&self, session: &Session, replaced: u64) -> Option<Bytes> {
+        let (dialect, event) = (session.dialect, Event { replaced, ..self.event_for(session) });
         (dialect != Dialect::V1).then(|| frame(&event, self.framing, dialect))
     }
 }

@@ -220,7 +220,7 @@ impl Realm {
     }
 
     /// Fan-out: queues the event to every receiver, encoding it at most once per dialect and
-    /// subscription. Receivers to flush are noted in the batch. The lock of the topic's history, if it
+    /// subscription (twice with a trust level). Receivers to flush are noted in the batch. The lock of the topic's history, if it
     /// has one, is held meanwhile: offsets and outboxes have one order. In a cluster, the event is then
     /// queued for the other nodes with subscribers.
     ///
@@ -254,7 +254,7 @@ impl Realm {
         };
         let Some(session) = subscription.get(to) else { return Ok(false) };
         let mut frames = Frames::new(publication, 0, subscription, state.framing);
-        frames.check(session.dialect)?;
+        frames.check(session)?;
         Ok(frames.deliver(session, batch))
     }
 
@@ -313,8 +313,7 @@ fn check(
     frames: &mut Frames<'_>,
 ) -> Result<(), DeliveryError> {
     let reached = |session: &&Arc<Session>| publication.reaches(subscription, session);
-    let receivers = subscription.subscribers().filter(reached);
-    receivers.map(|session| session.dialect).try_for_each(|dialect| frames.check(dialect))
+    subscription.subscribers().filter(reached).try_for_each(|session| frames.check(session))
 }
 
 impl State {
@@ -417,6 +416,18 @@ impl State {
         member.patterns -= usize::from(key.policy != MatchPolicy::Exact);
         self.subscriptions.remove(session, &key);
         Some(key)
+    }
+}
+
+#[cfg(test)]
+impl Realm {
+    /// Returns whether nothing of any session is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let State { members, subscriptions, subscribed, dialects, .. } = &*self.read();
+        members.is_empty()
+            && subscriptions.is_empty()
+            && subscribed.is_empty()
+            && *dialects == [0; Dialect::COUNT]
     }
 }
 

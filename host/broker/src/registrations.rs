@@ -16,12 +16,13 @@ use crate::changes::{Change, Clock, Facts, IdLists};
 use crate::client_key::ClientKey;
 use crate::quota::{Quota, QuotaError, Usage};
 use crate::session::Session;
+use crate::spread::{hash, spread};
 use crate::uri_table::{Key, UriTable};
 
 mod registration;
 mod remote;
 
-pub(crate) use registration::{Busy, Callee, ChosenCallee, Load};
+pub(crate) use registration::{Busy, Callee, Choice, ChosenCallee, Load};
 pub use remote::{Claim, Terms};
 
 /// The registrations of one realm.
@@ -85,22 +86,17 @@ impl Registrations {
         claim: Claim,
         wildcards: Quota,
     ) -> Result<RegistrationId, RegisterError> {
-        let RegisterOptions {
-            policy,
-            invoke,
-            disclose_caller,
-            forward_timeout,
-            concurrency,
-            force_reregister: _,
-        } = *options;
+        let RegisterOptions { policy, invoke, disclose_caller, forward_timeout, .. } = *options;
+        let shard = options.nkey.as_deref().map_or_else(|| spread(session.id.get()), hash);
         let callee = Callee {
             session: Arc::clone(session),
             invoke,
             disclose_caller,
             forward_timeout,
-            concurrency,
+            concurrency: options.concurrency,
             load: Load::default(),
             weight: 1,
+            shard,
             first: claim.stamp,
             last: claim.stamp,
         };
@@ -268,7 +264,6 @@ impl Registrations {
     /// returns true counts; its policy selects one of them for which `is_left` returns true. A callee of a pattern
     /// registration is a candidate only if `may_offer` allows it to register this procedure by name,
     /// so that a session without that permission can neither read its calls nor block others.
-    /// `chance` is a random number.
     ///
     /// # Errors
     /// [`ChooseError`]
@@ -278,13 +273,13 @@ impl Registrations {
         wants: impl Fn(&Callee) -> bool,
         may_offer: impl Fn(&Callee) -> bool,
         is_left: impl Fn(&Callee) -> bool,
-        chance: u64,
+        by: Choice,
     ) -> Result<ChosenCallee, ChooseError> {
         let exact = self.table.exact(procedure);
-        let chosen = exact.and_then(|it| it.choose(&wants, &is_left, chance)).or_else(|| {
+        let chosen = exact.and_then(|it| it.choose(&wants, &is_left, by)).or_else(|| {
             let (mut patterns, _steps) = self.table.patterns(procedure);
             let is_candidate = |callee: &Callee| wants(callee) && may_offer(callee);
-            patterns.find_map(|registration| registration.choose(is_candidate, &is_left, chance))
+            patterns.find_map(|registration| registration.choose(is_candidate, &is_left, by))
         });
         chosen.unwrap_or(Err(ChooseError::NoSuchProcedure))
     }

@@ -91,6 +91,8 @@ pub const NODE_FEATURES: Features = Features {
     unpacks_calls: true,
     unpacks_results: false,
     call_reroute: false,
+    publication_trustlevels: false,
+    call_trustlevels: false,
 };
 
 /// The features of a caller of another node, whose dealer knows what it can unpack.
@@ -259,6 +261,9 @@ mod tests {
             disclose_me: true,
             timeout: Some(5),
             progress: true,
+            runmode: Some("partition".to_owned()),
+            rkey: Some("a".to_owned()),
+            trustlevel: Some(3),
         };
         let payload = Payload::from_json("[1.50]", r#"{"a": 1}"#).unwrap();
         let written = Call {

@@ -71,6 +71,10 @@ pub struct Features {
     pub unpacks_results: bool,
     /// Whether its `wamp.error.unavailable` asks for another callee, as a callee.
     pub call_reroute: bool,
+    /// Whether it takes the trust levels of publications, as a subscriber.
+    pub publication_trustlevels: bool,
+    /// Whether it takes the trust levels of calls, as a callee.
+    pub call_trustlevels: bool,
 }
 
 impl Features {
@@ -85,6 +89,8 @@ impl Features {
             unpacks_calls: hello.announces("callee", "payload_passthru_mode"),
             unpacks_results: hello.announces("caller", "payload_passthru_mode"),
             call_reroute: hello.announces("callee", "call_reroute"),
+            publication_trustlevels: hello.announces("subscriber", "publication_trustlevels"),
+            call_trustlevels: hello.announces("callee", "call_trustlevels"),
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Access {
     pub anonymous: Option<bool>,
     /// Whether clients may use RawSocket.
     pub rawsocket: bool,
+    /// Whether a WebSocket without a subprotocol gets its messages back, for tests of WebSocket.
+    pub echo: bool,
 }
 
 impl Default for Access {
@@ -39,6 +41,7 @@ impl Default for Access {
             https: false,
             anonymous: None,
             rawsocket: false,
+            echo: false,
         }
     }
 }
@@ -53,6 +56,7 @@ pub(super) struct RawAccess {
     https: Option<bool>,
     anonymous: Option<bool>,
     rawsocket: Option<bool>,
+    echo: Option<bool>,
 }
 
 /// Path of a URL.
@@ -73,6 +77,7 @@ impl RawAccess {
         access.https = self.https.unwrap_or(access.https);
         access.anonymous = self.anonymous.or(access.anonymous);
         access.rawsocket = self.rawsocket.unwrap_or(access.rawsocket);
+        access.echo = self.echo.unwrap_or(access.echo);
     }
 }
 

@@ -89,6 +89,7 @@ impl Comparison {
             access,
             auth,
             allow,
+            trust_levels,
             limits,
             history,
             keepalive,
@@ -122,6 +123,7 @@ impl Comparison {
             let setting = format!("allow.{}", action.key());
             self.live(&setting, &running.allow.roles(action), &allow.roles(action));
         }
+        self.live("trust_levels", &running.trust_levels, trust_levels);
         self.limits(&running.limits, limits);
         let HistoryLimits { memory_bytes, replay, durable } = history;
         self.live("history.memory", &running.history.memory_bytes, memory_bytes);
@@ -217,7 +219,8 @@ impl Comparison {
     /// `is_whole` is false if listeners wait for a restart: the rules that may have moved to them, or
     /// rest on them, wait for it, too.
     fn access(&mut self, running: &Access, next: &mut Access, is_whole: bool) {
-        let Access { path, origins, blocked, proxies, https, anonymous, rawsocket } = next;
+        let Access { path, origins, blocked, proxies, https, anonymous, rawsocket, echo } = next;
+        self.live("access.echo", &running.echo, echo);
         if is_whole {
             self.live("access.path", &running.path, path);
             self.live("access.origins", &running.origins, origins);

@@ -116,6 +116,8 @@ pub struct Config {
     pub auth: AuthSettings,
     /// The access lists of routes without their own.
     pub allow: Allow,
+    /// The trust levels of the publications and calls of roles. Without any, there are none.
+    pub trust_levels: BTreeMap<String, u32>,
     /// The limits of clients: of one, of a realm, and of all together.
     pub limits: Limits,
     /// The limits of the recent events that routes keep.
@@ -324,6 +326,7 @@ impl Default for Config {
             access: Access::default(),
             auth: AuthSettings::default(),
             allow: Allow::default(),
+            trust_levels: BTreeMap::new(),
             limits: Limits::default(),
             history: HistoryLimits::default(),
             keepalive: Keepalive {

@@ -8,13 +8,14 @@ use std::ops::Range;
 use jackfield_yaml::{Diagnosis, Message, Origin, Path, Snippet, Step, ValueError};
 
 /// Top-level keys without secrets below them.
-const PLAIN: [&str; 16] = [
+const PLAIN: [&str; 17] = [
     "listen",
     "realms",
     "unrouted",
     "rules",
     "access",
     "allow",
+    "trust_levels",
     "limits",
     "history",
     "slow_subscriber",

@@ -47,6 +47,7 @@ pub(super) struct Written {
     access: RawAccess,
     auth: Option<AuthSettings>,
     allow: RawAllow,
+    trust_levels: Option<BTreeMap<String, u32>>,
     limits: RawLimits,
     history: RawHistory,
     slow_subscriber: Option<RawOverflow>,
@@ -201,6 +202,9 @@ impl Written {
         }
         for (action, roles) in self.allow {
             config.allow.set(action.into(), roles);
+        }
+        if let Some(levels) = self.trust_levels {
+            config.trust_levels = levels;
         }
         self.limits.apply(&mut config.limits);
         self.history.apply(&mut config.history);

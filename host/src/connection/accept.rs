@@ -26,6 +26,7 @@ use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
 use crate::client_stream::ClientStream;
 use crate::connection_limit::ConnectionPermit;
+use crate::frame::Form;
 use crate::handshake::{self, Opening, Refusal, Spoken, Upgrade};
 use crate::metrics::ConnectionOutcome;
 use crate::transport::ClientTransport;
@@ -70,7 +71,9 @@ pub(super) async fn open(
         let settings = context.settings.current();
         let limit = settings.limits.handshake_bytes;
         let has_rawsocket = context.admission.has_rawsocket(&listener);
-        let spoken = Spoken { protocols: listener.rules.protocols, has_rawsocket };
+        let has_echo = context.admission.has_echo();
+        let protocols = listener.rules.protocols;
+        let spoken = Spoken { protocols, has_rawsocket, has_echo };
         let reading = handshake::read(&mut stream, read, limit, spoken);
         let Some(opening) = times.limit(began, reading).await? else { return Ok(None) };
         if !permit.keep() {
@@ -225,7 +228,7 @@ async fn upgraded(
         }
         Err(refused) => {
             context.metrics.began(refused.outcome);
-            if asked.upgrade.rawsocket_bytes().is_some() {
+            if matches!(asked.upgrade.form(), Form::RawSocket { .. }) {
                 // Its errors have no other number for a client that may not connect, or not now.
                 let error = HandshakeError::TooManyConnections;
                 http::end(stream, &rawsocket::refuse(error)).await;
@@ -340,18 +343,18 @@ async fn greet(
     let settings = context.settings.current();
     let (limits, times) = (&settings.limits, settings.keepalive);
     let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, limits.depth);
-    let rawsocket_bytes = upgrade.rawsocket_bytes();
     let wire = ClientTransport::new(
         stream,
         upgrade.dialect,
-        rawsocket_bytes,
+        upgrade.form(),
         limits.outbox,
         &context.totals,
     );
     wire.probe_when_silent_for(times.interval, times.timeout);
     let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
-    if upgrade.dialect == Dialect::V1 {
+    let is_echo = upgrade.is_echo();
+    if upgrade.dialect == Dialect::V1 && !is_echo {
         let dispatch = context.realms.default_realm();
         let features = Features::default();
         let proven = proven.as_ref();
@@ -387,6 +390,7 @@ async fn greet(
         dialogue,
         proven,
         must_prove,
+        is_echo,
         admittance,
         asked: None,
         expiry,

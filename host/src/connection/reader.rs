@@ -15,7 +15,8 @@ use jackfield_wamp::protocol::{self as wamp, Frame, Lookahead};
 use jackfield_websocket::{CloseCode, Message, MessageReader, ReadError};
 use tokio::time::Instant;
 
-use crate::frame;
+use super::batch::{Batch, BatchError};
+use crate::frame::{self, Form};
 use crate::transport::{ClientTransport, Held, MIN_ARRIVING_BYTES, Part};
 
 /// The maximum number of waiting messages that were read ahead.
@@ -35,7 +36,9 @@ pub(super) struct Reader {
     /// The size on the wire of the last message of [`next`](Self::next), in bytes.
     wire_bytes: usize,
     ahead: Ahead,
-    /// The bytes of `ahead`, if they are counted.
+    /// Messages of a batch; `None` if the client sends none.
+    batch: Option<Box<Batch>>,
+    /// The bytes of `ahead` and `batch`, if they are counted.
     held: Option<Held>,
 }
 
@@ -82,6 +85,9 @@ pub(super) enum ReceiveError {
     /// The client violated the protocol of RawSocket.
     #[error(transparent)]
     RawSocket(#[from] rawsocket::ReadError),
+    /// The client has sent a message that is no batch.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
 }
 
 impl ReceiveError {
@@ -90,8 +96,8 @@ impl ReceiveError {
         match self {
             Self::Io(_) => None,
             Self::Violation(error) => Some(error.close_code()),
-            // It is not sent.
-            Self::RawSocket(_) => Some(CloseCode::PROTOCOL),
+            // It is not sent to clients of RawSocket.
+            Self::RawSocket(_) | Self::Batch(_) => Some(CloseCode::PROTOCOL),
         }
     }
 }
@@ -154,6 +160,8 @@ impl Reader {
         } else {
             Messages::WebSocket(MessageReader::new(message_bytes))
         };
+        let has_batches = wire.form() == Form::Batched;
+        let batch = has_batches.then(|| Box::new(Batch::new(!dialect.is_binary())));
         Self {
             wire,
             messages,
@@ -161,6 +169,7 @@ impl Reader {
             taken: 0,
             wire_bytes: 0,
             ahead: Ahead::default(),
+            batch,
             held: None,
         }
     }
@@ -242,9 +251,9 @@ impl Reader {
         removed
     }
 
-    /// Counts the messages that were read ahead as messages that wait for handlers.
+    /// Counts the messages that were read ahead, and those of a batch, as messages that wait for handlers.
     fn count_ahead(&mut self) {
-        let bytes = self.ahead.bytes;
+        let bytes = self.ahead.bytes + self.batch.as_deref().map_or(0, Batch::bytes);
         if bytes < MIN_ARRIVING_BYTES {
             self.held = None;
         } else if let Some(held) = &mut self.held {
@@ -273,10 +282,32 @@ impl Reader {
 
     /// Returns the next message of the socket. Pings are answered here, ahead of their turn.
     fn poll_websocket(&mut self, context: &mut Context<'_>) -> Poll<Received> {
-        let received = ready!(self.poll_socket(context));
+        let received = ready!(self.poll_batch(context));
         if let Some(Ok(Message::Ping(payload))) = &received {
             self.wire.send(frame::pong(payload));
         }
+        Poll::Ready(received)
+    }
+
+    /// Returns the next message of the socket, which may be one of several in a batch.
+    fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        let Some(next) = self.batch.as_deref_mut().map(Batch::next) else {
+            return self.poll_socket(context);
+        };
+        let received = match next {
+            Some(message) => Some(message.map_err(ReceiveError::Batch)),
+            None => match (ready!(self.poll_socket(context)), &mut self.batch) {
+                (Some(Ok(message)), Some(batch)) => {
+                    let first = batch.open(message);
+                    if let Some(separator) = batch.separator() {
+                        self.wire.set_separator(separator);
+                    }
+                    Some(first.map_err(ReceiveError::Batch))
+                }
+                (received, _) => received,
+            },
+        };
+        self.count_ahead();
         Poll::Ready(received)
     }
 

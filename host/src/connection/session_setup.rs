@@ -95,6 +95,7 @@ impl Connection {
             realm: &hello.realm,
             session: asked.session.get(),
             now: SystemTime::now(),
+            channel_id: self.wire.channel_id(),
         };
         let pending = self.context.admission.challenge(method, &request, &self.listener)?;
         let Some(pending) = pending else { return Ok(None) };

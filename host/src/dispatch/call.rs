@@ -10,6 +10,7 @@
 //! arguments at once, and refuse it. The other options need no action: callees choose progressive
 //! results themselves, and handlers always know their callers.
 
+use std::borrow::Cow;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use jackfield_broker::{CallError, CloseCause, CloseReason, Continued, PendingFlu
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::message::{Call, CallId, Cancel, Error};
+use jackfield_wamp::message::{Call, CallId, CallOptions, Cancel, Error, RunModeError};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
@@ -269,6 +270,13 @@ impl Dispatch {
         due: Option<Instant>,
         batch: &mut PendingFlushes,
     ) -> Result<Passed, Refusal> {
+        call.options.shard().map_err(|error| {
+            let uri = match error {
+                RunModeError::NoKey => error_uri::INVALID_ARGUMENT,
+                RunModeError::Unknown => error_uri::FEATURE_NOT_SUPPORTED,
+            };
+            Refusal::new(uri, error.to_string())
+        })?;
         // A pattern names no procedure: its callee is checked at each call. No client may answer in
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);
@@ -278,6 +286,7 @@ impl Dispatch {
             !reserved && (is_of_node || may(generation, at, routed, Action::Register, callee))
         };
         let chance = fastrand::u64(..);
+        let call = &*with_trust_level(generation, from, call);
         let passed = self.dealer.call(from, call, may_offer, chance, due, batch);
         match (passed, routed) {
             (Ok(is_earliest), _) => {
@@ -319,4 +328,17 @@ impl Dispatch {
             }
         }
     }
+}
+
+/// Sets the trust level of a call, whatever its client has sent. That of a call of another node comes from there.
+fn with_trust_level<'c>(generation: &Generation, from: &Session, call: &'c Call) -> Cow<'c, Call> {
+    let trustlevel = match from.relay() {
+        None => generation.access().trust_level(from),
+        Some(_) => call.options.trustlevel,
+    };
+    if call.options.trustlevel == trustlevel {
+        return Cow::Borrowed(call);
+    }
+    let options = CallOptions { trustlevel, ..call.options.clone() };
+    Cow::Owned(Call { options, ..call.clone() })
 }

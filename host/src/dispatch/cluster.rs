@@ -99,6 +99,7 @@ impl Dispatch {
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
             retain: event.retain.then(wall_clock::since_epoch),
+            trustlevel: event.trustlevel,
             payload: &event.payload,
         };
         self.realm.publish_here(&publication, batch).map(drop)

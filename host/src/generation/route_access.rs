@@ -1,8 +1,10 @@
 //! Access by the settings, which each generation has a copy of: a message is judged by one set of rules
 //! from start to end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jackfield_broker::Session;
 use jackfield_config::{Config, Rule, Unrouted};
 use jackfield_routing::{Action, Allow, Restriction, RestrictionOrigin, Route, restrictions};
 use jackfield_wamp::uri::is_reserved;
@@ -19,6 +21,8 @@ pub(crate) struct RouteAccess {
     default_unrouted: Option<Allow>,
     /// The roles for actions that neither the route nor the rule lists.
     pub(crate) allow: Allow,
+    /// The trust levels of roles.
+    trust_levels: BTreeMap<String, u32>,
 }
 
 /// A topic or procedure of a realm.
@@ -34,7 +38,18 @@ impl RouteAccess {
             rules: config.rules.clone(),
             default_unrouted: (config.unrouted == Unrouted::Broadcast).then(Allow::default),
             allow: config.allow.clone(),
+            trust_levels: config.trust_levels.clone(),
         }
+    }
+
+    /// Returns the trust level of a session's publications and calls: the highest of its roles. `None` without
+    /// levels in the settings.
+    pub(crate) fn trust_level(&self, session: &Session) -> Option<u32> {
+        if self.trust_levels.is_empty() {
+            return None;
+        }
+        let levels = session.identity.roles.iter().filter_map(|role| self.trust_levels.get(role));
+        Some(levels.copied().max().unwrap_or_default())
     }
 
     /// Returns whether there are rules.

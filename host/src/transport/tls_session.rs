@@ -7,8 +7,9 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jackfield_auth::{NoChannelId, TLS_EXPORTER_LABEL};
 use jackfield_broker::outbox::Sink;
-use tokio_rustls::rustls::ServerConnection;
+use tokio_rustls::rustls::{ProtocolVersion, ServerConnection};
 
 use crate::client_socket::ClientSocket;
 
@@ -42,6 +43,16 @@ impl TlsSession {
     pub(super) fn new(mut connection: ServerConnection) -> Self {
         connection.set_buffer_limit(Some(MAX_KEPT_BYTES));
         Self(Mutex::new(State { connection, kept: 0 }))
+    }
+
+    /// Returns the channel id for `tls-exporter`.
+    pub(super) fn channel_id(&self) -> Result<[u8; 32], NoChannelId> {
+        let connection = &self.lock().connection;
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return Err(NoChannelId::OldTls);
+        }
+        let exported = connection.export_keying_material([0; 32], TLS_EXPORTER_LABEL, Some(&[]));
+        exported.map_err(|_| NoChannelId::NoMaterial)
     }
 
     /// Reads available bytes. Returns with the result whether there is something to write: an answer of

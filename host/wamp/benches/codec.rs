@@ -164,6 +164,7 @@ fn event(payload: &Payload) -> Event<'_> {
         offset: 0,
         stream: None,
         retained: false,
+        trustlevel: None,
         payload,
     }
 }

@@ -38,6 +38,9 @@ pub struct Event<'a> {
     pub stream: Option<Stream>,
     /// Whether it is an event of the past that its publisher has retained. Version 1 does not show it.
     pub retained: bool,
+    /// The trust level of the publication (WAMP v2 specification, section "Publication Trust Levels"). Version 1
+    /// does not show it.
+    pub trustlevel: Option<u32>,
     /// The arguments.
     pub payload: &'a Payload,
 }
@@ -88,6 +91,7 @@ impl Event<'_> {
             has_offset,
             self.stream.is_some(),
             self.retained,
+            self.trustlevel.is_some(),
         ]
         .into_iter()
         .map(usize::from)
@@ -126,6 +130,10 @@ impl Event<'_> {
             writer.key("retained");
             writer.bool(true);
         }
+        if let Some(level) = self.trustlevel {
+            writer.key("trustlevel");
+            writer.uint(level.into());
+        }
         for (key, value) in passthru.into_iter().flat_map(Passthru::entries) {
             writer.key(key);
             writer.text(value);
@@ -153,6 +161,7 @@ mod tests {
             offset: 0,
             stream: None,
             retained: false,
+            trustlevel: None,
             payload,
         }
     }
@@ -211,6 +220,11 @@ mod tests {
             &Event { pattern: true, retained: true, ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,
             r#"[36,7,9007199254740992,{"topic":"acme/chat/1","retained":true}]"#,
+        );
+        check(
+            &Event { trustlevel: Some(0), ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"trustlevel":0}]"#,
         );
     }
 

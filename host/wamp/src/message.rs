@@ -25,6 +25,7 @@ pub use decode::DecodeError;
 pub use kind::MessageKind;
 pub use options::{
     CallOptions, CancelMode, InvocationPolicy, PublishOptions, ReceiverFilter, RegisterOptions,
+    RunModeError,
 };
 pub(crate) use reader::MessageReader;
 pub(crate) use request_header::RequestHeader;

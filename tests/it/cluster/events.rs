@@ -5,9 +5,40 @@ use serde_json::{Value, json};
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::http::Http;
 use jackfield_tests::client::v1::{self, Reach};
-use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::v2::{Client, Options};
 
 use super::{Nats, Node, TOKEN, config, join, node, publish, status, until_peers};
+
+/// The node of the sender decides: the other one has no levels.
+#[tokio::test(flavor = "multi_thread")]
+async fn trust_levels_pass_between_nodes() {
+    let nats = Nats::start();
+    let urls = [nats.url()];
+    let levels = "trust_levels: { anonymous: 4 }\n";
+    let one = Node::start(&(config("web-1", &urls, "") + levels));
+    let other = Node::start(&config("web-2", &urls, ""));
+    until_peers(&one, 1).await;
+    until_peers(&other, 1).await;
+    let mut options = Options::new(Codec::Cbor);
+    options.details["roles"] = json!({
+        "subscriber": { "features": { "publication_trustlevels": true } },
+        "callee": { "features": { "call_trustlevels": true } },
+    });
+    let receiver = Client::connect_with(other.addr, Codec::Cbor, "realm1", options).await;
+    let mut receiver = receiver.unwrap();
+    receiver.subscribe("open/a", json!({})).await;
+    receiver.register("open/b", json!({})).await.unwrap();
+    for (server, expect) in [(&one, json!({ "trustlevel": 4 })), (&other, json!({}))] {
+        let mut sender = join(server).await;
+        let forged = json!({ "_jackfield_trustlevel": 9, "acknowledge": true });
+        sender.publish("open/a", forged.clone(), json!([1]), Value::Null);
+        assert_eq!(receiver.event().await.details, expect);
+        sender.send(&json!([48, 70, forged, "open/b", [1]]));
+        let invocation = receiver.invocation().await;
+        assert_eq!(invocation[3], expect);
+        receiver.send(&json!([70, invocation[1], {}]));
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscribers_of_all_nodes_get_the_events_in_order() {

@@ -3,18 +3,17 @@
 
 use serde_json::json;
 
-use super::{Codec, Library, Peer, has, node, spawn};
+use super::{Library, Peer, has, node, spawn};
 use crate::client::within;
 
 #[tokio::test]
 async fn every_client_library_runs_and_reports_a_refusal() {
-    let batched = Codec::ALL.map(Library::AutobahnPythonBatched);
     let v1 = [Library::AutobahnV1, Library::WampIo].into_iter().filter(|library| library.runs());
     // Bound, so that no other program takes the port, and not listened on.
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = closed.local_addr().unwrap();
-    for library in Library::all_v2().chain(batched).chain(v1) {
+    for library in Library::all_v2().chain(v1) {
         let mut peer = Peer::start(library, addr, "realm1", "/");
         peer.until("to report a refusal", |line| has(line, "refused")).await;
     }

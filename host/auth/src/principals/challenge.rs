@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::channel::{NoChannelId, TLS_EXPORTER};
 use super::scram::{Exchange, Keys};
 use super::{Principal, Principals, ProofMethod, Spelling, cra, cryptosign, shown};
 use crate::identity::Authenticated;
@@ -27,6 +28,8 @@ pub struct ProofRequest<'a> {
     pub session: u64,
     /// The time.
     pub now: SystemTime,
+    /// The channel id of the connection for `tls-exporter`.
+    pub channel_id: Result<[u8; 32], NoChannelId>,
 }
 
 /// The texts of `authextra`, or of the `Extra` of AUTHENTICATE.
@@ -53,9 +56,19 @@ pub struct Challenge {
 #[derive(Debug)]
 enum Expected {
     Ticket,
-    Cra { text: String, decoy: Option<cra::Key> },
-    Scram { exchange: Exchange, decoy: Option<Keys> },
-    Cryptosign { challenge: [u8; 32], key: [u8; 32] },
+    Cra {
+        text: String,
+        decoy: Option<cra::Key>,
+    },
+    Scram {
+        exchange: Exchange,
+        decoy: Option<Keys>,
+    },
+    /// `message` is the challenge, XORed with the channel id if the client binds its channel.
+    Cryptosign {
+        message: [u8; 32],
+        key: [u8; 32],
+    },
 }
 
 /// A client that has proven who it is.
@@ -83,12 +96,26 @@ pub enum ChallengeError {
         "the authmethod `cryptosign` needs HELLO.Details.authextra.pubkey: 64 hexadecimal digits"
     )]
     PublicKey,
-    /// Channel binding.
-    #[error("channel binding is not supported: leave HELLO.Details.authextra.channel_binding out")]
-    ChannelBinding,
+    /// The method has no channel binding of this kind.
+    #[error(
+        "the authmethod `{0}` has no channel binding `{1}` here: {help}",
+        help = binding_help(.0)
+    )]
+    NoBinding(&'static str, String),
+    /// The connection has no channel id.
+    #[error("the channel binding `tls-exporter` is not possible: {0}")]
+    NoChannelId(#[from] NoChannelId),
     /// The system has no random numbers.
     #[error("the server has no random numbers at the moment")]
     Random,
+}
+
+fn binding_help(method: &str) -> &'static str {
+    if method == ProofMethod::Cryptosign.name() {
+        "use `tls-exporter`, or leave HELLO.Details.authextra.channel_binding out"
+    } else {
+        "leave HELLO.Details.authextra.channel_binding out"
+    }
 }
 
 /// The proof is refused; for the log.
@@ -168,8 +195,8 @@ impl Principals {
         name: &str,
     ) -> Result<(Expected, Map<String, Value>), ChallengeError> {
         let method = ProofMethod::Scram(spelling);
-        if asked.extra.text("channel_binding").is_some() {
-            return Err(ChallengeError::ChannelBinding);
+        if let Some(binding) = asked.extra.text("channel_binding") {
+            return Err(ChallengeError::NoBinding(method.name(), shown(binding)));
         }
         let client_nonce = asked.extra.text("nonce").filter(|nonce| {
             nonce.len() <= MAX_NONCE && STANDARD.decode(nonce).is_ok_and(|bytes| !bytes.is_empty())
@@ -198,9 +225,12 @@ impl Principals {
 
     /// The client may leave its name out: the key has one.
     fn cryptosign(&self, asked: &ProofRequest<'_>) -> Result<Challenge, ChallengeError> {
-        if asked.extra.text("channel_binding").is_some() {
-            return Err(ChallengeError::ChannelBinding);
+        let method = ProofMethod::Cryptosign;
+        let binding = asked.extra.text("channel_binding");
+        if let Some(other) = binding.filter(|it| *it != TLS_EXPORTER) {
+            return Err(ChallengeError::NoBinding(method.name(), shown(other)));
         }
+        let channel_id = binding.map(|_| asked.channel_id).transpose()?;
         let key = asked.extra.text("pubkey").and_then(cryptosign::from_hex);
         let key = key.ok_or(ChallengeError::PublicKey)?;
         let principal = self.known.load().by_key.get(&key).cloned();
@@ -208,12 +238,14 @@ impl Principals {
         let principal =
             principal.filter(|principal| name.is_none_or(|name| name == principal.name));
         let challenge = random()?;
-        let extra = json!({ "challenge": cryptosign::to_hex(&challenge), "channel_binding": null });
+        let message = cryptosign::message(challenge, channel_id);
+        let challenge = cryptosign::to_hex(&challenge);
+        let extra = json!({ "challenge": challenge, "channel_binding": binding });
         Ok(Challenge {
-            method: ProofMethod::Cryptosign,
+            method,
             extra: extra.as_object().cloned().unwrap_or_default(),
             principal,
-            expected: Expected::Cryptosign { challenge, key },
+            expected: Expected::Cryptosign { message, key },
             realm: asked.realm.to_owned(),
             asked: name.map_or_else(|| cryptosign::to_hex(&key), shown),
         })
@@ -265,9 +297,7 @@ impl Challenge {
                 verifier = signed.filter(|_| is_same).map(|signed| exchange.verifier(&signed));
                 verifier.is_some()
             }
-            Expected::Cryptosign { challenge, key } => {
-                cryptosign::verify(key, challenge, signature)
-            }
+            Expected::Cryptosign { message, key } => cryptosign::verify(key, message, signature),
         };
         let Some(principal) = principal else { return Err(ProofRefusal::Unknown(asked(), method)) };
         if !is_right {

@@ -11,13 +11,21 @@ pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
     bytes(text)?.try_into().ok()
 }
 
-/// Returns whether `signature` is the hexadecimal text of a signature of the challenge, followed by the
-/// challenge.
-pub(super) fn verify(key: &[u8; 32], challenge: &[u8; 32], signature: &str) -> bool {
+/// Returns the message that the client signs: the challenge, XORed with the id of its channel if it binds
+/// that.
+pub(super) fn message(challenge: [u8; 32], channel_id: Option<[u8; 32]>) -> [u8; 32] {
+    let mut message = challenge;
+    for (byte, of_channel) in message.iter_mut().zip(channel_id.into_iter().flatten()) {
+        *byte ^= of_channel;
+    }
+    message
+}
+
+/// Returns whether `signature` is the hexadecimal text of a signature of the message, followed by the message.
+pub(super) fn verify(key: &[u8; 32], message: &[u8; 32], signature: &str) -> bool {
     let Some(bytes) = bytes(signature.trim()) else { return false };
-    let Some((signature, message)) = bytes.split_at_checked(SIGNATURE) else { return false };
-    message == challenge
-        && UnparsedPublicKey::new(&ED25519, key).verify(challenge, signature).is_ok()
+    let Some((signature, signed)) = bytes.split_at_checked(SIGNATURE) else { return false };
+    signed == message && UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok()
 }
 
 fn bytes(text: &str) -> Option<Vec<u8>> {

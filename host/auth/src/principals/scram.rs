@@ -2,7 +2,8 @@
 //! specification, section "Salted Challenge Response Authentication"; RFC 5802 and RFC 7677.
 //!
 //! Autobahn and Crossbar implement a draft, under the name `scram`: the names of the function and the text
-//! that is signed differ. Without channel binding.
+//! that is signed differ. Without channel binding: the specification has `tls-unique` and
+//! `tls-server-end-point`. TLS 1.3 does not define the first, and the second binds the certificate alone.
 
 use std::fmt;
 

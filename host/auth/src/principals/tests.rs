@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
+mod channel_binding;
+
 impl Extra for Map<String, Value> {
     fn text(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
@@ -61,9 +63,7 @@ fn challenge(
     authid: Option<&str>,
     given: &Map<String, Value>,
 ) -> Result<Option<Challenge>, ChallengeError> {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_400_000_000_123);
-    let asked = ProofRequest { authid, extra: given, realm: "realm1", session: 3, now };
-    principals.challenge(ProofMethod::named(method).unwrap(), &asked)
+    channel_binding::challenge_on(principals, method, authid, given, Err(NoChannelId::NoTls))
 }
 
 fn sign_cra(challenge: &Challenge, password: &str) -> String {
@@ -202,10 +202,10 @@ fn scram_proves_a_password_in_both_spellings() {
     check(json!({ "nonce": "" }), ChallengeError::Nonce("scram"));
     check(json!({ "nonce": "%%%" }), ChallengeError::Nonce("scram"));
     check(json!({ "nonce": "AAAA".repeat(65) }), ChallengeError::Nonce("scram"));
-    check(
-        json!({ "nonce": nonce, "channel_binding": "tls-unique" }),
-        ChallengeError::ChannelBinding,
-    );
+    for binding in ["tls-unique", "tls-exporter"] {
+        let error = ChallengeError::NoBinding("scram", binding.to_owned());
+        check(json!({ "nonce": nonce, "channel_binding": binding }), error);
+    }
 }
 
 /// WAMP v2 specification, section "Cryptosign-based Authentication", "Test Vectors".
@@ -265,9 +265,6 @@ fn cryptosign_names_a_principal_by_its_key() {
         let error = challenge(&principals, "cryptosign", None, &extra(wrong)).unwrap_err();
         assert_eq!(error, ChallengeError::PublicKey);
     }
-    let bound = extra(json!({ "pubkey": key, "channel_binding": "tls-unique" }));
-    let error = challenge(&principals, "cryptosign", None, &bound).unwrap_err();
-    assert_eq!(error, ChallengeError::ChannelBinding);
 }
 
 #[test]

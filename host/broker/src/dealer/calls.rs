@@ -16,9 +16,10 @@ use super::reroute::{Rerouted, Unavailable};
 use super::session_calls::{InboundCall, OutboundCall, Parts, SessionCalls, Timeout};
 use super::{Dealer, State, forward_within};
 use crate::publication::DeliveryError;
-use crate::registrations::{Callee, ChosenCallee};
+use crate::registrations::{Callee, Choice, ChosenCallee};
 use crate::relay;
 use crate::session::{PendingFlushes, Session};
+use crate::spread::hash;
 
 impl Dealer {
     /// Routes a call to a callee. Callees of pattern registrations are candidates where `may_offer`
@@ -40,8 +41,12 @@ impl Dealer {
         let state = &mut *state;
         let may_offer = |callee: &Callee| may_offer(&callee.session);
         let wants = |callee: &Callee| caller.reaches(&callee.session);
-        let chosen =
-            state.registrations.choose(&call.procedure, wants, may_offer, |_| true, chance)?;
+        let shard = call.options.shard().ok().flatten().map(hash);
+        let by = match shard {
+            None => Choice::Policy { chance },
+            Some(key) => Choice::Shard { key, node: state.node },
+        };
+        let chosen = state.registrations.choose(&call.procedure, wants, may_offer, |_| true, by)?;
         if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
             return Err(CallError::LongId);
         }
@@ -69,8 +74,9 @@ impl Dealer {
         let timeout = due.filter(|_| !forwards_timeout).map(|due| Timeout::of(call, due));
         let is_earliest =
             timeout.is_some_and(|it| state.deadlines.add(caller.id, &call.request, it.due));
-        // The next callee would lack the parts that the first one got.
-        let kept = if is_shared && !has_parts { state.keep(call, due) } else { None };
+        // The next callee would lack the parts that the first one got, or the data of the resource key.
+        let kept =
+            if is_shared && !has_parts && shard.is_none() { state.keep(call, due) } else { None };
         let interrupted = false;
         let outbound = OutboundCall { callee, request, interrupted, timeout, parts, kept };
         let of_caller =

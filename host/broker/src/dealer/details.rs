@@ -26,6 +26,11 @@ pub(super) fn details(caller: &Session, call: &Call, callee: &Callee, pattern: b
     {
         details.insert("timeout", timeout);
     }
+    if let Some(level) = call.options.trustlevel
+        && callee.session.features.call_trustlevels
+    {
+        details.insert("trustlevel", u64::from(level));
+    }
     for (key, value) in call.payload.passthru().into_iter().flat_map(Passthru::entries) {
         details.insert(key, value);
     }

@@ -28,10 +28,13 @@ const NOT_TAKEN: [&str; 4] = [
 ];
 
 impl Dealer {
-    /// Makes the dealer a part of a cluster, before its first registration.
+    /// Makes the dealer the part of this node in a cluster, before its first registration.
     #[must_use]
-    pub fn in_cluster(self) -> Self {
-        self.lock().registrations.record_offers();
+    pub fn in_cluster(self, node: NodeId) -> Self {
+        let mut state = self.lock();
+        state.registrations.record_offers();
+        state.node = node;
+        drop(state);
         self
     }
 

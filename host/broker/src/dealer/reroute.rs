@@ -15,7 +15,7 @@ use jackfield_wamp::protocol::{ErrorTo, Reply};
 
 use super::session_calls::{InboundCall, Kept, OutboundCall, Timeout};
 use super::{Dealer, State};
-use crate::registrations::Callee;
+use crate::registrations::{Callee, Choice};
 use crate::session::{PendingFlushes, Session};
 
 /// Most bytes of arguments that a realm keeps for other callees.
@@ -125,8 +125,9 @@ impl Dealer {
             let offers = |callee: &Callee| may_offer(&call.procedure, &callee.session);
             let is_left = |callee: &Callee| !tried.contains(&callee.session.id);
             let wants = |callee: &Callee| caller.reaches(&callee.session);
+            let by = Choice::Policy { chance };
             let chosen =
-                state.registrations.choose(&call.procedure, wants, offers, is_left, chance).ok()?;
+                state.registrations.choose(&call.procedure, wants, offers, is_left, by).ok()?;
             let callee = chosen.callee.clone();
             match self.invoke(state, caller, call, chosen, batch) {
                 Ok(request) => return Some((callee, request)),

@@ -22,6 +22,7 @@ mod parts;
 mod passthru;
 mod remote;
 mod reroute;
+mod shards;
 mod shares;
 mod timeouts;
 
@@ -76,6 +77,8 @@ impl Fixture {
             progressive_call_invocations: true,
             unpacks_calls: true,
             unpacks_results: true,
+            publication_trustlevels: true,
+            call_trustlevels: true,
         };
         let session = |(id, features, dialect)| {
             let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };
@@ -207,11 +210,7 @@ impl Fixture {
         for session in 1..=4 {
             self.leave(session);
         }
-        let state = self.dealer.state.into_inner().unwrap();
-        let State { limits: _, registrations, sessions, registered, calls, .. } = state;
-        assert!(sessions.is_empty() && registrations.is_empty());
-        assert!(state.deadlines.is_empty() && state.kept_bytes == 0);
-        assert!(registered.is_empty() && calls.is_empty());
+        assert!(self.dealer.is_empty());
     }
 }
 

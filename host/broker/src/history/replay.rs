@@ -300,6 +300,7 @@ impl Recipient<'_> {
             offset: 0,
             stream: Some(stream),
             retained: false,
+            trustlevel: None,
             payload: &Payload::empty(dialect.codec()),
         };
         publication::frame(&event, self.framing, dialect)

@@ -100,6 +100,7 @@ impl Content {
             offset: 0,
             stream: None,
             retained: false,
+            trustlevel: None,
             payload: &self.payload,
         }
     }

@@ -32,6 +32,8 @@ pub struct RemoteEvent {
     pub narrowed: Option<ReceiverFilter>,
     /// Whether later subscribers are to get the event.
     pub retain: bool,
+    /// The trust level, by the settings of the publisher's node.
+    pub trustlevel: Option<u32>,
     /// The arguments.
     pub payload: Payload,
 }
@@ -56,10 +58,12 @@ impl RemoteEvent {
             filter: option(&mut input, filter)?,
             narrowed: option(&mut input, filter)?,
             retain: false,
+            trustlevel: None,
             payload: Payload::empty(Codec::Json),
         };
         let publish = publish(input)?;
-        (event.retain, event.payload) = (publish.options.retain, publish.payload);
+        let PublishOptions { retain, trustlevel, .. } = publish.options;
+        (event.retain, event.trustlevel, event.payload) = (retain, trustlevel, publish.payload);
         Some(event)
     }
 }
@@ -67,7 +71,7 @@ impl RemoteEvent {
 /// Writes the event of a publication.
 pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
     let Publication { topic, id, disclosed, except, filter, narrowed, .. } = publication;
-    let Publication { retain, payload, .. } = publication;
+    let Publication { retain, trustlevel, payload, .. } = publication;
     let mut out = Vec::with_capacity(realm.len() + topic.len() + payload.len() + HEAD_BYTES);
     put_bytes(realm.as_bytes(), &mut out);
     put_bytes(topic.as_bytes(), &mut out);
@@ -81,10 +85,11 @@ pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
     for filter in [filter, narrowed] {
         put_list(filter.iter(), &mut out, |filter, out| put_filter(filter, out));
     }
-    // The arguments, as the message that has them.
+    // The arguments, as the message that has them. Nodes of older releases ignore further options.
     let codec = payload.codec();
     out.push(codec_number(codec));
-    let options = PublishOptions { retain: retain.is_some(), ..PublishOptions::default() };
+    let (retain, trustlevel) = (retain.is_some(), *trustlevel);
+    let options = PublishOptions { retain, trustlevel, ..PublishOptions::default() };
     let request = RequestId::default();
     let payload = Payload::clone(payload);
     let publish = Publish { request, options, topic: String::new(), payload };
@@ -181,6 +186,7 @@ mod tests {
             overflow: None,
             recording: None,
             retain: Some(Duration::ZERO),
+            trustlevel: Some(2),
             payload,
         }
     }
@@ -195,9 +201,11 @@ mod tests {
         let publisher = read.disclosed().unwrap();
         assert_eq!((publisher.session.get(), publisher.authid), (7, Some("joe")));
         assert_eq!((&read.filter, &read.narrowed), (&Some(filter.clone()), &None));
-        assert_eq!((read.retain, read.payload), (true, payload.clone()));
-        let plain = encode("shop", &Publication { retain: None, ..publication });
-        assert!(!RemoteEvent::decode(plain.into()).unwrap().retain);
+        assert_eq!((read.retain, read.trustlevel), (true, Some(2)));
+        assert_eq!(read.payload, payload);
+        let plain = encode("shop", &Publication { retain: None, trustlevel: None, ..publication });
+        let plain = RemoteEvent::decode(plain.into()).unwrap();
+        assert_eq!((plain.retain, plain.trustlevel), (false, None));
     }
 
     proptest! {

@@ -50,6 +50,7 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
         overflow: None,
         recording: None,
         retain: None,
+        trustlevel: None,
         payload,
     }
 }

@@ -15,7 +15,9 @@ use jackfield_wamp::message::InvocationPolicy;
 
 use super::{ChooseError, Claim};
 use crate::client_key::ClientKey;
+use crate::node::{NodeId, Relay};
 use crate::session::Session;
+use crate::spread::spread;
 
 /// One registration and its callees.
 pub(super) struct Registration {
@@ -46,6 +48,8 @@ pub(crate) struct Callee {
     pub(crate) load: Load,
     /// The number of callees that it stands for.
     pub(crate) weight: u32,
+    /// Its number among the callees of its node, for the choice by a resource key.
+    pub(crate) shard: u64,
     /// The times of the oldest and the newest of them.
     pub(crate) first: u64,
     pub(crate) last: u64,
@@ -162,13 +166,13 @@ impl Registration {
         }
     }
 
-    /// Returns the callee that the policy selects among the free candidates that are left. `None`
-    /// without a candidate.
+    /// Returns the callee that the policy selects among the free candidates that are left, or the one of the
+    /// resource key. `None` without a candidate.
     pub(super) fn choose(
         &self,
         is_candidate: impl Fn(&Callee) -> bool,
         is_left: impl Fn(&Callee) -> bool,
-        chance: u64,
+        by: Choice,
     ) -> Option<Result<ChosenCallee, ChooseError>> {
         let Self { id, pattern, callees, turns, .. } = self;
         let places = callees.iter().scan(0, |next, callee| {
@@ -180,14 +184,17 @@ impl Registration {
         let invoke = candidates().next()?.1.invoke;
         let alike = || candidates().filter(|(_, callee)| callee.invoke == invoke);
         let free = || alike().filter(|(_, callee)| is_left(callee) && callee.is_free());
-        let chosen = match invoke {
+        let chosen = match (invoke, by) {
             // There may be another one, after the nodes were apart. It is called if the first one is gone.
-            InvocationPolicy::Single => {
+            (InvocationPolicy::Single, _) => {
                 alike().find(|(_, callee)| is_left(callee)).filter(|(_, callee)| callee.is_free())
             }
-            InvocationPolicy::First => free().next(),
-            InvocationPolicy::Last => free().max_by_key(|(_, callee)| callee.last),
-            InvocationPolicy::RoundRobin => {
+            (_, Choice::Shard { key, node }) => {
+                of_shard(alike, key, node).filter(|(_, callee)| is_left(callee) && callee.is_free())
+            }
+            (InvocationPolicy::First, _) => free().next(),
+            (InvocationPolicy::Last, _) => free().max_by_key(|(_, callee)| callee.last),
+            (InvocationPolicy::RoundRobin, _) => {
                 let turn = turns.get();
                 let is_next =
                     |(place, callee): &(usize, &Callee)| place + callee.weight as usize > turn;
@@ -198,8 +205,10 @@ impl Registration {
                 }));
                 chosen
             }
-            InvocationPolicy::Random => random(free, chance),
-            InvocationPolicy::LeastLoaded => free().min_by_key(|(_, callee)| callee.load_of_each()),
+            (InvocationPolicy::Random, Choice::Policy { chance }) => random(free, chance),
+            (InvocationPolicy::LeastLoaded, _) => {
+                free().min_by_key(|(_, callee)| callee.load_of_each())
+            }
         };
         let Some((_, callee)) = chosen else {
             let limit = alike().find_map(|(_, callee)| callee.concurrency);
@@ -207,6 +216,42 @@ impl Registration {
         };
         let (callee, shared) = (callee.clone(), alike().nth(1).is_some());
         Some(Ok(ChosenCallee { registration: *id, pattern: *pattern, shared, callee }))
+    }
+}
+
+/// The choice among the callees of a shared registration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Choice {
+    /// That of the policy; with a random number.
+    Policy { chance: u64 },
+    /// The callee of a resource key, given by its hash, seen from this node.
+    Shard { key: u64, node: NodeId },
+}
+
+/// Returns the callee of a resource key by rendezvous hashing: a callee that joins or leaves moves its own keys
+/// alone. First, the key chooses a node by the number of its callees, so that all nodes choose the same one.
+fn of_shard<'c, I: Iterator<Item = (usize, &'c Callee)>>(
+    callees: impl Fn() -> I,
+    key: u64,
+    node: NodeId,
+) -> Option<(usize, &'c Callee)> {
+    let local = || callees().filter(|(_, callee)| callee.is_local());
+    let own = local().count();
+    // The logarithm of a uniform number, divided by the weight, is the greatest one as often as the weight says.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer callees than 2^52")]
+    let score = |node: NodeId, weight: usize| {
+        let uniform = ((spread(key ^ node.0) >> 12) + 1) as f64 / (1_u64 << 52) as f64;
+        uniform.ln() / weight as f64
+    };
+    let nodes = callees().filter_map(|(place, callee)| match callee.session.relay() {
+        Some(Relay::Callees(node)) => Some((score(node, callee.weight as usize), (place, callee))),
+        Some(Relay::Caller(_)) | None => None,
+    });
+    let best = nodes.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match best {
+        Some((remote, chosen)) if own == 0 || remote > score(node, own) => Some(chosen),
+        // Of callees with the same number, the oldest one.
+        _ => local().min_by_key(|(_, callee)| spread(key ^ callee.shard)),
     }
 }
 

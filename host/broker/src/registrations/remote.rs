@@ -194,6 +194,7 @@ impl Registrations {
                 concurrency: None,
                 load: old.remove(&node.id).unwrap_or_default(),
                 weight: (*count).max(1),
+                shard: 0,
                 first: *first,
                 last: *last,
             });

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::options::TRUSTLEVEL;
 use super::passthru_options::PassthruOptions;
 use super::reader::{MessageReader, OptionValue, whole};
 use super::{
@@ -226,6 +227,7 @@ fn publish_options(
         "exclude_me" => option.flag(&mut options.exclude_me),
         "disclose_me" => option.flag(&mut options.disclose_me),
         "retain" => option.flag(&mut options.retain),
+        TRUSTLEVEL => option.number().map(|number| options.trustlevel = level(number)),
         "exclude" => option.sessions().map(|list| filter.exclude = set(list)),
         "exclude_authid" => option.texts().map(|list| filter.exclude_authid = set(list)),
         "exclude_authrole" => option.texts().map(|list| filter.exclude_authrole = set(list)),
@@ -236,6 +238,10 @@ fn publish_options(
     })?;
     options.filter = filter.into_option();
     Ok(options)
+}
+
+fn level(number: Option<u64>) -> Option<u32> {
+    number.and_then(|number| u32::try_from(number).ok())
 }
 
 fn set<T: Ord>(list: Vec<T>) -> BTreeSet<T> {
@@ -318,6 +324,9 @@ fn call_options(
         "progress" => option.flag(&mut options.progress),
         "disclose_me" => option.flag(&mut options.disclose_me),
         "timeout" => option.number().map(|number| options.timeout = number),
+        "runmode" => option.text().map(|text| options.runmode = text),
+        "rkey" => option.text().map(|text| options.rkey = text),
+        TRUSTLEVEL => option.number().map(|number| options.trustlevel = level(number)),
         _ => passthru.read(option),
     })?;
     Ok(options)
@@ -335,6 +344,7 @@ fn register_options(head: &mut MessageReader<'_>) -> Result<RegisterOptions, Dec
         "disclose_caller" => option.flag(&mut options.disclose_caller),
         "forward_timeout" => option.flag(&mut options.forward_timeout),
         "force_reregister" => option.flag(&mut options.force_reregister),
+        "nkey" => option.text().map(|text| options.nkey = text),
         "concurrency" => option.positive().map(|number| options.concurrency = number),
         _ => option.ignore(),
     })?;

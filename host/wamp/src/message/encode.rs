@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::options::TRUSTLEVEL;
 use super::{
     Call, CallId, CallOptions, Message, MessageKind, PublishOptions, ReceiverFilter,
     RegisterOptions, Unregistered, Unsubscribe, Unsubscribed,
@@ -238,6 +239,18 @@ fn insert_flag(dict: &mut Dict, key: &str, value: bool, default: bool) {
     }
 }
 
+fn insert_text(dict: &mut Dict, key: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        dict.insert(key, text);
+    }
+}
+
+fn insert_level(dict: &mut Dict, level: Option<u32>) {
+    if let Some(level) = level {
+        dict.insert(TRUSTLEVEL, u64::from(level));
+    }
+}
+
 fn insert_policy(dict: &mut Dict, policy: MatchPolicy) {
     match policy {
         MatchPolicy::Exact => {}
@@ -279,6 +292,7 @@ fn publish_options(options: &PublishOptions) -> Dict {
     insert_flag(&mut dict, "exclude_me", options.exclude_me, true);
     insert_flag(&mut dict, "disclose_me", options.disclose_me, false);
     insert_flag(&mut dict, "retain", options.retain, false);
+    insert_level(&mut dict, options.trustlevel);
     if let Some(filter) = &options.filter {
         insert_filter(&mut dict, filter);
     }
@@ -311,6 +325,9 @@ fn call_options(options: &CallOptions) -> Dict {
     if let Some(timeout) = options.timeout {
         dict.insert("timeout", timeout);
     }
+    insert_text(&mut dict, "runmode", options.runmode.as_deref());
+    insert_text(&mut dict, "rkey", options.rkey.as_deref());
+    insert_level(&mut dict, options.trustlevel);
     dict
 }
 
@@ -323,6 +340,7 @@ fn register_options(options: &RegisterOptions) -> Dict {
     insert_flag(&mut dict, "disclose_caller", options.disclose_caller, false);
     insert_flag(&mut dict, "forward_timeout", options.forward_timeout, false);
     insert_flag(&mut dict, "force_reregister", options.force_reregister, false);
+    insert_text(&mut dict, "nkey", options.nkey.as_deref());
     if let Some(concurrency) = options.concurrency {
         dict.insert("concurrency", u64::from(concurrency.get()));
     }

@@ -6,6 +6,9 @@ use std::num::NonZeroU32;
 use crate::id::SessionId;
 use crate::uri::MatchPolicy;
 
+/// The key of the trust level in messages between nodes.
+pub(super) const TRUSTLEVEL: &str = "_jackfield_trustlevel";
+
 /// Options of PUBLISH. WAMP v2 specification, sections "Publisher Exclusion", "Subscriber Black-
 /// and Whitelisting", "Publisher Identification" and "Event Retention".
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +25,8 @@ pub struct PublishOptions {
     pub retain: bool,
     /// Restriction of the receivers.
     pub filter: Option<Box<ReceiverFilter>>,
+    /// The trust level, in messages between nodes alone: that of a client is not used.
+    pub trustlevel: Option<u32>,
 }
 
 impl Default for PublishOptions {
@@ -33,6 +38,7 @@ impl Default for PublishOptions {
             disclose_me: false,
             retain: false,
             filter: None,
+            trustlevel: None,
         }
     }
 }
@@ -85,7 +91,7 @@ impl ReceiverFilter {
 }
 
 /// Options of CALL. WAMP v2 specification, sections "Progressive Call Results", "Progressive Call
-/// Invocations", "Call Timeout" and "Caller Identification".
+/// Invocations", "Call Timeout", "Caller Identification" and "Sharded Registration".
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CallOptions {
     /// Whether the caller accepts progressive results.
@@ -96,6 +102,41 @@ pub struct CallOptions {
     pub disclose_me: bool,
     /// Timeout in milliseconds, after which the call is cancelled.
     pub timeout: Option<u64>,
+    /// The mode of the call; the only one that the specification describes is [`PARTITION`](Self::PARTITION).
+    pub runmode: Option<String>,
+    /// The resource key, which chooses the callee of a call of that mode.
+    pub rkey: Option<String>,
+    /// The trust level, which dispatch sets and nodes tell each other: that of a client is not used.
+    pub trustlevel: Option<u32>,
+}
+
+impl CallOptions {
+    /// The mode of calls that go to the callee of their resource key.
+    pub const PARTITION: &str = "partition";
+
+    /// Returns the key that chooses the callee, if one does.
+    ///
+    /// # Errors
+    /// [`RunModeError`]
+    pub fn shard(&self) -> Result<Option<&str>, RunModeError> {
+        match (self.runmode.as_deref(), self.rkey.as_deref()) {
+            (None, _) => Ok(None),
+            (Some(Self::PARTITION), None) => Err(RunModeError::NoKey),
+            (Some(Self::PARTITION), key) => Ok(key),
+            (Some(_), _) => Err(RunModeError::Unknown),
+        }
+    }
+}
+
+/// A call has a mode that cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunModeError {
+    /// The key is missing.
+    #[error("CALL.Options.runmode is \"partition\" and needs CALL.Options.rkey, a string")]
+    NoKey,
+    /// The specification does not describe the mode.
+    #[error("CALL.Options.runmode has to be \"partition\": this router knows no other")]
+    Unknown,
 }
 
 /// Options of REGISTER. WAMP v2 specification, sections "Pattern-based Registration", "Shared
@@ -113,6 +154,9 @@ pub struct RegisterOptions {
     /// The most calls that the callee handles at the same time. Not in the specification: an option
     /// of Crossbar.
     pub concurrency: Option<NonZeroU32>,
+    /// The node key: a callee that registers with it again gets the calls of the same resource keys. Not in the
+    /// specification, which has it for subscriptions.
+    pub nkey: Option<String>,
     /// Whether the registrations of other sessions for the procedure end. Not in the specification: an
     /// option of Crossbar.
     pub force_reregister: bool,

@@ -66,6 +66,7 @@ fn publish_options() -> impl Strategy<Value = PublishOptions> {
             disclose_me,
             retain,
             filter: filter.into_option(),
+            trustlevel: acknowledge.then_some(u32::MAX),
         }
     })
 }
@@ -73,7 +74,9 @@ fn publish_options() -> impl Strategy<Value = PublishOptions> {
 fn call_options() -> impl Strategy<Value = CallOptions> {
     (any::<[bool; 3]>(), option::of(any::<u64>())).prop_map(|(flags, timeout)| {
         let [receive_progress, progress, disclose_me] = flags;
-        CallOptions { receive_progress, progress, disclose_me, timeout }
+        let (runmode, rkey) = (progress.then(|| "partition".to_owned()), Some("ü".to_owned()));
+        let trustlevel = disclose_me.then_some(7);
+        CallOptions { receive_progress, progress, disclose_me, timeout, runmode, rkey, trustlevel }
     })
 }
 
@@ -90,6 +93,7 @@ fn register_options() -> impl Strategy<Value = RegisterOptions> {
                 disclose_caller,
                 forward_timeout,
                 concurrency,
+                nkey: forward_timeout.then(|| "node23".to_owned()),
                 force_reregister,
             }
         },

@@ -1,5 +1,7 @@
 //! Calls between two dealers, whose frames are passed by hand.
 
+use std::collections::HashSet;
+
 use jackfield_wamp::error_uri;
 
 use super::*;
@@ -30,8 +32,8 @@ fn relay(
 impl Nodes {
     fn new() -> Self {
         let mut nodes = [Fixture::new(), Fixture::numbered(10)];
-        for node in &mut nodes {
-            let dealer = Dealer::new(encode, 1 << 20, LIMITS).in_cluster();
+        for (id, node) in (0..).zip(&mut nodes) {
+            let dealer = Dealer::new(encode, 1 << 20, LIMITS).in_cluster(NodeId(id));
             node.dealer = dealer;
         }
         let bounds = Bounds { bytes: 1 << 20, frames: 1_000, overflow: Overflow::Disconnect };
@@ -151,6 +153,40 @@ impl Nodes {
             node.check_empty();
         }
     }
+}
+
+#[test]
+fn all_nodes_choose_the_same_callee_of_a_resource_key() {
+    let mut nodes = Nodes::new();
+    for (stamp, (place, session)) in (1..).zip([(0, 1), (0, 2), (1, 1)]) {
+        let nkey = Some(format!("{place} {session}"));
+        let options = RegisterOptions { nkey, ..shared(InvocationPolicy::First) };
+        nodes.register(place, session, "a", options, stamp).unwrap();
+    }
+    let mut found = HashSet::new();
+    for key in 0..60 {
+        let mut chosen = Vec::new();
+        for caller in [0, 1] {
+            let (runmode, rkey) = (Some("partition".to_owned()), Some(key.to_string()));
+            let options = CallOptions { runmode, rkey, ..CallOptions::default() };
+            nodes.both[caller].call_with(3, "a", options).unwrap();
+            nodes.pass();
+            for (place, session) in [(0, 1), (0, 2), (1, 1)] {
+                for message in nodes.both[place].told(session) {
+                    let id = message.strip_prefix("[68,").unwrap().split(',').next().unwrap();
+                    nodes.both[place].answer(session, id.parse().unwrap(), false);
+                    chosen.push((place, session));
+                }
+            }
+            nodes.pass();
+            assert_eq!(nodes.both[caller].told(3).len(), 1, "RESULT");
+        }
+        let [one, other] = chosen[..] else { panic!("{chosen:?}") };
+        assert_eq!(one, other, "{key}");
+        found.insert(one);
+    }
+    assert_eq!(found.len(), 3, "each callee has some keys");
+    nodes.check_empty();
 }
 
 #[test]
