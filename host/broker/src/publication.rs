@@ -10,8 +10,10 @@ use jackfield_wamp::event::{Event, Publisher};
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::{Payload, Untranslatable};
+use jackfield_wamp::position::EventNumber;
 
 use crate::client_key::ClientKey;
+use crate::node::NodeId;
 use crate::outbox::Overflow;
 use crate::recording::{Recording, SentFrames};
 use crate::session::{PendingFlushes, Session};
@@ -53,8 +55,19 @@ pub struct Publication<'a> {
     pub recording: Option<&'a Recording>,
     /// The time since the Unix epoch, if the publisher wants later subscribers to get the event.
     pub retain: Option<Duration>,
+    /// Where the event was published.
+    pub source: EventSource,
     /// The arguments of the event.
     pub payload: &'a Payload,
+}
+
+/// The place where an event was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventSource {
+    /// This node.
+    Here,
+    /// Another node, with the number that it has given the event, see [`EventNumber`].
+    Node(NodeId, Option<u64>),
 }
 
 impl<'a> Publication<'a> {
@@ -72,6 +85,7 @@ impl<'a> Publication<'a> {
             overflow: None,
             recording: None,
             retain: None,
+            source: EventSource::Here,
             payload,
         }
     }
@@ -187,6 +201,14 @@ pub(crate) fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
         && eligible_authrole.as_ref().is_none_or(|list| identity.has_any_role(list))
 }
 
+/// The place of an event in the history of its topic; without a history, offset 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EventPlace {
+    pub(crate) offset: u64,
+    /// The number of the event in a cluster.
+    pub(crate) number: Option<EventNumber>,
+}
+
 /// Lazily encoded frames of one publication and subscription, one per dialect.
 pub(crate) struct Frames<'a> {
     event: Event<'a>,
@@ -198,7 +220,7 @@ pub(crate) struct Frames<'a> {
 impl<'a> Frames<'a> {
     pub(crate) fn new(
         publication: &Publication<'a>,
-        offset: u64,
+        place: EventPlace,
         subscription: &Subscription,
         framing: Framing,
     ) -> Self {
@@ -209,7 +231,8 @@ impl<'a> Frames<'a> {
             pattern: subscription.pattern,
             publisher: publication.disclosed,
             replaced: 0,
-            offset,
+            offset: place.offset,
+            at: place.number,
             stream: None,
             retained: false,
             payload: publication.payload,

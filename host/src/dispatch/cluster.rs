@@ -55,7 +55,7 @@ impl Dispatch {
     pub(super) fn certain<'s>(&self, subscribe: &'s Subscribe) -> Cow<'s, Subscribe> {
         match &subscribe.since {
             Some(since) if self.may_lack_events() => {
-                let since = Since { epoch: None, offset: None, latest: since.latest };
+                let since = Since { latest: since.latest, ..Since::default() };
                 Cow::Owned(Subscribe { since: Some(since), ..subscribe.clone() })
             }
             _ => Cow::Borrowed(subscribe),
@@ -99,6 +99,7 @@ impl Dispatch {
             overflow: overflow(routed.as_ref()),
             recording: recording.as_ref(),
             retain: event.retain.then(wall_clock::since_epoch),
+            source: event.source,
             payload: &event.payload,
         };
         self.realm.publish_here(&publication, batch).map(drop)

@@ -98,6 +98,9 @@ impl Dispatch {
         }
 
         let announced = self.announce_subscription(from, *policy, topic, batch).await;
+        if let Some(since) = wanted.as_ref().filter(|it| it.rule.is_some()).and_then(|it| it.since) {
+            self.complete_for(topic, since, batch).await;
+        }
         if self.generations.current().number() != generation.number() {
             // The roles that may see the history may be others now.
             wanted = history::without_retained(history::replay_request(None, subscribe));

@@ -10,8 +10,9 @@ use jackfield_wamp::id::{PublicationId, RequestId, SessionId};
 use jackfield_wamp::message::{Message, Publish, PublishOptions, ReceiverFilter};
 use jackfield_wamp::payload::{MAX_DEPTH, Payload};
 
+use super::envelope::{self, Kind};
 use super::bytes::{Input, codec_number, codec_of, put_bytes, put_list, put_u64};
-use crate::publication::Publication;
+use crate::publication::{EventSource, Publication};
 
 /// An event that was published on another node.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct RemoteEvent {
     pub narrowed: Option<ReceiverFilter>,
     /// Whether later subscribers are to get the event.
     pub retain: bool,
+    /// The node of the publisher, and the number that it has given the event, if its topic has a history there.
+    pub source: EventSource,
     /// The arguments.
     pub payload: Payload,
 }
@@ -56,6 +59,7 @@ impl RemoteEvent {
             filter: option(&mut input, filter)?,
             narrowed: option(&mut input, filter)?,
             retain: false,
+            source: EventSource::Here,
             payload: Payload::empty(Codec::Json),
         };
         let publish = publish(input)?;
@@ -64,8 +68,20 @@ impl RemoteEvent {
     }
 }
 
+/// Writes the records of a publication: its number, if it has one, and the event.
+pub(super) fn records(realm: &str, publication: &Publication<'_>) -> Vec<Bytes> {
+    let number = match publication.source {
+        EventSource::Here => None,
+        EventSource::Node(_, number) => number,
+    };
+    let number = number.map(|it| envelope::records(Kind::Number, &it.to_le_bytes()));
+    let mut records = number.unwrap_or_default();
+    records.extend(envelope::records(Kind::Event, &encode(realm, publication)));
+    records
+}
+
 /// Writes the event of a publication.
-pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
+fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
     let Publication { topic, id, disclosed, except, filter, narrowed, .. } = publication;
     let Publication { retain, payload, .. } = publication;
     let mut out = Vec::with_capacity(realm.len() + topic.len() + payload.len() + HEAD_BYTES);
@@ -181,6 +197,7 @@ mod tests {
             overflow: None,
             recording: None,
             retain: Some(Duration::ZERO),
+            source: EventSource::Here,
             payload,
         }
     }
