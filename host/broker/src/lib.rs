@@ -65,8 +65,8 @@ pub use cluster::Cluster;
 pub use dealer::{CallError, CallsView, Continued, Dealer, Encode, UnregisterError};
 pub use history::{
     EventHistory, EventQuery, FoundEvents, HistoryNumbers, HistoryPage, LoggedHistory, MayReceive,
-    Mirror, MirroredEvent, PastEvent, PreparedEvent, ReplayLimits, ReplayRequest, RetainedWish, SavedContent, SavedEvent,
-    SavedTopic, UnknownPublication,
+    Mirror, MirroredEvent, PastEvent, PreparedEvent, ReplayLimits, ReplayRequest, RetainedWish,
+    SavedContent, SavedEvent, SavedTopic, UnknownPublication,
 };
 pub use identity::Identity;
 pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};

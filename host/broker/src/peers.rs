@@ -43,8 +43,8 @@ pub use peer::PeerView;
 pub use versions::{IncompatibleNode, Versions};
 
 use envelope::Kind;
-pub(crate) use gone::Gone;
 use gone::End;
+pub(crate) use gone::Gone;
 use interest::LocalInterest;
 use peer::{About, Peer};
 use remote::RemoteInterest;

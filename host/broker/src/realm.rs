@@ -249,7 +249,8 @@ impl Realm {
             return Ok(false);
         };
         let Some(session) = subscription.get(to) else { return Ok(false) };
-        let mut frames = Frames::new(publication, EventPlace::default(), subscription, state.framing);
+        let mut frames =
+            Frames::new(publication, EventPlace::default(), subscription, state.framing);
         frames.check(session.dialect)?;
         Ok(frames.deliver(session, batch))
     }
@@ -365,7 +366,12 @@ impl State {
         let patterns = (publication.patterns != PatternAudience::Nobody)
             .then(|| subscriptions.patterns(publication.topic).0);
         for subscription in exact.chain(patterns.into_iter().flatten()) {
-            let mut frames = Frames::new(publication, EventPlace { offset: 1, number: None }, subscription, self.framing);
+            let mut frames = Frames::new(
+                publication,
+                EventPlace { offset: 1, number: None },
+                subscription,
+                self.framing,
+            );
             if !frames.may_be_refused() {
                 break;
             }

@@ -40,6 +40,14 @@ impl ClusterNode {
         }
     }
 
+    /// Waits while a node joins, for a bounded time: until then, its events may be missing here.
+    pub(crate) async fn joined(&self) {
+        let is_joining = || self.cluster.read(|peers| peers.is_joining(self.now()));
+        if is_joining() {
+            let _in_time = timeout(ACKNOWLEDGE_TIMEOUT, self.until(|| !is_joining())).await;
+        }
+    }
+
     /// Notes that a message has come: acknowledgements may be in it, and answers wait.
     pub(crate) fn advanced(&self) {
         self.progress.notify_waiters();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use jackfield_broker::PendingFlushes;
 use jackfield_broker::peers::{self, NodeId};
+use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::position::Since;
 use tokio::time::timeout;
 
@@ -22,6 +23,14 @@ use crate::{ids, wall_clock};
 const MAX_KEPT: usize = 64;
 
 impl Dispatch {
+    /// Waits while a node joins, before a client with a position is told whether it has missed events.
+    pub(super) async fn await_joining(&self, subscribe: &Subscribe, batch: &mut PendingFlushes) {
+        let has_position = subscribe.since.as_ref().is_some_and(|it| it.epoch.is_some());
+        if let Some(cluster) = self.cluster.as_ref().filter(|_| has_position) {
+            flush_before_wait(batch, cluster.joined()).await;
+        }
+    }
+
     /// Has the history of a topic complete before a client is told whether it has missed events, for a bounded
     /// time: other nodes are asked for it, and events that the client has had are waited for.
     pub(super) async fn complete_for(

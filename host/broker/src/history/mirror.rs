@@ -73,7 +73,12 @@ impl RealmHistory {
 
 impl RecentEvents {
     /// Returns what this node tells of the topic: its own events and those of nodes that are not `there`.
-    pub(crate) fn mirror(&self, there: &[NodeId], gone: &Gone, limits: ReplayLimits) -> Option<Mirror> {
+    pub(crate) fn mirror(
+        &self,
+        there: &[NodeId],
+        gone: &Gone,
+        limits: ReplayLimits,
+    ) -> Option<Mirror> {
         let origins = self.origins()?;
         let is_told = |node: u64| {
             node == origins.own() || (self.is_complete() && !there.contains(&NodeId(node)))

@@ -136,7 +136,8 @@ impl Origins {
         gone: &Gone,
     ) -> Option<Place> {
         self.complete_since?;
-        let mut had: BTreeMap<_, _> = self.runs.iter().map(|(node, run)| (*node, run.last)).collect();
+        let mut had: BTreeMap<_, _> =
+            self.runs.iter().map(|(node, run)| (*node, run.last)).collect();
         for EventNumber { node, number } in later.flatten() {
             let had = had.entry(node).or_default();
             *had = (*had).min(number - 1);

@@ -302,16 +302,17 @@ impl RecentEvents {
     /// Returns the offset before the first event that is behind these numbers.
     pub(super) fn before_missing(&self, had: &BTreeMap<u64, u64>) -> u64 {
         let runs = self.origins().into_iter().flat_map(Origins::runs);
-        let missing = runs.map(|(node, run)| run.last - had.get(&node).map_or(run.last, |it| run.last.min(*it)));
+        let missing = runs
+            .map(|(node, run)| run.last - had.get(&node).map_or(run.last, |it| run.last.min(*it)));
         let mut missing: u64 = missing.sum();
         let mut offset = self.top;
         for event in self.events.iter().rev() {
             if missing == 0 {
                 break;
             }
-            let is_missing = event.number.is_some_and(|it| {
-                had.get(&it.node).is_some_and(|had| it.number > *had)
-            });
+            let is_missing = event
+                .number
+                .is_some_and(|it| had.get(&it.node).is_some_and(|had| it.number > *had));
             missing = missing.saturating_sub(u64::from(is_missing));
             offset = event.offset - 1;
         }
@@ -341,7 +342,9 @@ impl RecentEvents {
     /// Puts older events before those that there are, without a change of the latter. Returns `false` if there
     /// is no room.
     pub(super) fn prepend(&mut self, older: Vec<StoredEvent>) -> bool {
-        let Some(mut offset) = (self.first() - 1).checked_sub(older.len() as u64) else { return false };
+        let Some(mut offset) = (self.first() - 1).checked_sub(older.len() as u64) else {
+            return false;
+        };
         for event in older.into_iter().rev() {
             self.events.push_front(event);
         }

@@ -336,7 +336,10 @@ impl Recipient<'_> {
         let Selection { frames, offset, is_recovered, place } = selection;
         let position = Some(Position { offset: *offset, ..recent.position() });
         let replayed = frames.len() as u64;
-        self.marker(request.id, Stream { position, place: place.as_ref(), recovered: *is_recovered, replayed })
+        self.marker(
+            request.id,
+            Stream { position, place: place.as_ref(), recovered: *is_recovered, replayed },
+        )
     }
 
     /// Returns an EVENT without arguments, with the detail `_stream`.

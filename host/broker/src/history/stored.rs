@@ -167,7 +167,8 @@ impl StoredEvent {
             return Some(frame.clone());
         }
         content.payload.check_translatable(dialect.codec()).ok()?;
-        let event = Event { offset: *offset, at: *number, ..content.event(topic, subscription, *id) };
+        let event =
+            Event { offset: *offset, at: *number, ..content.event(topic, subscription, *id) };
         let frame = publication::frame(&event, framing, dialect);
         if frame.len() > framing.max_bytes {
             return None;

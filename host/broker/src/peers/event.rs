@@ -10,8 +10,8 @@ use jackfield_wamp::id::{PublicationId, RequestId, SessionId};
 use jackfield_wamp::message::{Message, Publish, PublishOptions, ReceiverFilter};
 use jackfield_wamp::payload::{MAX_DEPTH, Payload};
 
-use super::envelope::{self, Kind};
 use super::bytes::{Input, codec_number, codec_of, put_bytes, put_list, put_u64};
+use super::envelope::{self, Kind};
 use crate::publication::{EventSource, Publication};
 
 /// An event that was published on another node.

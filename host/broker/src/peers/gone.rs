@@ -5,11 +5,13 @@
 //! it comes back, it is not gone.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::BufMut;
 
 use super::bytes::Input;
 use super::envelope::{self, Kind};
+use super::peer::Peer;
 use super::{NodeId, Notice, Peers, Received};
 use crate::spread::spread;
 
@@ -18,6 +20,9 @@ const MAX_GONE: usize = 256;
 
 /// The maximum number of nodes that have left, in order.
 const MAX_LEFT: usize = 64;
+
+/// The time in which a node joins, usually.
+const JOIN_TIME: Duration = Duration::from_secs(1);
 
 /// The way in which a node has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +145,13 @@ const fn mark(node: NodeId, end: End) -> u64 {
 }
 
 impl Peers {
+    /// Returns whether a node was met just now: it may have published events before it has joined.
+    pub fn is_joining(&self, now: Duration) -> bool {
+        let is_joining =
+            |peer: &Peer| !peer.is_joined && now.saturating_sub(peer.heard) < JOIN_TIME;
+        self.by_id.values().any(is_joining)
+    }
+
     /// Returns the nodes that are gone.
     pub(crate) const fn gone(&self) -> &Gone {
         &self.gone
@@ -180,9 +192,15 @@ mod tests {
                 gone.digest()
             })
             .collect();
-        assert_eq!((gone.since(digests[4], 0), gone.since(digests[2], 0)), (Some(vec![]), Some(vec![5, 4])));
+        assert_eq!(
+            (gone.since(digests[4], 0), gone.since(digests[2], 0)),
+            (Some(vec![]), Some(vec![5, 4]))
+        );
         assert_eq!(gone.since(0, 0), Some(vec![5, 4, 3, 2, 1]));
-        assert_eq!((gone.since(digests[2], 3), gone.since(digests[1], 3)), (Some(vec![5, 4]), None));
+        assert_eq!(
+            (gone.since(digests[2], 3), gone.since(digests[1], 3)),
+            (Some(vec![5, 4]), None)
+        );
         assert_eq!(gone.since(77, 0), None);
         // A node that was given up ends what is known of the time before.
         assert!(gone.insert(NodeId(9), End::Dead) && !gone.insert(NodeId(9), End::Left));

@@ -13,8 +13,8 @@ use super::interest::{self, Digest, LocalInterest, Told};
 use super::link::{Arrival, ReceiveLink, SendLink};
 use super::remote::{Keys, RemoteInterest, Snapshot};
 use super::versions::{Hello, Versions, cut};
-use crate::publication::EventSource;
 use super::{DEAD_AFTER, Delivery, NodeId, Notice, Received, STALLED_AFTER_TICKS, SUSPECTED_AFTER};
+use crate::publication::EventSource;
 
 /// This node, as its peers know it.
 #[derive(Debug)]

@@ -98,7 +98,12 @@ impl Realm {
 
     /// Begins to complete the history of a topic, which other nodes are asked for. `None` if it is complete. `id` is
     /// the epoch of a history that begins here.
-    pub fn begin_mirror(&self, topic: &str, id: PublicationId, now: Duration) -> Option<MirrorBegin> {
+    pub fn begin_mirror(
+        &self,
+        topic: &str,
+        id: PublicationId,
+        now: Duration,
+    ) -> Option<MirrorBegin> {
         let state = self.read();
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
         let history = self.history.get_or_create(topic, id, now, is_subscribed);
@@ -121,9 +126,8 @@ impl Realm {
         let Some(history) = self.history.get(topic) else { return false };
         let state = self.read();
         let mut recent = history.lock();
-        let is_complete = cluster.read(|peers| {
-            recent.complete(answers, (begin.epoch, begin.count), peers.gone())
-        });
+        let is_complete = cluster
+            .read(|peers| recent.complete(answers, (begin.epoch, begin.count), peers.gone()));
         // What is here does not fit what the others have: without subscribers, it begins again.
         if !is_complete && recent.epoch() == begin.epoch && !state.is_located(topic) {
             recent.renew();
@@ -135,9 +139,13 @@ impl Realm {
 
     /// Returns whether a client has had an event of another node that has not come here yet.
     pub fn is_behind(&self, topic: &str, since: &Since) -> bool {
-        let Some((history, place)) = self.history.get(topic).zip(since.place()) else { return false };
+        let Some((history, place)) = self.history.get(topic).zip(since.place()) else {
+            return false;
+        };
         let recent = history.lock();
-        self.with_gone(|gone| recent.origins().is_some_and(|it| gone.is_some_and(|gone| it.is_behind(&place, gone))))
+        self.with_gone(|gone| {
+            recent.origins().is_some_and(|it| gone.is_some_and(|gone| it.is_behind(&place, gone)))
+        })
     }
 
     /// Returns the number of subscribers of a topic or pattern on this node, and whether it is a topic

@@ -10,13 +10,11 @@ use jackfield_wamp::position::{Epoch, EventNumber, Position};
 use super::{Member, Realm, State};
 use crate::cluster::Cluster;
 use crate::history::{
-    EventQuery, FoundEvents, HistoryPage, LoggedHistory, Origins, PreparedEvent, RecentEvents, Recipient,
-    ReplayLimits, ReplayRequest, RetainedWish, SavedTopic, UnknownPublication,
+    EventQuery, FoundEvents, HistoryPage, LoggedHistory, Origins, PreparedEvent, RecentEvents,
+    Recipient, ReplayLimits, ReplayRequest, RetainedWish, SavedTopic, UnknownPublication,
 };
 use crate::node::NodeId;
-use crate::publication::{
-    DeliveryError, DeliveryReport, EventPlace, EventSource, Publication,
-};
+use crate::publication::{DeliveryError, DeliveryReport, EventPlace, EventSource, Publication};
 use crate::recording::HistoryRule;
 use crate::session::{PendingFlushes, Session};
 
@@ -318,9 +316,8 @@ impl Realm {
         let mut recent = history.lock();
         recent.set_subscription(recipient.subscription);
         let limits = self.history.replay_limits();
-        let (events, is_recovered) = self.with_gone(|gone| {
-            recipient.replay(&mut recent, rule, request, (limits, gone), batch)
-        });
+        let (events, is_recovered) = self
+            .with_gone(|gone| recipient.replay(&mut recent, rule, request, (limits, gone), batch));
         self.history.count_replay(events, is_recovered);
     }
 

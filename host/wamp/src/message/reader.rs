@@ -268,9 +268,8 @@ impl<'a> OptionValue<'_, 'a> {
         // PHP writes an empty dictionary as an empty list.
         let at = dict.get("at").map(|at| {
             let numbers = at.as_map().into_iter().flat_map(|numbers| numbers.iter());
-            let numbers = numbers.map(|(node, value)| {
-                Some((u64::from_str_radix(node, 16).ok()?, number(value)?))
-            });
+            let numbers = numbers
+                .map(|(node, value)| Some((u64::from_str_radix(node, 16).ok()?, number(value)?)));
             numbers.flatten().collect::<BTreeMap<_, _>>()
         });
         Ok(Some(Since { epoch, offset, latest, at }))
