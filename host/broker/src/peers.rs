@@ -10,8 +10,8 @@
 //!
 //! In reading order: `envelope`, `link`: numbered records; `interest`, `remote`: tables; `event`: publications
 //! between nodes; `notice`; `peer`: one peer; this page: all of them; `offers`: procedures and plugins of nodes,
-//! and messages of the host; `gone`: nodes that
-//! are gone; `home`: one node of several for a key; `versions`: nodes of other releases. Time is a duration since any fixed instant.
+//! and messages of the host; `gone`, `membership`: nodes that are gone, and that join; `home`: one node of several for
+//! a key; `versions`: nodes of other releases. Time is a duration since any fixed instant.
 
 pub(crate) mod bytes;
 mod envelope;
@@ -20,6 +20,7 @@ mod gone;
 mod home;
 mod interest;
 mod link;
+mod membership;
 mod notice;
 mod offers;
 mod peer;
@@ -224,15 +225,11 @@ impl Peers {
         let room = MAX_PARTIAL_BYTES.saturating_sub(partial);
         peer.receive(&header, records, room, now, remote, &mut received);
         if received.notices.iter().any(|it| matches!(it, Notice::Left { .. })) {
-            self.remove(header.from);
-            self.left.truncate(MAX_PEERS - 1);
-            self.left.push_front((header.from, now));
-            self.gone.leave(header.from);
-            self.tell_gone(header.from, End::Left);
+            self.take_leave(header.from, now);
         } else if peer.send().takes_request(&header, now) {
             peer.push_snapshot(&self.about, local, &self.gone);
         }
-        self.take_gone(&mut received);
+        self.take_gone(&mut received, now);
         received.has_offers = self.remote.has_changed();
         received
     }
@@ -249,8 +246,7 @@ impl Peers {
             let Some(name) = self.remove(node).filter(|_| has_spoken) else { continue };
             self.names.truncate(MAX_PEERS - 1);
             self.names.push_front((node, name.clone()));
-            self.gone.insert(node, End::Dead);
-            self.tell_gone(node, End::Dead);
+            self.give_up(node);
             notices.push(if is_silent {
                 Notice::Dead { node, name }
             } else {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use jackfield_broker::peers::NodeId;
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +88,7 @@ impl HistoryQuestion {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
-        serde_json::from_reader(bytes.clone().reader()).ok()
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
     }
 }

@@ -64,12 +64,13 @@ impl Dispatch {
         // Until it has succeeded, also if the client does not wait any more.
         turn.fail(cluster.now());
         let question = HistoryQuestion::of(realm, topic, &begin.asked).encode();
-        let answers = join_all(begin.asked.iter().map(async |node| {
-            let limit = ACKNOWLEDGE_TIMEOUT;
-            let answer = cluster.exchange().ask(*node, Subject::Histories, &question, limit).await;
-            Some((*node, decode_mirror(&answer.ok()?)?))
-        }));
-        if let Some(answers) = answers.await.into_iter().collect()
+        let asked = begin.asked.iter().map(|&node| {
+            let answer =
+                cluster.exchange().ask(node, Subject::Histories, &question, ACKNOWLEDGE_TIMEOUT);
+            async move { Some((node, decode_mirror(&answer.await.ok()?)?)) }
+        });
+        let answers = join_all(asked).await;
+        if let Some(answers) = answers.into_iter().collect()
             && self.realm.end_mirror(topic, &begin, answers)
         {
             turn.succeed();
@@ -112,12 +113,13 @@ impl Dispatch {
         let told = keep.iter().flat_map(|(node, topics)| {
             topics.chunks(MAX_KEPT).map(|topics| (*node, topics.to_vec()))
         });
-        let told = told.map(async |(node, keep)| {
-            let realm = self.realm.name().to_owned();
-            let question = HistoryQuestion { keep, ..HistoryQuestion::of(&realm, "", &[]) };
+        let told = told.map(|(node, keep)| {
+            let question =
+                HistoryQuestion { keep, ..HistoryQuestion::of(self.realm.name(), "", &[]) };
             let question = question.encode();
-            let answer = cluster.exchange().ask(node, Subject::Histories, &question, limit).await;
-            answer.is_ok()
+            async move {
+                cluster.exchange().ask(node, Subject::Histories, &question, limit).await.is_ok()
+            }
         });
         let _told = join_all(told).await;
     }

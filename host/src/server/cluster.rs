@@ -177,7 +177,7 @@ impl ClusterTasks {
                 }
                 PipeMessage::Direct(bytes) => {
                     let received = node.shared().receive(&bytes, node.now());
-                    let Received { deliveries, notices, has_offers } = received;
+                    let Received { deliveries, notices, has_offers, .. } = received;
                     // No call goes to a node that is gone, when its calls end.
                     if has_offers {
                         self.apply_offers();

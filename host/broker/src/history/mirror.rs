@@ -5,7 +5,6 @@
 //! since they know of its subscription before they answer.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use jackfield_wamp::position::{Epoch, EventNumber};
 
@@ -149,6 +148,7 @@ impl RecentEvents {
         }
         let mut runs = BTreeMap::new();
         for (node, Told { last, events }) in &mut told {
+            events.split_off(&(*last + 1));
             let mut before = *last;
             while before > 0 && events.contains_key(&before) {
                 before -= 1;
@@ -208,8 +208,8 @@ fn merged(told: BTreeMap<u64, Told>) -> Vec<StoredEvent> {
     loop {
         let heads = queues.iter().filter_map(|(node, queue)| Some((queue.last()?.1.at, *node)));
         let Some((_, node)) = heads.min() else { return merged };
-        let Entry::Occupied(mut queue) = queues.entry(node) else { return merged };
-        let Some((number, event)) = queue.get_mut().pop() else { return merged };
+        let head = queues.get_mut(&node).and_then(Vec::pop);
+        let Some((number, event)) = head else { return merged };
         let mut event = StoredEvent::restored(0, event);
         event.number = Some(EventNumber { node, number });
         merged.push(event);

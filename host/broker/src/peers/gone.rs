@@ -5,14 +5,11 @@
 //! it comes back, it is not gone.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use bytes::BufMut;
 
+use super::NodeId;
 use super::bytes::Input;
-use super::envelope::{self, Kind};
-use super::peer::Peer;
-use super::{NodeId, Notice, Peers, Received};
 use crate::spread::spread;
 
 /// The maximum number of gone nodes that are known. All nodes keep the same ones: those with the greatest ids.
@@ -20,9 +17,6 @@ const MAX_GONE: usize = 256;
 
 /// The maximum number of nodes that have left, in order.
 const MAX_LEFT: usize = 64;
-
-/// The time in which a node joins, usually.
-const JOIN_TIME: Duration = Duration::from_secs(1);
 
 /// The way in which a node has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +116,7 @@ impl Gone {
 }
 
 /// Writes a gone node.
-fn put(node: NodeId, end: End, out: &mut Vec<u8>) {
+pub(super) fn put(node: NodeId, end: End, out: &mut Vec<u8>) {
     out.put_u64_le(node.0);
     out.put_u8(u8::from(end == End::Dead));
 }
@@ -141,41 +135,6 @@ const fn mark(node: NodeId, end: End) -> u64 {
     match end {
         End::Left => spread(node.0),
         End::Dead => spread(!spread(node.0)),
-    }
-}
-
-impl Peers {
-    /// Returns whether a node was met just now: it may have published events before it has joined.
-    pub fn is_joining(&self, now: Duration) -> bool {
-        let is_joining =
-            |peer: &Peer| !peer.is_joined && now.saturating_sub(peer.heard) < JOIN_TIME;
-        self.by_id.values().any(is_joining)
-    }
-
-    /// Returns the nodes that are gone.
-    pub(crate) const fn gone(&self) -> &Gone {
-        &self.gone
-    }
-
-    /// Tells all peers that a node is gone: some may not know it.
-    pub(super) fn tell_gone(&mut self, node: NodeId, end: End) {
-        let mut content = Vec::new();
-        put(node, end, &mut content);
-        let records = envelope::records(Kind::Gone, &content);
-        for peer in self.by_id.values_mut() {
-            peer.send().push_bounded(&records);
-        }
-    }
-
-    /// Notes nodes that are gone for a peer. One that is a peer here is not gone.
-    pub(super) fn take_gone(&mut self, received: &mut Received) {
-        for (node, end) in std::mem::take(&mut received.gone) {
-            let is_here = node == self.about.node || self.by_id.contains_key(&node);
-            // Before it serves clients, a node has missed nothing.
-            if !is_here && self.gone.insert(node, end) && !self.about.is_fresh {
-                received.notices.push(Notice::GoneElsewhere { node });
-            }
-        }
     }
 }
 

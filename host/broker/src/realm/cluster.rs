@@ -132,7 +132,8 @@ impl Realm {
         if !is_complete && recent.epoch() == begin.epoch && !state.is_located(topic) {
             recent.renew();
         }
-        drop((recent, history, state));
+        drop(recent);
+        drop((history, state));
         self.history.relieve();
         is_complete
     }
