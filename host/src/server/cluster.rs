@@ -330,8 +330,11 @@ impl ClusterTasks {
             topics.entry(key.realm()).or_default().extend(key.topic());
         }
         for (realm, topics) in topics {
-            if let Some(dispatch) = self.realms.get(realm) {
-                dispatch.realm().end_mirrors(|topic| topics.contains(topic));
+            let Some(dispatch) = self.realms.get(realm) else { continue };
+            let mut batch = PendingFlushes::default();
+            for topic in topics {
+                // A subscriber may have come in this moment.
+                dispatch.realm().interrupt_history(topic, ids::publication(), &mut batch);
             }
         }
     }

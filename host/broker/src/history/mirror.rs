@@ -148,13 +148,13 @@ impl RecentEvents {
         }
         let mut runs = BTreeMap::new();
         for (node, Told { last, events }) in &mut told {
-            events.split_off(&(*last + 1));
+            events.split_off(&last.saturating_add(1));
             let mut before = *last;
             while before > 0 && events.contains_key(&before) {
                 before -= 1;
             }
             // Those behind a hole are of no use, and an event that is here may not have one behind it.
-            let rest = events.split_off(&(before + 1));
+            let rest = events.split_off(&before.saturating_add(1));
             if events.values().any(Option::is_none) || is_interleaved(&rest) {
                 return false;
             }

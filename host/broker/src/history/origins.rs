@@ -68,7 +68,7 @@ impl Origins {
     /// Returns whether an event is the next one of its node: nothing is missing before it.
     pub(crate) fn continues(&self, number: Option<EventNumber>) -> bool {
         number.is_none_or(|EventNumber { node, number }| match self.runs.get(&node) {
-            Some(run) => number == run.last + 1,
+            Some(run) => run.last.checked_add(1) == Some(number),
             None => !self.is_complete() || number == 1,
         })
     }
@@ -84,7 +84,7 @@ impl Origins {
             self.complete_since = None;
             self.runs.retain(|node, run| *node == self.own || run.before < run.last);
         }
-        self.runs.insert(node, Run { before: number - 1, last: number });
+        self.runs.insert(node, Run { before: number.saturating_sub(1), last: number });
     }
 
     /// Notes that an event is not in the history any more.
@@ -140,7 +140,7 @@ impl Origins {
             self.runs.iter().map(|(node, run)| (*node, run.last)).collect();
         for EventNumber { node, number } in later.flatten() {
             let had = had.entry(node).or_default();
-            *had = (*had).min(number - 1);
+            *had = (*had).min(number.saturating_sub(1));
         }
         had.retain(|node, number| {
             *number = besides.get(node).map_or(*number, |besides| (*number).max(*besides));

@@ -302,9 +302,9 @@ impl RecentEvents {
     /// Returns the offset before the first event that is behind these numbers.
     pub(super) fn before_missing(&self, had: &BTreeMap<u64, u64>) -> u64 {
         let runs = self.origins().into_iter().flat_map(Origins::runs);
-        let missing = runs
-            .map(|(node, run)| run.last - had.get(&node).map_or(run.last, |it| run.last.min(*it)));
-        let mut missing: u64 = missing.sum();
+        let missing =
+            runs.map(|(node, run)| had.get(&node).map_or(0, |had| run.last.saturating_sub(*had)));
+        let mut missing = missing.fold(0, u64::saturating_add);
         let mut offset = self.top;
         for event in self.events.iter().rev() {
             if missing == 0 {

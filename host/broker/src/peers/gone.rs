@@ -51,6 +51,10 @@ impl Gone {
         self.nodes.contains_key(&NodeId(node))
     }
 
+    pub(super) fn end(&self, node: NodeId) -> Option<End> {
+        self.nodes.get(&node).copied()
+    }
+
     /// Returns the nodes that have left since a digest, which was the digest then; `None` if it was not, or if it
     /// is from before the first `count` nodes had left.
     pub(crate) fn since(&self, digest: u64, count: u64) -> Option<Vec<u64>> {

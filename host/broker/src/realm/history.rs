@@ -143,11 +143,6 @@ impl Realm {
         self.history.end(ends, true);
     }
 
-    /// Ends the histories of topics that other nodes send no events of any more.
-    pub fn end_mirrors(&self, ends: impl Fn(&str) -> bool) {
-        self.history.end(ends, false);
-    }
-
     /// Ends all histories, since events may be missing in them, and tells it each subscriber that has a
     /// position: it may have missed them, too. `id` is random.
     pub fn interrupt_histories(&self, id: PublicationId, batch: &mut PendingFlushes) {

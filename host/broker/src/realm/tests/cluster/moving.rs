@@ -248,20 +248,20 @@ fn recovered(worlds: impl Iterator<Item = World>) -> u32 {
 
 #[test]
 fn clients_that_move_are_recovered_while_nodes_stop_and_start() {
-    let worlds = (0..4).map(|seed| simulate(seed, 0, 5, Faults::Stops));
+    let worlds = (0..3).map(|seed| simulate(seed, 0, 5, Faults::Stops));
     let percent = recovered(worlds);
     assert_eq!(percent, 100);
 }
 
 #[test]
 fn most_clients_that_move_are_recovered_while_nodes_die() {
-    let worlds = (0..4).map(|seed| simulate(seed, 0, 5, Faults::All));
+    let worlds = (0..3).map(|seed| simulate(seed, 0, 5, Faults::All));
     let percent = recovered(worlds);
     assert!((30..100).contains(&percent), "{percent} %");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn a_client_that_moves_is_told_of_each_hole(seed: u64, drops in 0..30_u64, delay in 1..60_u64) {

@@ -175,7 +175,10 @@ impl World {
         if node.next_tick <= now {
             node.next_tick = now + MILLISECOND * 1_000;
             let (notices, expired) = node.cluster.write(|peers| peers.tick(now));
-            node.realm.end_mirrors(|topic| expired.iter().any(|key| key.topic() == Some(topic)));
+            for topic in expired.iter().filter_map(InterestKey::topic) {
+                let mut batch = PendingFlushes::default();
+                node.realm.interrupt_history(topic, PublicationId::new(1).unwrap(), &mut batch);
+            }
             node.take(&notices);
             let mut changed: Vec<_> = node.cluster.write(|peers| peers.take_claimed().collect());
             changed.extend(node.realm.take_changes());
