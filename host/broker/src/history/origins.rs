@@ -176,3 +176,69 @@ impl Origins {
         had.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(node: u64, number: u64) -> Option<EventNumber> {
+        Some(EventNumber { node, number })
+    }
+
+    fn place(gone: &Gone, had: &[(u64, u64)]) -> Place {
+        Place { gone: gone.digest(), had: had.iter().copied().collect() }
+    }
+
+    /// A history that is complete, with the events 3 and 4 of node 2.
+    fn complete(gone: &Gone) -> Origins {
+        let mut origins = Origins::new(1, 0);
+        let own = Run { before: 0, last: 0 };
+        let runs = BTreeMap::from([(1, own), (2, Run { before: 2, last: 4 })]);
+        assert!(origins.complete(runs, gone, gone.count()));
+        origins
+    }
+
+    #[test]
+    fn a_client_is_recovered_if_all_later_events_are_known() {
+        let gone = Gone::default();
+        let mut origins = complete(&gone);
+        let had = |origins: &Origins, had: &[(u64, u64)]| origins.had(&place(&gone, had), &gone);
+        let all = |numbers: [(u64, u64); 2]| Some(BTreeMap::from(numbers));
+        assert_eq!(had(&origins, &[(2, 2)]), all([(1, 0), (2, 2)]));
+        assert_eq!(had(&origins, &[(2, 1)]), None, "an event is gone");
+        assert_eq!(had(&origins, &[]), None, "two events are gone");
+        assert_eq!(had(&origins, &[(2, 5)]), None, "it has not come here");
+        assert!(origins.is_behind(&place(&gone, &[(2, 5)]), &gone));
+        assert_eq!(had(&origins, &[(2, 4), (9, 1)]), None, "an unknown node");
+        // A node that has joined later has no event before its first one.
+        assert!(origins.continues(event(3, 1)) && !origins.continues(event(3, 2)));
+        assert!(origins.continues(event(2, 5)) && !origins.continues(event(2, 6)));
+        assert_eq!(origins.next_own(), EventNumber { node: 1, number: 1 });
+        origins.note(event(3, 1));
+        let numbers = BTreeMap::from([(1, 0), (2, 4), (3, 0)]);
+        assert_eq!(had(&origins, &[(2, 4)]), Some(numbers));
+        origins.note(None);
+        assert_eq!(had(&origins, &[(2, 4)]), None, "an event without a number");
+    }
+
+    #[test]
+    fn a_node_that_has_left_has_told_its_last_number() {
+        let mut gone = Gone::default();
+        let before = place(&gone, &[(2, 3)]);
+        let none = place(&gone, &[]);
+        let origins = complete(&gone);
+        gone.leave(crate::node::NodeId(2));
+        let had = |place: &Place| origins.had(place, &gone);
+        assert_eq!(had(&before), Some(BTreeMap::from([(1, 0), (2, 3)])));
+        assert_eq!(had(&none), None, "two of its events are gone");
+        // The place of now does not name it.
+        let now = origins.place([].into_iter(), &BTreeMap::new(), &gone).unwrap();
+        assert_eq!(now, place(&gone, &[]));
+        assert_eq!(had(&now), Some(BTreeMap::from([(1, 0), (2, 4)])));
+        let behind = origins.place([event(2, 4)].into_iter(), &BTreeMap::new(), &gone).unwrap();
+        assert_eq!(behind, place(&gone, &[(2, 3)]));
+        // A history that is completed afterwards does not know what was published before.
+        let later = complete(&gone);
+        assert_eq!(later.had(&before, &gone), None);
+    }
+}
