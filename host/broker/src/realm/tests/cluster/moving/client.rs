@@ -131,21 +131,16 @@ impl Client {
         let (node, number) =
             (NodeId(message[4][0].as_u64().unwrap()), message[4][1].as_u64().unwrap());
         let had = self.had.get(&node).copied().unwrap_or_default();
-        let told = self.told.get(&node).copied().unwrap_or_default();
-        // After it was told, it may get some again, in order.
-        let is_next = number == had + 1 || number <= told + 1;
-        if !is_next {
+        // After it was told, it may get some again. From the first one on, they come in order and once.
+        let told = self.told.remove(&node);
+        if number != had + 1 && told.is_none_or(|told| number > told + 1) {
             // A node that is late tells it when it has caught up; until then, no other node knows the place.
             assert!(number > had, "event {number} of {node} comes again after {had}");
             assert!(
                 !has_place,
-                "event {number} of {node} behind {had} and {told}, without a notice"
+                "event {number} of {node} behind {had} and {told:?}, without a notice"
             );
             self.has_hole = true;
-        }
-        if number <= told {
-            // Later ones follow without a hole.
-            self.told.insert(node, number);
         }
         self.had.insert(node, number);
         None
