@@ -44,8 +44,8 @@ pub use peer::PeerView;
 pub use versions::{IncompatibleNode, Versions};
 
 use envelope::Kind;
-use gone::End;
 pub(crate) use gone::Gone;
+use gone::{End, SharedGone};
 use interest::LocalInterest;
 use peer::{About, Peer};
 use remote::RemoteInterest;
@@ -88,7 +88,7 @@ pub struct Peers {
     names: VecDeque<(NodeId, String)>,
     /// The nodes with which this one has no version of the envelope in common.
     incompatible: IncompatibleNodes,
-    gone: Gone,
+    gone: SharedGone,
     /// Whether a node was ignored since the last tick, because there are too many.
     has_refused: bool,
     /// Whether that was reported.
@@ -134,7 +134,7 @@ impl Peers {
             left: VecDeque::new(),
             names: VecDeque::new(),
             incompatible: IncompatibleNodes::default(),
-            gone: Gone::default(),
+            gone: SharedGone::default(),
             has_refused: false,
             is_refusal_known: false,
             local: LocalInterest::default(),
@@ -394,7 +394,7 @@ impl Peers {
                 self.has_refused = true;
                 return None;
             }
-            self.gone.revive(node);
+            self.revive(node);
             self.last_link += 1;
             let known = self.names.iter().position(|(known, _)| *known == node);
             let (_, name) = known.and_then(|at| self.names.remove(at)).unzip();

@@ -5,6 +5,7 @@
 //! it comes back, it is not gone.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::BufMut;
 
@@ -26,8 +27,11 @@ pub(super) enum End {
     Dead,
 }
 
+/// The nodes that are gone, for readers without the lock of the peers.
+pub(super) type SharedGone = Arc<Gone>;
+
 /// The nodes that are gone.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Gone {
     nodes: BTreeMap<NodeId, End>,
     digest: u64,
@@ -98,14 +102,8 @@ impl Gone {
         true
     }
 
-    /// Notes that a node that was given up is heard again.
-    pub(super) fn revive(&mut self, node: NodeId) {
-        if self.nodes.get(&node) == Some(&End::Dead) {
-            self.remove(node);
-        }
-    }
-
-    fn remove(&mut self, node: NodeId) {
+    /// Forgets a node that is heard again.
+    pub(super) fn remove(&mut self, node: NodeId) {
         if let Some(end) = self.nodes.remove(&node) {
             self.digest ^= mark(node, end);
         }
@@ -168,7 +166,7 @@ mod tests {
         // A node that was given up ends what is known of the time before.
         assert!(gone.insert(NodeId(9), End::Dead) && !gone.insert(NodeId(9), End::Left));
         assert_eq!(gone.since(digests[4], 0), None);
-        gone.revive(NodeId(9));
+        gone.remove(NodeId(9));
         assert_eq!(gone.since(digests[4], 5), Some(vec![]));
         assert!(gone.insert(NodeId(5), End::Dead), "another node has given it up");
         assert_eq!(gone.since(digests[3], 0), None);

@@ -74,10 +74,9 @@ impl Realm {
 
     /// Reads the nodes that are gone, in a cluster.
     pub(super) fn with_gone<T>(&self, read: impl FnOnce(Option<&Gone>) -> T) -> T {
-        match &self.cluster {
-            Some(cluster) => cluster.read(|peers| read(Some(peers.gone()))),
-            None => read(None),
-        }
+        // Without their lock: the caller may encode many events.
+        let gone = self.cluster.as_ref().map(|it| it.read(|peers| Arc::clone(peers.gone())));
+        read(gone.as_deref())
     }
 
     /// Returns what this node tells another one of the history of a topic. `there` are the nodes that tell their
@@ -122,12 +121,12 @@ impl Realm {
         begin: &MirrorBegin,
         answers: Vec<(NodeId, Mirror)>,
     ) -> bool {
-        let Some(cluster) = &self.cluster else { return false };
         let Some(history) = self.history.get(topic) else { return false };
         let state = self.read();
         let mut recent = history.lock();
-        let is_complete = cluster
-            .read(|peers| recent.complete(answers, (begin.epoch, begin.count), peers.gone()));
+        let since = (begin.epoch, begin.count);
+        let is_complete =
+            self.with_gone(|gone| gone.is_some_and(|gone| recent.complete(answers, since, gone)));
         // What is here does not fit what the others have: without subscribers, it begins again.
         if !is_complete && recent.epoch() == begin.epoch && !state.is_located(topic) {
             recent.renew();
