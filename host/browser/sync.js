@@ -50,6 +50,12 @@ function withPayload(message, args = [], kwargs = {}) {
   return args.length > 0 ? [...message, args] : message;
 }
 
+/** A position. In a cluster, it follows the numbers of the events of each node, for other nodes. */
+const positionOf = (it) => it.epoch?.includes?.('.') ? { at: {}, ...it } : { ...it };
+
+/** Whether two positions are of the same history of one node. */
+const isSameEpoch = (one, other) => `${one}`.split('.')[0] === `${other}`.split('.')[0];
+
 /** Whether all subscriptions of the page to a topic want its last event alone. */
 const isLatest = ({ handlers }) => [...handlers].every(({ latest }) => latest);
 
@@ -133,7 +139,7 @@ export class Sync extends EventTarget {
     let entry = this.#topics.get(key);
     const isKnown = !!entry;
     if (!entry) {
-      entry = { key, topic, match, handlers: new Set(), id: 0, asked: false, lost: 0, position: since && { ...since } };
+      entry = { key, topic, match, handlers: new Set(), id: 0, asked: false, lost: 0, position: since && positionOf(since) };
       this.#topics.set(key, entry);
     }
     if (!entry.ready) {
@@ -150,7 +156,7 @@ export class Sync extends EventTarget {
     if (this.session !== null && !entry.asked) this.#ask(entry);
     // Events that other handlers of the topic have received are not sent again.
     const { last, position } = entry;
-    if (since && isKnown && !latest && !(position?.epoch === since.epoch && position.offset <= since.offset)) {
+    if (since && isKnown && !latest && !(isSameEpoch(position?.epoch, since.epoch) && position.offset <= since.offset)) {
       queueMicrotask(() => entry.handlers.has(mine) && this.#gap(entry, [mine]));
     }
     // Only the first subscription of a session triggers `on_subscribe`; others get the last event.
@@ -526,10 +532,10 @@ export class Sync extends EventTarget {
     const expects = entry.expects || !awaits;
     entry.awaits = false;
     // The page has what it has, although there is a gap behind it.
-    const isSame = epoch != null && position?.epoch === epoch;
-    entry.position = epoch == null ? null : { epoch, offset: isSame ? Math.max(position.offset, offset) : offset };
+    const isSame = epoch != null && isSameEpoch(position?.epoch, epoch);
+    entry.position = epoch == null ? null : positionOf(isSame ? { ...position, epoch, offset: Math.max(position.offset, offset) } : { epoch, offset });
     // What a subscription begins with is older than the page.
-    entry.old = isSame || (expects && isLatest(entry)) ? 0 : left;
+    entry.old = isSame || recovered || (expects && isLatest(entry)) ? 0 : left;
     if (expects && !(position && recovered) && !isLatest(entry)) this.#gap(entry, [...entry.handlers]);
   }
 
@@ -555,6 +561,9 @@ export class Sync extends EventTarget {
     if (position && offset != null) {
       if (offset <= position.offset) return;
       position.offset = offset;
+      // In a cluster: the node of the event, and its number there.
+      const [node, number] = details._at ?? [];
+      if (node && position.at) position.at[node] = number;
     }
     const event = { topic: details?.topic ?? entry.topic, publication, details, args: args ?? [], kwargs: kwargs ?? {} };
     if (entry.old > 0) {

@@ -13,11 +13,13 @@ mod homes;
 mod inquiries;
 mod lease;
 mod members;
+mod mirrors;
 mod numbered;
 mod releases;
 mod remote_subscribers;
 mod store_log;
 mod streams;
+mod waits;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +34,6 @@ use jackfield_cluster::{Pipe, PipeSettings};
 use jackfield_config::{Cluster as ClusterSettings, Leases, WhenAlone};
 use jackfield_wamp::uri::MatchPolicy;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 pub(crate) use claim::Rule;
 pub(crate) use counts::{ClusterCounts, ClusterNumbers};
@@ -44,6 +45,7 @@ pub(crate) use exchange::{Answering, Exchange, Service, Subject, Unanswered};
 pub(crate) use homes::{Home, Homes, LeaseGuard, Move};
 pub(crate) use lease::{HeldLease, Lease, Next, TIMES, now as lease_time};
 pub(crate) use members::Members;
+pub(crate) use mirrors::{HistoryQuestion, Mirrors};
 pub(crate) use releases::{DifferentNodes, NodeView, OwnRelease};
 pub(crate) use remote_subscribers::Ended;
 pub(crate) use store_log::StoreLog;
@@ -57,6 +59,7 @@ pub(crate) struct ClusterNode {
     cluster: Arc<Cluster>,
     exchange: Exchange,
     homes: Homes,
+    mirrors: Mirrors,
     /// How nodes become homes; empty while it is undecided.
     rule: OnceLock<Rule>,
     streams: OnceLock<Streams>,
@@ -128,6 +131,7 @@ impl ClusterNode {
             settings: settings.clone(),
             name,
             homes,
+            mirrors: Mirrors::default(),
             exchange: Exchange::new(Arc::clone(&cluster)),
             cluster,
             counts: ClusterCounts::default(),
@@ -172,6 +176,11 @@ impl ClusterNode {
     /// Returns the homes of plugins.
     pub(crate) const fn homes(&self) -> &Homes {
         &self.homes
+    }
+
+    /// Returns the histories that other nodes are asked for.
+    pub(crate) const fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
     }
 
     /// Returns how nodes become homes.
@@ -309,37 +318,6 @@ impl ClusterNode {
         self.cluster.offer(key, stake, self.now())
     }
 
-    /// Waits until the other nodes have applied an offer, for a bounded time. Later offers do not wait for
-    /// those that have not.
-    pub(crate) async fn applied(&self, barrier: Barrier) {
-        if !self.reached(&barrier).await {
-            self.notice(self.cluster.write(|peers| peers.expire_offer(&barrier)));
-        }
-    }
-
-    /// Waits until the other nodes have acknowledged all of a barrier, for a bounded time. Returns whether
-    /// they have.
-    async fn reached(&self, barrier: &Barrier) -> bool {
-        let all = async {
-            loop {
-                let mut progress = std::pin::pin!(self.progress.notified());
-                progress.as_mut().enable();
-                if self.cluster.is_acknowledged(barrier) {
-                    return;
-                }
-                progress.await;
-            }
-        };
-        timeout(ACKNOWLEDGE_TIMEOUT, all).await.is_ok()
-    }
-
-    /// Waits until the other nodes know of a subscription, for a bounded time.
-    pub(crate) async fn acknowledged(&self, barrier: Barrier) {
-        if !self.reached(&barrier).await {
-            self.notice(self.cluster.expire(&barrier));
-        }
-    }
-
     /// Leaves notices to the task that logs them.
     fn notice(&self, notices: Vec<Notice>) {
         self.lock_notices().extend(notices);
@@ -365,22 +343,6 @@ impl ClusterNode {
             || age(&self.connected_at) < HEARD_WITHIN
             || age(&self.heard_itself) >= HEARD_WITHIN
             || !self.cluster.read(|peers| peers.are_heard(now, HEARD_WITHIN))
-    }
-
-    /// Notes that a message has come: acknowledgements may be in it, and answers wait.
-    pub(crate) fn advanced(&self) {
-        self.progress.notify_waiters();
-        self.queued.notify_one();
-    }
-
-    /// Waits until messages for peers may wait.
-    pub(crate) async fn queued(&self) {
-        self.queued.notified().await;
-    }
-
-    /// Waits for the next message.
-    pub(crate) async fn progress(&self) {
-        self.progress.notified().await;
     }
 
     /// Returns the counters.

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jackfield_broker::{Clock, Dealer, PendingFlushes, Publication, Realm, Session};
+use jackfield_broker::{Clock, Dealer, EventSource, PendingFlushes, Publication, Realm, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, PublishVerdict};
 use jackfield_wamp::dialect::Dialect;
@@ -49,6 +49,7 @@ mod home_move;
 mod home_serve;
 mod hooks;
 mod meta;
+mod mirror;
 mod outgoing;
 mod past_events;
 mod plugin_call;
@@ -322,6 +323,7 @@ impl Dispatch {
             recording: recording.as_ref(),
             retain: options.retain.then(wall_clock::since_epoch),
             trustlevel: generation.access().trust_level(from),
+            source: EventSource::Here,
             payload,
         };
         let counts = routed.as_ref().map_or(generation.counts().unrouted(), |it| it.counts);

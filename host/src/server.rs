@@ -256,6 +256,9 @@ pub(crate) async fn serve(
         }
     };
     manager.stopping(state.shutdown.times().total());
+    if let Some(cluster) = &cluster {
+        cluster.hand_over().await;
+    }
     drain(&state.shutdown, &state.realms, connections, &tasks).await;
     if let Some(cluster) = cluster {
         cluster.leave().await;

@@ -9,7 +9,7 @@
 // over HTTP, and one over WAMP. They number their events for each topic, without an end.
 //
 // Events of a session of a back end come in order and once, in each connection and to each page that stays
-// at its node. A node that is behind sends a page that moves there what it has had already, after a `gap`.
+// that comes back or goes to another node. A node that is behind sends it what it has had already after a `gap` alone.
 //
 // Each of these clients has each acknowledged event of its topics, or was told of a `gap` of the topic after the event
 // was sent: what the page reads then has it.
@@ -216,13 +216,13 @@ class Page extends Client {
   constructor(name, node, topics, positions = new Map()) {
     super(name, node, topics);
     let next = 0;
-    const url = () => {
-      if (node === null) this.move(topics);
-      return `http://${servers[node ?? next++ % servers.length]}/`;
-    };
+    const url = () => `http://${servers[node ?? next++ % servers.length]}/`;
     this.sync = new Sync({ ...CONNECTION, url });
     this.sync.addEventListener('connected', () => this.connections++);
-    this.sync.addEventListener('gap', ({ detail }) => this.gap(detail.topic));
+    this.sync.addEventListener('gap', ({ detail }) => {
+      this.gap(detail.topic);
+      if (node === null) this.move([detail.topic]);
+    });
     this.sync.addEventListener('refused', ({ detail }) => faults.push(`${name}: ${detail.topic} is refused: ${detail.error.message}`));
     this.ready = new Map(topics.map((topic) => {
       const handler = (value, { details }) => this.event(topic, value, details);
@@ -374,7 +374,7 @@ function numbers() {
     again: sum(pages, ({ again }) => again),
     gaps: sum(pages, ({ gaps }) => gaps),
     covered: sum(pages, ({ covered }) => covered),
-    steady: pages.filter((it) => !restless.includes(it)).map(({ name, node, gaps }) => ({ name, node, gaps })),
+    pages: pages.map(({ name, connections, gaps }) => ({ name, connections, gaps })),
   };
 }
 

@@ -20,6 +20,7 @@ mod history;
 mod homes;
 mod leases;
 mod member;
+mod moving;
 mod nats;
 mod once;
 mod pages;

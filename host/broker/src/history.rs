@@ -14,6 +14,8 @@
 
 mod counts;
 mod durable;
+mod mirror;
+mod origins;
 mod page;
 mod recent;
 mod relief;
@@ -32,12 +34,15 @@ use std::time::Duration;
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::position::Epoch;
 
+use crate::node::NodeId;
 use crate::recording::{HistoryRule, Recording, SentFrames};
 use crate::total::Total;
 
 use counts::HistoryCounts;
 pub use counts::HistoryNumbers;
 pub use durable::{LoggedHistory, PreparedEvent};
+pub use mirror::{Mirror, MirroredEvent};
+pub(crate) use origins::Origins;
 pub use page::{HistoryPage, PastEvent};
 pub(crate) use recent::RecentEvents;
 pub(crate) use replay::Recipient;
@@ -67,6 +72,8 @@ struct Topics {
     /// The largest offset of the topics that were forgotten. New ones go on behind it: no subscriber
     /// sees an offset twice.
     forgotten: u64,
+    /// The largest number of an event of this node, in a cluster, of those topics.
+    forgotten_number: u64,
     /// The number of topics at which idle ones are looked for again.
     sweep_at: usize,
 }
@@ -76,6 +83,8 @@ struct Topics {
 pub(crate) struct RealmHistory {
     all: Arc<EventHistory>,
     realm: usize,
+    /// This node, in a cluster.
+    node: Option<u64>,
 }
 
 /// The history of one topic. The lock is held while an event is queued to all subscribers; only
@@ -131,7 +140,7 @@ impl EventHistory {
     pub(crate) fn realm(self: &Arc<Self>) -> RealmHistory {
         let mut realms = self.realms();
         realms.push(Topics::default());
-        RealmHistory { all: Arc::clone(self), realm: realms.len() - 1 }
+        RealmHistory { all: Arc::clone(self), realm: realms.len() - 1, node: None }
     }
 
     fn realms(&self) -> MutexGuard<'_, Vec<Topics>> {
@@ -171,26 +180,40 @@ impl RealmHistory {
     ) -> Arc<TopicHistory> {
         let mut realms = self.all.realms();
         let Some(topics) = realms.get_mut(self.realm) else {
-            return Arc::new(TopicHistory::new(topic, id, 0, now, &self.all.memory));
+            return Arc::new(TopicHistory::new(topic, id, 0, now, &self.all.memory, None));
         };
         if let Some(history) = topics.by_name.get(topic) {
             return Arc::clone(history);
         }
         topics.sweep(now, is_subscribed);
         let (begin, memory) = (topics.forgotten, &self.all.memory);
-        let history = TopicHistory::new(topic, id, begin, now, memory);
+        let origins = self.node.map(|node| Origins::new(node, topics.forgotten_number));
+        let history = TopicHistory::new(topic, id, begin, now, memory, origins);
         let history = Arc::new(history);
         topics.by_name.insert(topic.into(), Arc::clone(&history));
         history
     }
 
-    /// Ends the histories of topics: their events are removed, and they have a new epoch.
-    pub(crate) fn end(&self, ends: impl Fn(&str) -> bool) {
+    /// Makes it that of a node of a cluster, before the first topic.
+    pub(crate) fn join_cluster(&mut self, node: NodeId) {
+        self.node = Some(node.0);
+        if let Some(topics) = self.all.realms().get_mut(self.realm) {
+            topics.forgotten = topics.forgotten.max(recent::ROOM);
+        }
+    }
+
+    /// Ends the histories of topics: their events are removed, and they have a new epoch. `are_missing` says that
+    /// this node may have published events without a history.
+    pub(crate) fn end(&self, ends: impl Fn(&str) -> bool, are_missing: bool) {
         let realms = self.all.realms();
         let Some(topics) = realms.get(self.realm) else { return };
         for (topic, history) in &topics.by_name {
             if ends(topic) {
-                history.lock().renew();
+                let mut recent = history.lock();
+                recent.renew();
+                if let Some(origins) = recent.origins_mut().filter(|_| are_missing) {
+                    origins.skip();
+                }
             }
         }
     }
@@ -232,7 +255,11 @@ impl Topics {
     fn forget(&mut self, topic: &str) {
         let Some(history) = self.by_name.get(topic) else { return };
         if Arc::strong_count(history) == 1 {
-            self.forgotten = self.forgotten.max(history.lock().top());
+            let recent = history.lock();
+            self.forgotten = self.forgotten.max(recent.top());
+            let number = recent.origins().map_or(0, Origins::last_own);
+            self.forgotten_number = self.forgotten_number.max(number);
+            drop(recent);
             self.by_name.remove(topic);
             self.retained.remove(topic);
         }
@@ -240,14 +267,23 @@ impl Topics {
 }
 
 impl TopicHistory {
-    fn new(topic: &str, id: PublicationId, begin: u64, now: Duration, memory: &Arc<Total>) -> Self {
+    fn new(
+        topic: &str,
+        id: PublicationId,
+        begin: u64,
+        now: Duration,
+        memory: &Arc<Total>,
+        origins: Option<Origins>,
+    ) -> Self {
         let epoch = Epoch::new(id.get());
-        Self(Mutex::new(RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory))))
+        Self(Mutex::new(RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory), origins)))
     }
 
-    /// Returns whether a position in it can be behind an event.
-    pub(crate) fn has_had_events(&self) -> bool {
-        self.lock().had_events()
+    /// Returns whether clients can come back to a position in it: it has had events, or those of all nodes of a
+    /// cluster are known.
+    pub(crate) fn is_kept(&self) -> bool {
+        let recent = self.lock();
+        recent.had_events() || recent.is_complete()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, RecentEvents> {

@@ -28,7 +28,8 @@
 //!
 //! **Locks.** A realm, a dealer, the history of all topics, that of each topic, and each outbox have
 //! one lock each. The order is realm or dealer, then history, then that of a topic, then outbox. No
-//! other lock is taken under any of them. The lock of the peers is taken under none of them. None is held over an await, a wasm call
+//! other lock is taken under any of them. The lock of the peers is taken under that of a topic: events of a history have
+//! one order for all nodes. No other lock but those of the peers' outboxes is taken under it. None is held over an await, a wasm call
 //! or a callback of the host.
 
 #![forbid(unsafe_code)]
@@ -66,13 +67,13 @@ pub use cluster::Cluster;
 pub use dealer::{CallError, CallsView, Continued, Dealer, Encode, UnregisterError};
 pub use history::{
     EventHistory, EventQuery, FoundEvents, HistoryNumbers, HistoryPage, LoggedHistory, MayReceive,
-    PastEvent, PreparedEvent, ReplayLimits, ReplayRequest, RetainedWish, SavedContent, SavedEvent,
-    SavedTopic, UnknownPublication,
+    Mirror, MirroredEvent, PastEvent, PreparedEvent, ReplayLimits, ReplayRequest, RetainedWish,
+    SavedContent, SavedEvent, SavedTopic, UnknownPublication,
 };
 pub use identity::Identity;
 pub use outbox::{Bounds, Outbox, OutboxTraffic, Overflow};
 pub use publication::{
-    DeliveryError, DeliveryReport, Framing, PatternAudience, Publication, TooLarge,
+    DeliveryError, DeliveryReport, EventSource, Framing, PatternAudience, Publication, TooLarge,
 };
 pub use quota::QuotaError;
 pub use realm::{

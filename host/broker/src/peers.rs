@@ -10,14 +10,17 @@
 //!
 //! In reading order: `envelope`, `link`: numbered records; `interest`, `remote`: tables; `event`: publications
 //! between nodes; `notice`; `peer`: one peer; this page: all of them; `offers`: procedures and plugins of nodes,
-//! and messages of the host; `home`: one node of several for a key; `versions`: nodes of other releases. Time is a duration since any fixed instant.
+//! and messages of the host; `gone`, `membership`: nodes that are gone, and that join; `home`: one node of several for
+//! a key; `versions`: nodes of other releases. Time is a duration since any fixed instant.
 
 pub(crate) mod bytes;
 mod envelope;
 mod event;
+mod gone;
 mod home;
 mod interest;
 mod link;
+mod membership;
 mod notice;
 mod offers;
 mod peer;
@@ -41,6 +44,8 @@ pub use peer::PeerView;
 pub use versions::{IncompatibleNode, Versions};
 
 use envelope::Kind;
+pub(crate) use gone::Gone;
+use gone::{End, SharedGone};
 use interest::LocalInterest;
 use peer::{About, Peer};
 use remote::RemoteInterest;
@@ -55,6 +60,8 @@ pub struct Received {
     pub notices: Vec<Notice>,
     /// Whether procedures or plugins of peers have changed, see [`Peers::take_changed_offers`].
     pub has_offers: bool,
+    /// Nodes that are gone, as a peer knows them.
+    gone: Vec<(NodeId, End)>,
 }
 
 /// What a peer has sent for the host.
@@ -81,6 +88,7 @@ pub struct Peers {
     names: VecDeque<(NodeId, String)>,
     /// The nodes with which this one has no version of the envelope in common.
     incompatible: IncompatibleNodes,
+    gone: SharedGone,
     /// Whether a node was ignored since the last tick, because there are too many.
     has_refused: bool,
     /// Whether that was reported.
@@ -126,6 +134,7 @@ impl Peers {
             left: VecDeque::new(),
             names: VecDeque::new(),
             incompatible: IncompatibleNodes::default(),
+            gone: SharedGone::default(),
             has_refused: false,
             is_refusal_known: false,
             local: LocalInterest::default(),
@@ -216,12 +225,11 @@ impl Peers {
         let room = MAX_PARTIAL_BYTES.saturating_sub(partial);
         peer.receive(&header, records, room, now, remote, &mut received);
         if received.notices.iter().any(|it| matches!(it, Notice::Left { .. })) {
-            self.remove(header.from);
-            self.left.truncate(MAX_PEERS - 1);
-            self.left.push_front((header.from, now));
+            self.take_leave(header.from, now);
         } else if peer.send().takes_request(&header, now) {
-            peer.push_snapshot(&self.about, local);
+            peer.push_snapshot(&self.about, local, &self.gone);
         }
+        self.take_gone(&mut received, now);
         received.has_offers = self.remote.has_changed();
         received
     }
@@ -238,6 +246,7 @@ impl Peers {
             let Some(name) = self.remove(node).filter(|_| has_spoken) else { continue };
             self.names.truncate(MAX_PEERS - 1);
             self.names.push_front((node, name.clone()));
+            self.give_up(node);
             notices.push(if is_silent {
                 Notice::Dead { node, name }
             } else {
@@ -338,7 +347,7 @@ impl Peers {
         if nodes.is_empty() {
             return (false, steps);
         }
-        let records = envelope::records(Kind::Event, &event::encode(realm, publication));
+        let records = event::records(realm, publication);
         for peer in nodes.iter().filter_map(|node| self.by_id.get(node)) {
             peer.lock().push_bounded(&records);
         }
@@ -385,6 +394,7 @@ impl Peers {
                 self.has_refused = true;
                 return None;
             }
+            self.revive(node);
             self.last_link += 1;
             let known = self.names.iter().position(|(known, _)| *known == node);
             let (_, name) = known.and_then(|at| self.names.remove(at)).unzip();

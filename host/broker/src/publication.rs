@@ -10,8 +10,10 @@ use jackfield_wamp::event::{Event, Publisher};
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::{Payload, Untranslatable};
+use jackfield_wamp::position::EventNumber;
 
 use crate::client_key::ClientKey;
+use crate::node::NodeId;
 use crate::outbox::Overflow;
 use crate::recording::{Recording, SentFrames};
 use crate::session::{PendingFlushes, Session};
@@ -55,8 +57,19 @@ pub struct Publication<'a> {
     pub retain: Option<Duration>,
     /// The trust level, for subscribers that announce it. Events of the past have none.
     pub trustlevel: Option<u32>,
+    /// Where the event was published.
+    pub source: EventSource,
     /// The arguments of the event.
     pub payload: &'a Payload,
+}
+
+/// The place where an event was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventSource {
+    /// This node.
+    Here,
+    /// Another node, with the number that it has given the event, see [`EventNumber`].
+    Node(NodeId, Option<u64>),
 }
 
 impl<'a> Publication<'a> {
@@ -75,6 +88,7 @@ impl<'a> Publication<'a> {
             recording: None,
             retain: None,
             trustlevel: None,
+            source: EventSource::Here,
             payload,
         }
     }
@@ -190,6 +204,14 @@ pub(crate) fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
         && eligible_authrole.as_ref().is_none_or(|list| identity.has_any_role(list))
 }
 
+/// The place of an event in the history of its topic; without a history, offset 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EventPlace {
+    pub(crate) offset: u64,
+    /// The number of the event in a cluster.
+    pub(crate) number: Option<EventNumber>,
+}
+
 /// Lazily encoded frames of one publication and subscription, one per dialect; and another one, if it has a
 /// trust level and some subscribers take that.
 pub(crate) struct Frames<'a> {
@@ -204,7 +226,7 @@ pub(crate) struct Frames<'a> {
 impl<'a> Frames<'a> {
     pub(crate) fn new(
         publication: &Publication<'a>,
-        offset: u64,
+        place: EventPlace,
         subscription: &Subscription,
         framing: Framing,
     ) -> Self {
@@ -215,7 +237,8 @@ impl<'a> Frames<'a> {
             pattern: subscription.pattern,
             publisher: publication.disclosed,
             replaced: 0,
-            offset,
+            offset: place.offset,
+            at: place.number,
             stream: None,
             retained: false,
             trustlevel: None,

@@ -24,7 +24,7 @@ use jackfield_wamp::uri::MatchPolicy;
 use crate::cluster::Cluster;
 use crate::history::{EventHistory, RealmHistory, Recipient, ReplayRequest};
 use crate::publication::{
-    DeliveryError, DeliveryReport, Frames, Framing, PatternAudience, Publication,
+    DeliveryError, DeliveryReport, EventPlace, Frames, Framing, PatternAudience, Publication,
 };
 use crate::quota::Usage;
 use crate::recording::SentFrames;
@@ -231,11 +231,7 @@ impl Realm {
         publication: &Publication<'_>,
         batch: &mut PendingFlushes,
     ) -> Result<DeliveryReport, DeliveryError> {
-        let report = self.deliver(publication, batch)?;
-        if let Some(cluster) = &self.cluster {
-            self.forward(cluster, publication, batch);
-        }
-        Ok(report)
+        self.deliver(publication, self.cluster.as_deref(), batch)
     }
 
     /// Queues the event to one session, if it has an exact subscription to the topic.
@@ -253,7 +249,8 @@ impl Realm {
             return Ok(false);
         };
         let Some(session) = subscription.get(to) else { return Ok(false) };
-        let mut frames = Frames::new(publication, 0, subscription, state.framing);
+        let mut frames =
+            Frames::new(publication, EventPlace::default(), subscription, state.framing);
         frames.check(session)?;
         Ok(frames.deliver(session, batch))
     }
@@ -322,7 +319,7 @@ impl State {
     fn deliver(
         &self,
         publication: &Publication<'_>,
-        offset: u64,
+        place: EventPlace,
         sent: &mut Option<SentFrames>,
         batch: &mut PendingFlushes,
     ) -> Result<DeliveryReport, DeliveryError> {
@@ -338,7 +335,7 @@ impl State {
         let audiences = || exact.into_iter().chain(patterns.iter().copied());
         let mut report = DeliveryReport::default();
         let Some(first) = audiences().next() else { return Ok(report) };
-        let mut frames = Frames::new(publication, offset, first, self.framing);
+        let mut frames = Frames::new(publication, place, first, self.framing);
         if frames.may_be_refused() {
             check(publication, first, &mut frames)?;
             // The EVENT of a pattern has its topic, too, and may be too long where another is not.
@@ -346,7 +343,7 @@ impl State {
                 check(
                     publication,
                     further,
-                    &mut Frames::new(publication, offset, further, self.framing),
+                    &mut Frames::new(publication, place, further, self.framing),
                 )
             })?;
         }
@@ -355,7 +352,7 @@ impl State {
             *sent = Some(frames.into_sent());
         }
         for further in audiences().skip(1) {
-            let mut frames = Frames::new(publication, offset, further, self.framing);
+            let mut frames = Frames::new(publication, place, further, self.framing);
             fan_out(publication, further, &mut frames, batch, &mut report);
         }
         Ok(report)
@@ -368,7 +365,12 @@ impl State {
         let patterns = (publication.patterns != PatternAudience::Nobody)
             .then(|| subscriptions.patterns(publication.topic).0);
         for subscription in exact.chain(patterns.into_iter().flatten()) {
-            let mut frames = Frames::new(publication, 1, subscription, self.framing);
+            let mut frames = Frames::new(
+                publication,
+                EventPlace { offset: 1, number: None },
+                subscription,
+                self.framing,
+            );
             if !frames.may_be_refused() {
                 break;
             }

@@ -350,3 +350,44 @@ test('forgets the position of a topic that the page leaves', async () => {
   sync.subscribe('a', () => {});
   assert.deepEqual(since(), {});
 });
+
+test('goes on at another node of a cluster', async () => {
+  const { sync, gaps } = await connected();
+  const heard = [];
+  sync.subscribe('a', (value, { repeated }) => heard.push(repeated ? [value] : value));
+  socket().confirms();
+  const numbered = (offset, node, number) =>
+    socket().says([36, 101, 1_000 + offset, { _offset: offset, _at: [node, number] }, [offset]]);
+  marker('e.0.1f-7', 4);
+  numbered(5, '1f', 8);
+  numbered(6, '2a', 1);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'e.0.1f-7', offset: 6, at: { '1f': 8, '2a': 1 } });
+  // Another node has other offsets, and another order.
+  socket().confirms();
+  marker('f.0.1f-8.2a-1', 2, true, 2);
+  numbered(3, '1f', 9);
+  numbered(5, '2a', 2);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'f.0.1f-8.2a-1', offset: 5, at: { '1f': 9, '2a': 2 } });
+  // It is the same history: what the page has is not less than before.
+  socket().confirms();
+  marker('f.0.1f-8.2a-1', 4, false, 1);
+  numbered(5, '2a', 2);
+  numbered(6, '2a', 3);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'f.0.1f-8.2a-1', offset: 6, at: { '1f': 9, '2a': 3 } });
+  // A node that does not know what the others have.
+  socket().confirms();
+  marker('f', 6);
+  numbered(7, '1f', 10);
+  await returns();
+  assert.deepEqual(since(), { epoch: 'f', offset: 7, at: { '1f': 10, '2a': 3 } });
+  assert.deepEqual([heard, gaps.length], [[5, 6, 3, 5, 6, 7], 2]);
+});
+
+test('goes on from the position of another node', async () => {
+  const { sync } = await connected();
+  sync.subscribe('a', () => {}, { since: { epoch: 'e.0.1f-7', offset: 4 } });
+  assert.deepEqual(since(), { epoch: 'e.0.1f-7', offset: 4, at: {} });
+});

@@ -46,7 +46,7 @@ pub(super) async fn answer(
             Ok(Answer::json(StatusCode::OK, &dispatch.position(&token.session, &topic).await?))
         }
         Question::History => {
-            let since = Since { epoch, offset, latest: false }.position();
+            let since = Since { epoch, offset, ..Since::default() }.position();
             let limit = limit.unwrap_or(DEFAULT_EVENTS);
             let page = dispatch.history(&token.session, &topic, since, limit).await?;
             Ok(Answer::json(StatusCode::OK, &page))

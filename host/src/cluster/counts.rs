@@ -81,6 +81,7 @@ impl ClusterCounts {
             | Notice::CaughtUp { .. }
             | Notice::Incompatible(_)
             | Notice::IncompatibleGone(_)
+            | Notice::GoneElsewhere { .. }
             | Notice::TooMany { .. } => 0,
         };
     }

@@ -32,10 +32,13 @@ pub(crate) enum Subject {
     Tickets = 2,
     /// Homes: hooks of plugins that one node runs for all.
     Homes = 3,
+    /// Histories of topics.
+    Histories = 4,
 }
 
 impl Subject {
-    const ALL: [Self; 4] = [Self::Sessions, Self::Calls, Self::Tickets, Self::Homes];
+    const ALL: [Self; 5] =
+        [Self::Sessions, Self::Calls, Self::Tickets, Self::Homes, Self::Histories];
 }
 
 /// A question has no answer.

@@ -55,7 +55,7 @@ impl Dispatch {
     pub(super) fn certain<'s>(&self, subscribe: &'s Subscribe) -> Cow<'s, Subscribe> {
         match &subscribe.since {
             Some(since) if self.may_lack_events() => {
-                let since = Since { epoch: None, offset: None, latest: since.latest };
+                let since = Since { latest: since.latest, ..Since::default() };
                 Cow::Owned(Subscribe { since: Some(since), ..subscribe.clone() })
             }
             _ => Cow::Borrowed(subscribe),
@@ -100,6 +100,7 @@ impl Dispatch {
             recording: recording.as_ref(),
             retain: event.retain.then(wall_clock::since_epoch),
             trustlevel: event.trustlevel,
+            source: event.source,
             payload: &event.payload,
         };
         self.realm.publish_here(&publication, batch).map(drop)

@@ -16,7 +16,7 @@ use jackfield_routing::{Action, History};
 use jackfield_sandbox::Hook;
 use jackfield_wamp::message::{Call, Subscribe};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::position::{Position, Since};
+use jackfield_wamp::position::{Place, Position, Since};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,7 @@ impl Dispatch {
         let since = options.since.map(|WrittenPosition { epoch, offset }| Since {
             epoch: Some(epoch),
             offset: Some(offset),
-            latest: false,
+            ..Since::default()
         });
         let limit = options.limit.unwrap_or(DEFAULT_EVENTS);
         let since = since.as_ref().and_then(Since::position);
@@ -151,14 +151,15 @@ impl Dispatch {
             return Err(Refusal::only_for_subscribers(&routed.route.name));
         }
         self.announce_reader(topic).await;
+        self.complete_reader(topic).await;
         let since = since.filter(|_| !self.may_lack_events());
-        let HistoryPage { position, is_complete, events } =
+        let HistoryPage { position, place, is_complete, events } =
             self.page(&routed, from, (since, limit))?;
         let count = events.len();
         // An event that JSON cannot express, such as one with NaN, is left out.
         let events: Vec<_> = events.iter().filter_map(EventJson::of).collect();
         let recovered = is_complete && events.len() == count;
-        let PositionJson { epoch, offset } = PositionJson::of(position);
+        let PositionJson { epoch, offset } = PositionJson::of(position, place.as_ref());
         Ok(HistoryJson { epoch, offset, recovered, events })
     }
 
@@ -175,7 +176,9 @@ impl Dispatch {
         let generation = self.generations.current();
         let routed = self.check_history(&generation, from, topic)?;
         self.announce_reader(topic).await;
-        Ok(PositionJson::of(self.page(&routed, from, (None, 0))?.position))
+        self.complete_reader(topic).await;
+        let page = self.page(&routed, from, (None, 0))?;
+        Ok(PositionJson::of(page.position, page.place.as_ref()))
     }
 
     /// Returns the histories of topics, for the next process. Before the first generation, they are those
@@ -213,8 +216,8 @@ impl Dispatch {
 }
 
 impl PositionJson {
-    fn of(position: Position) -> Self {
-        Self { epoch: position.epoch.to_string(), offset: position.offset }
+    fn of(position: Position, place: Option<&Place>) -> Self {
+        Self { epoch: position.epoch_text(place), offset: position.offset }
     }
 }
 

@@ -47,6 +47,7 @@ impl Dispatch {
         batch: &mut PendingFlushes,
         trace: Option<&MessageTrace>,
     ) -> Result<(), Refusal> {
+        Box::pin(self.await_joining(subscribe, batch)).await;
         let subscribe = &*self.certain(subscribe);
         let Subscribe { request, policy, topic, .. } = subscribe;
         uris::check(from, topic, *policy)?;
@@ -98,6 +99,10 @@ impl Dispatch {
         }
 
         let announced = self.announce_subscription(from, *policy, topic, batch).await;
+        if let Some(since) = wanted.as_ref().filter(|it| it.rule.is_some()).and_then(|it| it.since)
+        {
+            Box::pin(self.complete_for(topic, since, batch)).await;
+        }
         if self.generations.current().number() != generation.number() {
             // The roles that may see the history may be others now.
             wanted = history::without_retained(history::replay_request(None, subscribe));

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_broker::{SavedContent, SavedEvent, SavedTopic};
+use jackfield_broker::peers::NodeId;
+use jackfield_broker::{Mirror, MirroredEvent, SavedContent, SavedEvent, SavedTopic};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::{Message, ReceiverFilter};
@@ -26,6 +27,20 @@ pub(crate) fn event(bytes: &[u8]) -> Option<SavedEvent> {
     let mut input = Input(bytes);
     let event = input.event()?;
     input.0.is_empty().then_some(event)
+}
+
+/// Reads what a node tells of a topic. A later version may write more behind it.
+pub(crate) fn mirror(bytes: &[u8]) -> Option<Mirror> {
+    let mut input = Input(bytes);
+    Some(Mirror {
+        gone: input.number()?,
+        is_complete: input.number()? != 0,
+        nodes: input.list(|it| Some((NodeId(it.number()?), it.number()?, it.number()?)))?,
+        events: input.list(|it| {
+            let (node, number) = (NodeId(it.number()?), it.number()?);
+            Some(MirroredEvent { node, number, event: it.event()? })
+        })?,
+    })
 }
 
 impl<'a> Input<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jackfield_broker::{SavedContent, SavedEvent, SavedTopic};
+use jackfield_broker::{Mirror, MirroredEvent, SavedContent, SavedEvent, SavedTopic};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::RequestId;
 use jackfield_wamp::message::{Message, Publish, PublishOptions, ReceiverFilter};
@@ -22,6 +22,22 @@ pub(crate) fn encoded(saved: &SavedEvent) -> Vec<u8> {
     let mut bytes = Vec::new();
     event(saved, &mut bytes);
     bytes
+}
+
+/// Returns what a node tells of a topic.
+pub(crate) fn encoded_mirror(mirror: &Mirror) -> Vec<u8> {
+    let Mirror { gone, is_complete, nodes, events } = mirror;
+    let mut out = Vec::new();
+    number(*gone, &mut out);
+    number(u64::from(*is_complete), &mut out);
+    list(nodes, &mut out, |(node, before, last), out| {
+        [node.0, *before, *last].into_iter().for_each(|it| number(it, out));
+    });
+    list(events, &mut out, |MirroredEvent { node, number: own, event: saved }, out| {
+        [node.0, *own].into_iter().for_each(|it| number(it, out));
+        event(saved, out);
+    });
+    out
 }
 
 fn topic(saved: &SavedTopic, out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 //! is waited for by a publication.
 
 mod calls;
+mod histories;
 mod homes;
 mod leases;
 mod sessions;
@@ -11,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use jackfield_broker::PendingFlushes;
 use jackfield_broker::peers::{
     Delivery, IncompatibleNode, InterestKey, InterestKind, MAX_ENVELOPE_BYTES, NodeId, Notice,
@@ -31,6 +33,7 @@ use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
 use calls::CallService;
+use histories::HistoryService;
 use homes::HomeService;
 use leases::LeaseKeeper;
 use sessions::SessionService;
@@ -48,6 +51,9 @@ const FIND_TIME: Duration = Duration::from_millis(300);
 
 /// The maximum time for which a start waits for the other nodes.
 const MAX_START_WAIT: Duration = Duration::from_secs(5);
+
+/// The maximum time for which a node that stops waits until others follow its topics.
+const HAND_OVER_TIME: Duration = Duration::from_secs(3);
 
 /// Subscribers and matching steps of remote events until the task yields.
 const MAX_UNSHARED_WORK: usize = 32_768;
@@ -108,6 +114,7 @@ impl ClusterTasks {
         node.exchange()
             .serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
         node.exchange().serve(Subject::Calls, CallService::new(&node, &realms));
+        node.exchange().serve(Subject::Histories, HistoryService::new(&realms));
         let (faults, applying) = (Backoff::default(), Mutex::default());
         Arc::new(Self { node, realms, pipe, leases, faults, applying })
     }
@@ -133,6 +140,14 @@ impl ClusterTasks {
             info!(name: "cluster.joined_at_start", cluster, node = name, id, peers, "a node of the cluster {cluster}");
         }
         node.shared().write(Peers::open);
+    }
+
+    /// Has other nodes follow the topics of this one, before its clients go to them, for a bounded time.
+    pub(super) async fn hand_over(&self) {
+        if self.node.pipe() == PipeState::Working {
+            let all = self.realms.iter().map(|dispatch| dispatch.hand_over(HAND_OVER_TIME));
+            join_all(all).await;
+        }
     }
 
     /// Tells the other nodes that this one leaves, behind all its events.
@@ -162,7 +177,7 @@ impl ClusterTasks {
                 }
                 PipeMessage::Direct(bytes) => {
                     let received = node.shared().receive(&bytes, node.now());
-                    let Received { deliveries, notices, has_offers } = received;
+                    let Received { deliveries, notices, has_offers, .. } = received;
                     // No call goes to a node that is gone, when its calls end.
                     if has_offers {
                         self.apply_offers();
@@ -315,8 +330,11 @@ impl ClusterTasks {
             topics.entry(key.realm()).or_default().extend(key.topic());
         }
         for (realm, topics) in topics {
-            if let Some(dispatch) = self.realms.get(realm) {
-                dispatch.realm().end_histories(|topic| topics.contains(topic));
+            let Some(dispatch) = self.realms.get(realm) else { continue };
+            let mut batch = PendingFlushes::default();
+            for topic in topics {
+                // A subscriber may have come in this moment.
+                dispatch.realm().interrupt_history(topic, ids::publication(), &mut batch);
             }
         }
     }
@@ -405,6 +423,9 @@ fn log(notice: &Notice, own: Versions) {
         }
         Notice::IncompatibleGone(IncompatibleNode { node, name, .. }) => {
             info!(name: "cluster.incompatible_gone", peer = name, id = id(node), "an incompatible node is not heard any more; its events until now are missing");
+        }
+        Notice::GoneElsewhere { node } => {
+            warn!(name: "cluster.gone_elsewhere", id = id(node), "another node has lost a node that this one did not know; its events may be missing");
         }
         Notice::TooMany { limit } => {
             error!(name: "cluster.too_many_nodes", limit, "more nodes than a cluster can have; further ones are ignored");

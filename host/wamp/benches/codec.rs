@@ -162,6 +162,7 @@ fn event(payload: &Payload) -> Event<'_> {
         publisher: None,
         replaced: 0,
         offset: 0,
+        at: None,
         stream: None,
         retained: false,
         trustlevel: None,

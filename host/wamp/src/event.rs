@@ -10,7 +10,7 @@ use crate::id::{PublicationId, SessionId, SubscriptionId};
 use crate::message::MessageKind;
 use crate::passthru::Passthru;
 use crate::payload::Payload;
-use crate::position::Stream;
+use crate::position::{EventNumber, Stream};
 use crate::v1;
 
 /// An event for the subscribers of one subscription.
@@ -33,9 +33,11 @@ pub struct Event<'a> {
     /// The place in the history of the topic, from 1; 0 without a history: the detail `_offset`.
     /// Version 1 does not show it.
     pub offset: u64,
+    /// The number of the event in a cluster: the detail `_at`. Version 1 does not show it.
+    pub at: Option<EventNumber>,
     /// The answer to `_since`, in an event without arguments; the detail `_stream`. Version 1 does not
     /// show it.
-    pub stream: Option<Stream>,
+    pub stream: Option<Stream<'a>>,
     /// Whether it is an event of the past that its publisher has retained. Version 1 does not show it.
     pub retained: bool,
     /// The trust level of the publication (WAMP v2 specification, section "Publication Trust Levels"). Version 1
@@ -89,6 +91,7 @@ impl Event<'_> {
             authrole.is_some(),
             has_replaced,
             has_offset,
+            self.at.is_some(),
             self.stream.is_some(),
             self.retained,
             self.trustlevel.is_some(),
@@ -121,6 +124,13 @@ impl Event<'_> {
         if has_offset {
             writer.key("_offset");
             writer.uint(self.offset);
+        }
+        if let Some(EventNumber { node, number }) = self.at {
+            writer.key("_at");
+            writer.begin_list(2);
+            writer.text(&format!("{node:x}"));
+            writer.uint(number);
+            writer.end_list();
         }
         if let Some(stream) = &self.stream {
             writer.key("_stream");
@@ -159,6 +169,7 @@ mod tests {
             publisher: None,
             replaced: 0,
             offset: 0,
+            at: None,
             stream: None,
             retained: false,
             trustlevel: None,
@@ -216,6 +227,12 @@ mod tests {
             r#"[8,"acme/chat/1",null]"#,
             r#"[36,7,9007199254740992,{"_offset":41}]"#,
         );
+        let at = Some(EventNumber { node: 0x1f, number: 9 });
+        check(
+            &Event { offset: 41, at, ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"_offset":41,"_at":["1f",9]}]"#,
+        );
         check(
             &Event { pattern: true, retained: true, ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,
@@ -245,13 +262,13 @@ mod tests {
     fn encodes_answers_to_positions() {
         let payload = Payload::empty(Codec::Json);
         let position = Position { epoch: Epoch::new(0x9f3), offset: 41 };
-        let stream = Stream { position: Some(position), recovered: true, replayed: 7 };
+        let stream = Stream { position: Some(position), place: None, recovered: true, replayed: 7 };
         check(
             &Event { stream: Some(stream), ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,
             r#"[36,7,9007199254740992,{"_stream":{"epoch":"9f3","offset":41,"recovered":true,"replayed":7}}]"#,
         );
-        let none = Stream { position: None, recovered: false, replayed: 0 };
+        let none = Stream { position: None, place: None, recovered: false, replayed: 0 };
         check(
             &Event { stream: Some(none), ..event(&payload) },
             r#"[8,"acme/chat/1",null]"#,

@@ -138,30 +138,28 @@ async fn pages_know_what_they_have_missed_when_nats_fails() {
     group.end().await;
 }
 
-/// A service manager restarts one node after the other. Pages of the others miss nothing.
+/// A service manager restarts one node after the other. Pages go on at the node when it is back, or at another one
+/// meanwhile: none misses anything.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_costs_only_the_pages_of_each_node() {
+async fn a_rolling_restart_is_no_gap_for_any_page() {
     let mut group = Group::start().await;
+    let mut certain = 0;
     for index in 0..3 {
-        let doubts = group.members.each_ref().map(Member::doubts);
+        let mut doubts = group.members.each_ref().map(Member::doubts);
+        doubts[index] = 0;
         assert_eq!(group.members[index].end("TERM"), Some(0));
         group.members[index].restart();
         let [before, now] = group.settled(&format!("node {index} restarted")).await;
-        for (page, earlier) in steady(&now).iter().zip(steady(&before)) {
-            let node = usize::try_from(page["node"].as_u64().unwrap()).unwrap();
-            if node == index {
-                continue;
-            }
-            // Each hole has a gap behind it, so no gap is no hole. On a busy machine, a late answer is a doubt.
-            if group.members[node].doubts() == doubts[node] {
-                assert_eq!(page["gaps"], earlier["gaps"], "{page} after a restart of node {index}");
-            }
+        // On a busy machine, a late answer is a doubt, of which pages are told.
+        if group.members.each_ref().map(Member::doubts) != doubts {
+            continue;
+        }
+        certain += 1;
+        let pages = |numbers: &Value| numbers["pages"].as_array().unwrap().clone();
+        for (page, earlier) in pages(&now).iter().zip(pages(&before)) {
+            assert_eq!(page["gaps"], earlier["gaps"], "{page} after a restart of node {index}");
         }
     }
+    assert!(certain > 0, "a doubt after each restart");
     group.end().await;
-}
-
-/// The pages that stay connected.
-fn steady(numbers: &Value) -> Vec<Value> {
-    numbers["steady"].as_array().unwrap().clone()
 }

@@ -36,10 +36,13 @@ async fn events_of_other_nodes_are_in_the_history() {
     let mut publisher = join(&servers[1]).await;
     let mut client = join(&servers[0]).await;
     let begin = recover(&mut client, "kept/a", json!({})).await;
+    let first = begin["offset"].as_u64().unwrap();
     publish(&mut publisher, "kept/a", 0..3).await;
     for number in 0..3 {
         let event = client.event().await;
-        assert_eq!((event.args, &event.details["_offset"]), (json!([number]), &json!(number + 1)));
+        let offset = first + number + 1;
+        assert_eq!((event.args, &event.details["_offset"]), (json!([number]), &json!(offset)));
+        assert_eq!(event.details["_at"][1], json!(number + 1));
     }
     drop(client);
     publish(&mut publisher, "kept/a", 3..6).await;
@@ -48,13 +51,13 @@ async fn events_of_other_nodes_are_in_the_history() {
     client.subscribe("kept/b", json!({})).await;
     publish(&mut publisher, "kept/b", 0..1).await;
     client.event().await;
-    let since = json!({ "epoch": begin["epoch"], "offset": 3 });
+    let since = json!({ "epoch": begin["epoch"], "offset": first + 3 });
     let (mut client, answer) = recovered(&servers[0], since.clone()).await;
     assert_eq!(answer["replayed"], json!(3));
     for number in 3..6 {
         assert_eq!(client.event().await.args, json!([number]));
     }
-    // The other node has positions of its own.
+    // The other node has positions of its own, which a client has to follow.
     let mut moved = join(&servers[1]).await;
     let answer = recover(&mut moved, "kept/a", since).await;
     assert_eq!(answer["recovered"], json!(false));
@@ -69,7 +72,8 @@ async fn no_client_has_recovered_while_the_engine_is_away() {
     // With an event, the topic stays announced while no client is there.
     publish(&mut client, "kept/a", 0..1).await;
     drop(client);
-    let since = json!({ "epoch": begin["epoch"], "offset": 1 });
+    let offset = begin["offset"].as_u64().unwrap() + 1;
+    let since = json!({ "epoch": begin["epoch"], "offset": offset });
     drop(recovered(&one, since.clone()).await);
     nats.kill();
     one.logged("the connection to NATS is lost");
@@ -90,14 +94,16 @@ async fn a_connected_client_is_told_that_events_may_be_missing() {
     let begin = recover(&mut client, "kept/a", json!({})).await;
     let mut publisher = join(&one).await;
     publish(&mut publisher, "kept/a", 0..1).await;
-    assert_eq!(client.event().await.args, json!([0]));
+    let event = client.event().await;
+    assert_eq!(event.args, json!([0]));
+    let offset = event.details["_offset"].as_u64().unwrap();
     other.signal("KILL");
     let told = client.event().await.details["_stream"].clone();
-    assert_eq!((&told["recovered"], &told["offset"]), (&json!(false), &json!(1)), "{told}");
+    assert_eq!((&told["recovered"], &told["offset"]), (&json!(false), &json!(offset)), "{told}");
     assert_ne!(told["epoch"], begin["epoch"]);
     publish(&mut publisher, "kept/a", 1..2).await;
     let event = client.event().await;
-    assert_eq!((event.args, &event.details["_offset"]), (json!([1]), &json!(2)));
+    assert_eq!((event.args, &event.details["_offset"]), (json!([1]), &json!(offset + 1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,15 @@
 //! Pages of a history, for clients and back ends that ask for it without a subscription.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::position::Position;
+use jackfield_wamp::position::{Place, Position};
 
 use super::stored::StoredEvent;
 use super::{HistoryRule, RecentEvents, ReplayLimits};
+use crate::peers::Gone;
 use crate::session::Session;
 
 /// A part of a topic's history.
@@ -15,6 +17,8 @@ use crate::session::Session;
 pub struct HistoryPage {
     /// The position behind the last event of the page.
     pub position: Position,
+    /// The same for other nodes of a cluster, if it is known.
+    pub place: Option<Place>,
     /// Whether these are all events since the position that was asked for.
     pub is_complete: bool,
     /// The events, oldest first.
@@ -46,6 +50,19 @@ impl RecentEvents {
         since: Option<Position>,
         limits: ReplayLimits,
         session: &Session,
+        gone: Option<&Gone>,
+    ) -> HistoryPage {
+        let page = self.page_of(rule, now, since, limits, session);
+        HistoryPage { place: self.place(page.position.offset, &BTreeMap::new(), gone), ..page }
+    }
+
+    fn page_of(
+        &mut self,
+        rule: &HistoryRule,
+        now: Duration,
+        since: Option<Position>,
+        limits: ReplayLimits,
+        session: &Session,
     ) -> HistoryPage {
         self.trim(rule, now);
         let top = self.position();
@@ -62,7 +79,7 @@ impl RecentEvents {
         });
         let mut events: Vec<_> = newest.collect();
         events.reverse();
-        HistoryPage { position: top, is_complete: false, events }
+        HistoryPage { position: top, place: None, is_complete: false, events }
     }
 
     fn page_behind(
@@ -92,7 +109,7 @@ impl RecentEvents {
             }
             events.push(event);
         }
-        Some(HistoryPage { position, is_complete: true, events })
+        Some(HistoryPage { position, place: None, is_complete: true, events })
     }
 }
 

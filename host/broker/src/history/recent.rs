@@ -1,15 +1,17 @@
 //! The recent events of one topic: offsets without a hole, and the newest events with their frames.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_wamp::id::SubscriptionId;
-use jackfield_wamp::position::{Epoch, Position};
+use jackfield_wamp::position::{Epoch, EventNumber, Place, Position};
 
+use super::origins::Origins;
 use super::stored::{Content, StoredEvent};
 use super::{HistoryRule, Recording, SavedEvent, SentFrames};
 use crate::client_key::ClientKey;
+use crate::peers::Gone;
 use crate::publication::Publication;
 use crate::spread::spread;
 use crate::total::Total;
@@ -41,9 +43,15 @@ pub(crate) struct RecentEvents {
     memory: Arc<Total>,
     /// The client of its first event, for which its memory counts.
     owner: Option<ClientKey>,
+    /// The nodes of the events, in a cluster.
+    origins: Option<Box<Origins>>,
     /// Whether the file of durable histories has the epoch and its newest events, without a hole.
     is_logged: bool,
 }
+
+/// The offset of the first event in a cluster: there is room for the events before it, when other nodes tell them. No
+/// rule keeps more.
+pub(super) const ROOM: u64 = 100_000;
 
 /// The approximate memory of a topic besides its name.
 const TOPIC_OVERHEAD_BYTES: usize = 256;
@@ -55,6 +63,7 @@ impl RecentEvents {
         begin: u64,
         now: Duration,
         memory: Arc<Total>,
+        origins: Option<Origins>,
     ) -> Self {
         memory.replace(0, TOPIC_OVERHEAD_BYTES + topic.len());
         Self {
@@ -71,6 +80,7 @@ impl RecentEvents {
             content_bytes: 0,
             memory,
             owner: None,
+            origins: origins.map(Box::new),
             is_logged: false,
         }
     }
@@ -108,6 +118,10 @@ impl RecentEvents {
         Position { epoch: self.epoch, offset: self.top }
     }
 
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     pub(super) const fn top(&self) -> u64 {
         self.top
     }
@@ -117,8 +131,34 @@ impl RecentEvents {
     }
 
     /// Returns whether the epoch has had an event.
-    pub(super) const fn had_events(&self) -> bool {
-        self.top > self.begin
+    pub(super) fn had_events(&self) -> bool {
+        self.top > self.begin || !self.events.is_empty()
+    }
+
+    /// Returns the nodes of the events, in a cluster.
+    pub(crate) fn origins(&self) -> Option<&Origins> {
+        self.origins.as_deref()
+    }
+
+    pub(super) fn origins_mut(&mut self) -> Option<&mut Origins> {
+        self.origins.as_deref_mut()
+    }
+
+    /// Returns whether the history has, or knows to be gone, every event of all nodes of the cluster.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.origins().is_some_and(Origins::is_complete)
+    }
+
+    /// Returns the place behind an offset, for other nodes. The client has had later events besides, up to the
+    /// numbers of their nodes.
+    pub(super) fn place(
+        &self,
+        offset: u64,
+        besides: &BTreeMap<u64, u64>,
+        gone: Option<&Gone>,
+    ) -> Option<Place> {
+        let later = self.events.iter().rev().take_while(|event| event.offset > offset);
+        self.origins()?.place(later.map(|event| event.number), besides, gone?)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -178,6 +218,7 @@ impl RecentEvents {
         publication: &Publication<'_>,
         recording: &Recording,
         sent: Option<SentFrames>,
+        number: Option<EventNumber>,
     ) {
         let Recording { rule, now, .. } = *recording;
         self.top += 1;
@@ -187,7 +228,11 @@ impl RecentEvents {
             sent.frames
         });
         let content = Content::of(publication, frames.unwrap_or_default());
-        let event = StoredEvent::within(&rule, self.top, now, publication.id, content);
+        let mut event = StoredEvent::within(&rule, self.top, now, publication.id, content);
+        event.number = number;
+        if let Some(origins) = &mut self.origins {
+            origins.note(number);
+        }
         self.bytes += event.bytes;
         self.content_bytes += event.content_bytes;
         self.memory.replace(0, event.bytes);
@@ -212,9 +257,12 @@ impl RecentEvents {
     }
 
     fn remove_oldest(&mut self) {
-        let Some(StoredEvent { bytes, content_bytes, .. }) = self.events.pop_front() else {
+        let Some(StoredEvent { bytes, content_bytes, number, .. }) = self.events.pop_front() else {
             return;
         };
+        if let Some(origins) = &mut self.origins {
+            origins.forget(number);
+        }
         self.bytes -= bytes;
         self.content_bytes -= content_bytes;
         self.memory.replace(bytes, 0);
@@ -224,7 +272,10 @@ impl RecentEvents {
     pub(super) fn clear(&mut self) {
         self.memory.replace(self.bytes, 0);
         (self.bytes, self.content_bytes) = (0, 0);
-        self.events = VecDeque::new();
+        let events = std::mem::take(&mut self.events);
+        if let Some(origins) = &mut self.origins {
+            events.iter().for_each(|event| origins.forget(event.number));
+        }
     }
 
     /// Removes all events and begins another epoch. Offsets go on: no subscriber sees one twice.
@@ -239,9 +290,33 @@ impl RecentEvents {
     /// process may go on with it: it must not make the same successor.
     pub(crate) fn renew_as(&mut self, epoch: Epoch) {
         self.clear();
+        if let Some(origins) = &mut self.origins {
+            origins.reset();
+            self.top = self.top.max(ROOM);
+        }
         self.begin = self.top;
         self.epoch = epoch;
         self.is_logged = false;
+    }
+
+    /// Returns the offset before the first event that is behind these numbers.
+    pub(super) fn before_missing(&self, had: &BTreeMap<u64, u64>) -> u64 {
+        let runs = self.origins().into_iter().flat_map(Origins::runs);
+        let missing =
+            runs.map(|(node, run)| had.get(&node).map_or(0, |had| run.last.saturating_sub(*had)));
+        let mut missing = missing.fold(0, u64::saturating_add);
+        let mut offset = self.top;
+        for event in self.events.iter().rev() {
+            if missing == 0 {
+                break;
+            }
+            let is_missing = event
+                .number
+                .is_some_and(|it| had.get(&it.node).is_some_and(|had| it.number > *had));
+            missing = missing.saturating_sub(u64::from(is_missing));
+            offset = event.offset - 1;
+        }
+        offset
     }
 
     /// Returns the events behind an offset; `None` if one of them is gone.
@@ -262,6 +337,28 @@ impl RecentEvents {
         let stored = (first..).zip(events).map(|(offset, it)| StoredEvent::restored(offset, it));
         self.events = stored.collect();
         self.recount();
+    }
+
+    /// Puts older events before those that there are, without a change of the latter. Returns `false` if there
+    /// is no room.
+    pub(super) fn prepend(&mut self, older: Vec<StoredEvent>) -> bool {
+        let Some(mut offset) = (self.first() - 1).checked_sub(older.len() as u64) else {
+            return false;
+        };
+        for event in older.into_iter().rev() {
+            self.events.push_front(event);
+        }
+        for event in &mut self.events {
+            offset += 1;
+            event.offset = offset;
+        }
+        if let Some(retained) = &mut self.retained {
+            // It may be one of them: no subscriber gets it twice.
+            let event = self.events.iter().find(|event| event.id == retained.id);
+            retained.offset = event.map_or(0, |event| event.offset);
+        }
+        self.recount();
+        true
     }
 
     pub(super) fn stored(&self) -> impl DoubleEndedIterator<Item = &StoredEvent> {

@@ -1,6 +1,7 @@
 //! Replay: the events that a subscriber gets from the history of its topic, behind SUBSCRIBED and
 //! before every later event.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::event::Event;
 use jackfield_wamp::id::{PublicationId, SubscriptionId};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::position::{Position, Since, Stream};
+use jackfield_wamp::position::{Place, Position, Since, Stream};
 
 use super::stored::StoredEvent;
 use super::wish::RetainedWish;
 use super::{HistoryRule, RecentEvents};
 use crate::outbox::Overflow;
+use crate::peers::Gone;
 use crate::publication::{self, Framing};
 use crate::session::{PendingFlushes, Session};
 
@@ -76,6 +78,46 @@ struct Selection {
     /// The offset before the first of them.
     offset: u64,
     is_recovered: bool,
+    /// The place before the first of them, in a cluster.
+    place: Option<Place>,
+}
+
+/// Of no node more than up to the offset.
+const NONE: BTreeMap<u64, u64> = BTreeMap::new();
+
+/// The part of a history that a subscriber has had.
+struct Had {
+    /// The offset up to which it has had all.
+    offset: u64,
+    /// The last event of each node that it has had besides.
+    numbers: BTreeMap<u64, u64>,
+}
+
+impl Had {
+    /// Returns what a subscriber has had; `None` if its position is unknown here.
+    fn of(recent: &RecentEvents, since: &Since, gone: Option<&Gone>) -> Option<Self> {
+        let place = since.place();
+        let origins = recent.origins().zip(gone);
+        if let (Some((origins, gone)), Some(place)) = (origins, &place)
+            && origins.is_behind(place, gone)
+        {
+            return None;
+        }
+        let position = since.position().filter(|it| it.epoch == recent.position().epoch);
+        if let Some(Position { offset, .. }) = position {
+            // One that comes back from another node in between has had some of the later events.
+            let numbers = place.map_or_else(BTreeMap::new, |place| place.had);
+            return Some(Self { offset, numbers });
+        }
+        let numbers = origins.and_then(|(origins, gone)| origins.had(&place?, gone))?;
+        Some(Self { offset: recent.before_missing(&numbers), numbers })
+    }
+
+    /// Returns whether the subscriber has had an event behind the offset.
+    fn has(&self, event: &StoredEvent) -> bool {
+        let number = event.number;
+        number.is_some_and(|it| self.numbers.get(&it.node).is_some_and(|had| it.number <= *had))
+    }
 }
 
 impl ReplayRequest<'_> {
@@ -93,7 +135,7 @@ impl Recipient<'_> {
         batch: &mut PendingFlushes,
     ) {
         if request.is_answered(self.session) {
-            let stream = Stream { position: None, recovered: false, replayed: 0 };
+            let stream = Stream { position: None, place: None, recovered: false, replayed: 0 };
             self.session.reply(self.marker(request.id, stream), batch);
         }
     }
@@ -105,7 +147,8 @@ impl Recipient<'_> {
         id: PublicationId,
         batch: &mut PendingFlushes,
     ) {
-        let stream = Stream { position: Some(recent.position()), recovered: false, replayed: 0 };
+        let position = Some(recent.position());
+        let stream = Stream { position, place: None, recovered: false, replayed: 0 };
         self.session.reply(self.marker(id, stream), batch);
     }
 
@@ -117,30 +160,31 @@ impl Recipient<'_> {
         recent: &mut RecentEvents,
         rule: HistoryRule,
         request: &ReplayRequest<'_>,
-        limits: ReplayLimits,
+        (limits, gone): (ReplayLimits, Option<&Gone>),
         batch: &mut PendingFlushes,
     ) -> (usize, Option<bool>) {
         recent.trim(&rule, request.now);
         let is_answered = request.is_answered(self.session);
-        let position = request.since.and_then(Since::position);
-        let position = position.filter(|it| is_answered && it.epoch == recent.position().epoch);
+        let since = request.since.filter(|_| is_answered);
+        let had = since.and_then(|it| Had::of(recent, it, gone));
+        let is_newest = had.as_ref().is_some_and(|it| it.offset == recent.top());
         let mut retained = match request.retained {
             RetainedWish::OfTopic => self.retained(recent),
             RetainedWish::Nothing | RetainedWish::OfPattern(..) => None,
         };
         if !self.is_new {
             // It has received events that its position may be behind.
-            let is_recovered = position == Some(recent.position());
-            let none = Selection { frames: Vec::new(), offset: recent.top(), is_recovered };
+            let (offset, place) = (recent.top(), recent.place(recent.top(), &NONE, gone));
+            let none = Selection { frames: Vec::new(), offset, is_recovered: is_newest, place };
             self.tell_retained(&mut retained, &none, request, batch);
             self.answer(recent, request, &none, batch);
             return (0, None);
         }
         let mut grown = 0;
         let is_latest = is_answered && request.since.is_some_and(|it| it.latest);
-        let missed = position
-            .filter(|it| !is_latest || *it == recent.position())
-            .and_then(|it| self.missed(recent, it.offset, limits, &mut grown));
+        let missed = had
+            .filter(|_| !is_latest || is_newest)
+            .and_then(|it| self.missed(recent, &it, (limits, gone), &mut grown));
         recent.grow(grown);
         if let Some(missed) = missed {
             self.tell_retained(&mut retained, &missed, request, batch);
@@ -152,7 +196,7 @@ impl Recipient<'_> {
             }
         }
         let count = if is_latest { 1 } else { rule.on_subscribe };
-        let newest = self.newest(recent, count, limits);
+        let newest = self.newest(recent, count, (limits, gone));
         self.tell_retained(&mut retained, &newest, request, batch);
         self.answer(recent, request, &newest, batch);
         let count = newest.frames.len();
@@ -217,18 +261,19 @@ impl Recipient<'_> {
         }
     }
 
-    /// Returns the events behind an offset that the session may see. `None` if there is any doubt, or
-    /// if they are too many.
+    /// Returns the events that the session has not had and may see. `None` if there is any doubt, or if they
+    /// are too many.
     fn missed(
         &self,
         recent: &mut RecentEvents,
-        offset: u64,
-        limits: ReplayLimits,
+        had: &Had,
+        (limits, gone): (ReplayLimits, Option<&Gone>),
         grown: &mut usize,
     ) -> Option<Selection> {
         let (topic, top) = (recent.topic(), recent.top());
         let (mut frames, mut bytes, mut first) = (Vec::new(), 0, None);
-        for (looks, event) in recent.behind(offset)?.enumerate() {
+        let missed = recent.behind(had.offset)?.filter(|event| !had.has(event));
+        for (looks, event) in missed.enumerate() {
             if event.is_withheld() || looks == limits.looks() {
                 return None;
             }
@@ -244,11 +289,17 @@ impl Recipient<'_> {
             frames.push(frame);
         }
         let offset = first.map_or(top, |first| first - 1);
-        Some(Selection { frames, offset, is_recovered: true })
+        let place = recent.place(offset, &had.numbers, gone);
+        Some(Selection { frames, offset, is_recovered: true, place })
     }
 
     /// Returns the newest events that the session may see.
-    fn newest(&self, recent: &mut RecentEvents, count: usize, limits: ReplayLimits) -> Selection {
+    fn newest(
+        &self,
+        recent: &mut RecentEvents,
+        count: usize,
+        (limits, gone): (ReplayLimits, Option<&Gone>),
+    ) -> Selection {
         let (topic, mut offset) = (recent.topic(), recent.top());
         let (mut frames, mut bytes, mut grown) = (Vec::new(), 0, 0);
         for event in recent.all().rev().take(limits.looks()) {
@@ -268,7 +319,8 @@ impl Recipient<'_> {
         }
         recent.grow(grown);
         frames.reverse();
-        Selection { frames, offset, is_recovered: false }
+        let place = recent.place(offset, &NONE, gone);
+        Selection { frames, offset, is_recovered: false, place }
     }
 
     fn frame(&self, event: &mut StoredEvent, topic: &str, grown: &mut usize) -> Option<Bytes> {
@@ -281,14 +333,17 @@ impl Recipient<'_> {
         request: &ReplayRequest<'_>,
         selection: &Selection,
     ) -> Bytes {
-        let Selection { frames, offset, is_recovered } = selection;
+        let Selection { frames, offset, is_recovered, place } = selection;
         let position = Some(Position { offset: *offset, ..recent.position() });
         let replayed = frames.len() as u64;
-        self.marker(request.id, Stream { position, recovered: *is_recovered, replayed })
+        self.marker(
+            request.id,
+            Stream { position, place: place.as_ref(), recovered: *is_recovered, replayed },
+        )
     }
 
     /// Returns an EVENT without arguments, with the detail `_stream`.
-    fn marker(&self, id: PublicationId, stream: Stream) -> Bytes {
+    fn marker(&self, id: PublicationId, stream: Stream<'_>) -> Bytes {
         let dialect = self.session.dialect;
         let event = Event {
             topic: "",
@@ -298,6 +353,7 @@ impl Recipient<'_> {
             publisher: None,
             replaced: 0,
             offset: 0,
+            at: None,
             stream: Some(stream),
             retained: false,
             trustlevel: None,

@@ -9,6 +9,7 @@ use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::Epoch;
 
+use super::origins::Origins;
 use super::stored::{Content, StoredEvent, StoredPublisher};
 use super::{RealmHistory, RecentEvents, TopicHistory};
 use crate::total::Total;
@@ -101,7 +102,8 @@ impl RealmHistory {
             } else {
                 topics.retained.remove(&name);
             }
-            let history = TopicHistory::restored(one, memory);
+            let origins = self.node.map(|node| Origins::new(node, topics.forgotten_number));
+            let history = TopicHistory::restored(one, memory, origins);
             if is_logged {
                 history.lock().set_logged();
             }
@@ -113,14 +115,14 @@ impl RealmHistory {
 }
 
 impl TopicHistory {
-    fn restored(saved: SavedTopic, memory: &Arc<Total>) -> Self {
+    fn restored(saved: SavedTopic, memory: &Arc<Total>, origins: Option<Origins>) -> Self {
         let SavedTopic { topic, epoch, top, last, events, retained } = saved;
         let has_only_retained = events.is_empty() && retained.is_some();
         // One before the events: the epoch has had some.
         let had = if has_only_retained { 0 } else { events.len().max(1) as u64 };
         let begin = top.saturating_sub(had);
         let mut recent =
-            RecentEvents::new(&topic, Epoch::new(epoch), begin, last, Arc::clone(memory));
+            RecentEvents::new(&topic, Epoch::new(epoch), begin, last, Arc::clone(memory), origins);
         recent.restore(events, top);
         let retained = retained.map(|it| {
             // It may be one of the events: no subscriber gets it twice.

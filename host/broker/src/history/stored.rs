@@ -8,6 +8,7 @@ use jackfield_wamp::event::{Event, Publisher};
 use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
+use jackfield_wamp::position::EventNumber;
 
 use super::HistoryRule;
 use crate::publication::{self, Framing, Publication};
@@ -20,6 +21,8 @@ pub(super) struct StoredEvent {
     /// The time since the Unix epoch.
     pub(super) at: Duration,
     pub(super) id: PublicationId,
+    /// Its number in a cluster, if its node has told it.
+    pub(super) number: Option<EventNumber>,
     /// `None` if the event is withheld: its receivers were chosen by session ids, which end
     /// with their connections, or it is too large.
     pub(super) content: Option<Content>,
@@ -98,6 +101,7 @@ impl Content {
             }),
             replaced: 0,
             offset: 0,
+            at: None,
             stream: None,
             retained: false,
             trustlevel: None,
@@ -114,7 +118,7 @@ impl StoredEvent {
         id: PublicationId,
         content: Option<Content>,
     ) -> Self {
-        let mut event = Self { offset, at, id, content, bytes: 0, content_bytes: 0 };
+        let mut event = Self { offset, at, id, number: None, content, bytes: 0, content_bytes: 0 };
         event.measure();
         event
     }
@@ -158,13 +162,14 @@ impl StoredEvent {
         framing: Framing,
         grown: &mut usize,
     ) -> Option<Bytes> {
-        let Self { offset, id, content, bytes, .. } = self;
+        let Self { offset, id, number, content, bytes, .. } = self;
         let content = content.as_mut()?;
         if let Some(frame) = content.frames.get(dialect.index())? {
             return Some(frame.clone());
         }
         content.payload.check_translatable(dialect.codec()).ok()?;
-        let event = Event { offset: *offset, ..content.event(topic, subscription, *id) };
+        let event =
+            Event { offset: *offset, at: *number, ..content.event(topic, subscription, *id) };
         let frame = publication::frame(&event, framing, dialect);
         if frame.len() > framing.max_bytes {
             return None;

@@ -86,10 +86,14 @@ pub(super) enum Kind {
     FirstPart = 8,
     /// Bytes for the host.
     Message = 9,
+    /// The number of the event behind it.
+    Number = 10,
+    /// Nodes that are gone.
+    Gone = 11,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::SnapshotBegin,
         Self::Interest,
         Self::SnapshotEnd,
@@ -99,6 +103,8 @@ impl Kind {
         Self::Bye,
         Self::FirstPart,
         Self::Message,
+        Self::Number,
+        Self::Gone,
     ];
 
     /// Returns the kind with this number; `None` if it is unknown.

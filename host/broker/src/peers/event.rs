@@ -11,7 +11,8 @@ use jackfield_wamp::message::{Message, Publish, PublishOptions, ReceiverFilter};
 use jackfield_wamp::payload::{MAX_DEPTH, Payload};
 
 use super::bytes::{Input, codec_number, codec_of, put_bytes, put_list, put_u64};
-use crate::publication::Publication;
+use super::envelope::{self, Kind};
+use crate::publication::{EventSource, Publication};
 
 /// An event that was published on another node.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,8 @@ pub struct RemoteEvent {
     pub retain: bool,
     /// The trust level, by the settings of the publisher's node.
     pub trustlevel: Option<u32>,
+    /// The node of the publisher, and the number that it has given the event, if its topic has a history there.
+    pub source: EventSource,
     /// The arguments.
     pub payload: Payload,
 }
@@ -59,6 +62,7 @@ impl RemoteEvent {
             narrowed: option(&mut input, filter)?,
             retain: false,
             trustlevel: None,
+            source: EventSource::Here,
             payload: Payload::empty(Codec::Json),
         };
         let publish = publish(input)?;
@@ -68,8 +72,20 @@ impl RemoteEvent {
     }
 }
 
+/// Writes the records of a publication: its number, if it has one, and the event.
+pub(super) fn records(realm: &str, publication: &Publication<'_>) -> Vec<Bytes> {
+    let number = match publication.source {
+        EventSource::Here => None,
+        EventSource::Node(_, number) => number,
+    };
+    let number = number.map(|it| envelope::records(Kind::Number, &it.to_le_bytes()));
+    let mut records = number.unwrap_or_default();
+    records.extend(envelope::records(Kind::Event, &encode(realm, publication)));
+    records
+}
+
 /// Writes the event of a publication.
-pub(super) fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
+fn encode(realm: &str, publication: &Publication<'_>) -> Vec<u8> {
     let Publication { topic, id, disclosed, except, filter, narrowed, .. } = publication;
     let Publication { retain, trustlevel, payload, .. } = publication;
     let mut out = Vec::with_capacity(realm.len() + topic.len() + payload.len() + HEAD_BYTES);
@@ -187,6 +203,7 @@ mod tests {
             recording: None,
             retain: Some(Duration::ZERO),
             trustlevel: Some(2),
+            source: EventSource::Here,
             payload,
         }
     }

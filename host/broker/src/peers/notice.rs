@@ -87,6 +87,11 @@ pub enum Notice {
     Incompatible(IncompatibleNode),
     /// Such a node is not heard any more. Its events until now are missing.
     IncompatibleGone(IncompatibleNode),
+    /// A node is gone that another node knew, and this one did not: its events may be missing.
+    GoneElsewhere {
+        /// The node.
+        node: NodeId,
+    },
     /// More nodes say HELLO than a cluster can have.
     TooMany {
         /// The maximum.
@@ -111,6 +116,7 @@ impl Notice {
             | Self::Incomplete { .. }
             | Self::Incompatible(_)
             | Self::IncompatibleGone(_)
+            | Self::GoneElsewhere { .. }
             | Self::TooMany { .. } => None,
         }
     }
@@ -135,6 +141,7 @@ impl Notice {
             | Self::Late { .. }
             | Self::Incompatible(_)
             | Self::IncompatibleGone(_)
+            | Self::GoneElsewhere { .. }
             | Self::CaughtUp { .. } => true,
         }
     }

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use super::bytes::{Input, put_bytes};
 use super::envelope::{self, Header, Kind};
 use super::event::RemoteEvent;
+use super::gone::{self, Gone};
 use super::interest::{self, Digest, LocalInterest, Told};
 use super::link::{Arrival, ReceiveLink, SendLink};
 use super::remote::{Keys, RemoteInterest, Snapshot};
 use super::versions::{Hello, Versions, cut};
 use super::{DEAD_AFTER, Delivery, NodeId, Notice, Received, STALLED_AFTER_TICKS, SUSPECTED_AFTER};
+use crate::publication::EventSource;
 
 /// This node, as its peers know it.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub(super) struct Peer {
     send: Mutex<SendLink>,
     pub(super) receive: ReceiveLink,
     pub(super) keys: Keys,
+    /// The number of its next event.
+    number: Option<u64>,
     /// A snapshot so far.
     snapshot: Option<Snapshot>,
     /// Whether both nodes have had the interest of each other.
@@ -129,6 +133,7 @@ impl Peer {
             send: Mutex::new(SendLink::new(link, is_fresh)),
             receive: ReceiveLink::default(),
             keys: Keys::default(),
+            number: None,
             snapshot: None,
             is_joined: false,
             is_doubtful: false,
@@ -180,11 +185,13 @@ impl Peer {
             || now.saturating_sub(self.heard) >= DEAD_AFTER
     }
 
-    /// Queues the whole interest of this node. Its records are neighbours: nothing is between them.
-    pub(super) fn push_snapshot(&mut self, about: &About, local: &LocalInterest) {
+    /// Queues the whole interest of this node, and the nodes that are gone. Its records are neighbours: nothing is
+    /// between them.
+    pub(super) fn push_snapshot(&mut self, about: &About, local: &LocalInterest, gone: &Gone) {
         let mut begin = Vec::new();
         put_bytes(about.name.as_bytes(), &mut begin);
         put_bytes(about.version.as_bytes(), &mut begin);
+        gone.put(&mut begin);
         let mut digest = Digest::of(local.iter().map(|(key, _)| key));
         let send = self.send();
         send.push(&envelope::records(Kind::SnapshotBegin, &begin));
@@ -215,7 +222,7 @@ impl Peer {
         self.note(header, received);
         let was_synced = self.receive.is_synced;
         if let Some(is_doubtful) = self.receive.begin(header) {
-            (self.is_joined, self.snapshot) = (false, None);
+            (self.is_joined, self.snapshot, self.number) = (false, None, None);
             self.is_doubtful |= is_doubtful;
             self.send().is_due = true;
             if is_doubtful {
@@ -230,7 +237,7 @@ impl Peer {
         // Until it has joined: it may begin to serve clients before.
         self.is_doubtful |= !header.is_fresh && !self.is_joined;
         if lost > 0 {
-            self.snapshot = None;
+            (self.snapshot, self.number) = (None, None);
             self.lose(node, lost, received);
         }
         for (kind, content) in records.into_iter().skip(old) {
@@ -241,6 +248,7 @@ impl Peer {
                 Err(_) => false,
             };
             if !is_whole {
+                self.number = None;
                 self.lose(node, 1, received);
             }
         }
@@ -276,14 +284,18 @@ impl Peer {
     ) -> bool {
         match kind {
             Kind::Event => {
-                let Some(event) = RemoteEvent::decode(content) else { return false };
+                let Some(mut event) = RemoteEvent::decode(content) else { return false };
+                event.source = EventSource::Node(node, self.number.take());
                 received.deliveries.push(Delivery::Event(Box::new(event)));
             }
+            Kind::Number => self.number = Input::new(content).u64(),
+            Kind::Gone => received.gone.extend(gone::read(&mut Input::new(content))),
             Kind::Message => received.deliveries.push(Delivery::Message(node, content)),
             Kind::SnapshotBegin => {
                 let mut input = Input::new(content);
                 if let (Some(name), Some(version)) = (input.text(), input.text()) {
                     (self.name, self.version) = (cut(&name), cut(&version));
+                    received.gone.extend(gone::read(&mut input));
                 }
                 self.snapshot = Some(Snapshot::default());
             }

@@ -5,6 +5,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::*;
+use crate::publication::EventSource;
 
 mod offers;
 mod simulation;
@@ -51,6 +52,7 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
         recording: None,
         retain: None,
         trustlevel: None,
+        source: EventSource::Here,
         payload,
     }
 }

@@ -1,17 +1,20 @@
 //! History of the realm's topics: what a subscriber gets from it, and the end of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
-use jackfield_wamp::position::{Epoch, Position};
+use jackfield_wamp::position::{Epoch, EventNumber, Position};
 
 use super::{Member, Realm, State};
+use crate::cluster::Cluster;
 use crate::history::{
-    EventQuery, FoundEvents, HistoryPage, LoggedHistory, PreparedEvent, RecentEvents, Recipient,
-    ReplayLimits, ReplayRequest, RetainedWish, SavedTopic, UnknownPublication,
+    EventQuery, FoundEvents, HistoryPage, LoggedHistory, Origins, PreparedEvent, RecentEvents,
+    Recipient, ReplayLimits, ReplayRequest, RetainedWish, SavedTopic, UnknownPublication,
 };
-use crate::publication::{DeliveryError, DeliveryReport, Publication};
+use crate::node::NodeId;
+use crate::publication::{DeliveryError, DeliveryReport, EventPlace, EventSource, Publication};
 use crate::recording::HistoryRule;
 use crate::session::{PendingFlushes, Session};
 
@@ -62,7 +65,9 @@ impl Realm {
         let history = self.history.get_or_create(topic, id, now, is_subscribed);
         let ReplayLimits { events, bytes } = self.history.replay_limits();
         let limits = ReplayLimits { events: events.min(limit), bytes };
-        let page = history.lock().page(&rule, now, since, limits, session);
+        let mut recent = history.lock();
+        let page = self.with_gone(|gone| recent.page(&rule, now, since, limits, session, gone));
+        drop(recent);
         drop((history, state));
         self.history.relieve();
         page
@@ -135,13 +140,13 @@ impl Realm {
     /// Ends the histories of topics: subscribers of another time are not told that they have missed
     /// nothing.
     pub fn end_histories(&self, ends: impl Fn(&str) -> bool) {
-        self.history.end(ends);
+        self.history.end(ends, true);
     }
 
     /// Ends all histories, since events may be missing in them, and tells it each subscriber that has a
     /// position: it may have missed them, too. `id` is random.
     pub fn interrupt_histories(&self, id: PublicationId, batch: &mut PendingFlushes) {
-        self.history.end(|_| true);
+        self.history.end(|_| true, false);
         let state = self.read();
         for Member { session, located, .. } in state.members.values() {
             for &subscription in located {
@@ -164,17 +169,23 @@ impl Realm {
         interrupt_subscribers(&state, &recent, topic, id, batch);
     }
 
-    /// Queues the event to the receivers on this node. It is kept meanwhile, if it is to be kept: offsets
-    /// and outboxes have one order.
+    /// Queues the event to the receivers on this node, and then for the other nodes of a cluster. It is kept
+    /// meanwhile, if it is to be kept: offsets and outboxes have one order, and numbers those to other nodes.
     pub(super) fn deliver(
         &self,
         publication: &Publication<'_>,
+        cluster: Option<&Cluster>,
         batch: &mut PendingFlushes,
     ) -> Result<DeliveryReport, DeliveryError> {
         let state = self.read();
         let Publication { topic, id, recording, retain, .. } = *publication;
         let Some(now) = recording.map(|it| it.now).or(retain) else {
-            return state.deliver(publication, 0, &mut None, batch);
+            let report = state.deliver(publication, EventPlace::default(), &mut None, batch)?;
+            drop(state);
+            if let Some(cluster) = cluster {
+                self.forward(cluster, publication, batch);
+            }
+            return Ok(report);
         };
         let is_subscribed = |topic: &str| state.subscriptions.exact(topic).is_some();
         let history = self.history.get_or_create(topic, id, now, is_subscribed);
@@ -186,7 +197,19 @@ impl Realm {
             recent.renew_as(Epoch::new(id.get()));
             interrupt_subscribers(&state, &recent, topic, id, batch);
         }
-        let recorded = record(&state, &mut recent, publication, now, batch);
+        let number = number(&recent, publication, cluster.is_some());
+        if recent.origins().is_some_and(|it| !it.continues(number)) {
+            recent.renew();
+            interrupt_subscribers(&state, &recent, topic, id, batch);
+        }
+        let recorded = record(&state, &mut recent, publication, (now, number), batch);
+        if let Some(cluster) = cluster.filter(|_| recorded.is_ok()) {
+            let source = match number {
+                Some(EventNumber { node, number }) => EventSource::Node(NodeId(node), Some(number)),
+                None => EventSource::Here,
+            };
+            self.forward(cluster, &Publication { source, ..*publication }, batch);
+        }
         drop(recent);
         let report = DeliveryReport { has_ended_durable, ..self.note(topic, recorded?) };
         drop((history, state));
@@ -233,7 +256,7 @@ impl Realm {
         if !prepared.fits(&recent) {
             return Ok(None);
         }
-        let recorded = record(&state, &mut recent, publication, recording.now, batch)?;
+        let recorded = record(&state, &mut recent, publication, (recording.now, None), batch)?;
         recent.set_logged();
         drop(recent);
         let report = self.note(publication.topic, recorded);
@@ -288,7 +311,8 @@ impl Realm {
         let mut recent = history.lock();
         recent.set_subscription(recipient.subscription);
         let limits = self.history.replay_limits();
-        let (events, is_recovered) = recipient.replay(&mut recent, rule, request, limits, batch);
+        let (events, is_recovered) = self
+            .with_gone(|gone| recipient.replay(&mut recent, rule, request, (limits, gone), batch));
         self.history.count_replay(events, is_recovered);
     }
 
@@ -323,25 +347,53 @@ fn interrupt_subscribers(
     }
 }
 
+/// Returns the number of an event in a cluster: the next one of this node, if it goes to the others, or the one
+/// that its node has given it.
+fn number(
+    recent: &RecentEvents,
+    publication: &Publication<'_>,
+    is_forwarded: bool,
+) -> Option<EventNumber> {
+    publication.recording?;
+    match publication.source {
+        EventSource::Here => recent.origins().filter(|_| is_forwarded).map(Origins::next_own),
+        EventSource::Node(NodeId(node), number) => Some(EventNumber { node, number: number? }),
+    }
+}
+
 /// Queues an event to its receivers, and keeps it. Returns whether it is retained, too.
 fn record(
     state: &State,
     recent: &mut RecentEvents,
     publication: &Publication<'_>,
-    now: Duration,
+    (now, number): (Duration, Option<EventNumber>),
     batch: &mut PendingFlushes,
 ) -> Result<(DeliveryReport, bool), DeliveryError> {
     let Publication { recording, retain, .. } = *publication;
     let mut sent = None;
-    let offset = recording.map_or(0, |_| recent.next_offset());
-    let report = state.deliver(publication, offset, &mut sent, batch)?;
+    let place = match recording {
+        Some(_) => EventPlace { offset: recent.next_offset(), number },
+        None => EventPlace::default(),
+    };
+    let report = state.deliver(publication, place, &mut sent, batch)?;
     if recent.owner().is_none() {
         recent.set_owner(publication.client);
     }
     if let Some(recording) = recording {
-        recent.append(publication, recording, sent);
+        recent.append(publication, recording, sent, number);
     }
     Ok((report, retain.is_some() && recent.retain(publication, now)))
+}
+
+impl State {
+    /// Returns whether a session on this node has a position of a topic.
+    pub(super) fn is_located(&self, topic: &str) -> bool {
+        self.subscriptions.exact(topic).is_some_and(|found| {
+            let member = |session: &Arc<Session>| self.members.get(&session.id);
+            let is_located = |member: &Member| member.located.contains(&found.id);
+            found.subscribers().any(|session| member(session).is_some_and(is_located))
+        })
+    }
 }
 
 impl Member {

@@ -140,6 +140,7 @@ impl ClusterTasks {
                 | Notice::Incomplete { .. }
                 | Notice::Incompatible(_)
                 | Notice::IncompatibleGone(_)
+                | Notice::GoneElsewhere { .. }
                 | Notice::TooMany { .. } => {}
             }
         }

@@ -269,6 +269,13 @@ fn position(since: &Since) -> Dict {
     if let Some(offset) = since.offset {
         dict.insert("offset", offset);
     }
+    if let Some(at) = &since.at {
+        let mut numbers = Dict::new();
+        for (node, number) in at {
+            numbers.insert(&format!("{node:x}"), *number);
+        }
+        dict.insert("at", Value::Map(numbers));
+    }
     dict
 }
 

@@ -1,6 +1,7 @@
 //! Element reader: reads a message up to its payload, with errors that name the message and the
 //! element. Both protocol versions decode through it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
@@ -256,14 +257,22 @@ impl<'a> OptionValue<'_, 'a> {
         };
         let dict = codec::dict(map, self.reader, self.depth).map_err(fail)?;
         let epoch = dict.get("epoch").and_then(Value::as_text).map(str::to_owned);
-        let offset = dict.get("offset").and_then(|offset| match offset {
+        let number = |value: &Value| match value {
             Value::UInt(number) => Some(*number),
             // See `whole`.
             Value::Float(number) => whole(&Item::Float(*number)),
             _ => None,
-        });
+        };
+        let offset = dict.get("offset").and_then(number);
         let latest = dict.get("latest") == Some(&Value::Bool(true));
-        Ok(Some(Since { epoch, offset, latest }))
+        // PHP writes an empty dictionary as an empty list.
+        let at = dict.get("at").map(|at| {
+            let numbers = at.as_map().into_iter().flat_map(|numbers| numbers.iter());
+            let numbers = numbers
+                .map(|(node, value)| Some((u64::from_str_radix(node, 16).ok()?, number(value)?)));
+            numbers.flatten().collect::<BTreeMap<_, _>>()
+        });
+        Ok(Some(Since { epoch, offset, latest, at }))
     }
 
     /// Reads a text with few valid values. Null keeps the default.

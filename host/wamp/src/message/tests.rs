@@ -117,11 +117,9 @@ fn opening() -> impl Strategy<Value = Message> {
 
 fn since() -> impl Strategy<Value = Since> {
     let offset = option::of(0..=1_u64 << 53);
-    (option::of(text()), offset, any::<bool>()).prop_map(|(epoch, offset, latest)| Since {
-        epoch,
-        offset,
-        latest,
-    })
+    let at = proptest::collection::btree_map(any::<u64>(), 0..=1_u64 << 53, 0..4);
+    (option::of(text()), offset, any::<bool>(), option::of(at))
+        .prop_map(|(epoch, offset, latest, at)| Since { epoch, offset, latest, at })
 }
 
 fn pubsub(codec: Codec) -> impl Strategy<Value = Message> {

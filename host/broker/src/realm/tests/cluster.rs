@@ -7,6 +7,8 @@ use super::*;
 use crate::cluster::Cluster;
 use crate::peers::{InterestKey, NodeId, Peers, RemoteEvent};
 
+mod moving;
+
 const NOW: Duration = Duration::ZERO;
 
 struct Node {

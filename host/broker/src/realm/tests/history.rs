@@ -136,7 +136,7 @@ fn epoch(messages: &[String]) -> String {
 }
 
 fn since(epoch: &str, offset: u64) -> Since {
-    Since { epoch: Some(epoch.to_owned()), offset: Some(offset), latest: false }
+    Since { epoch: Some(epoch.to_owned()), offset: Some(offset), ..Since::default() }
 }
 
 #[test]
