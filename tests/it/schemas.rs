@@ -233,7 +233,7 @@ async fn calls_of_handlers_and_of_clients_are_checked() {
     for codec in Codec::ALL {
         let mut client = joined(&server, codec).await;
         let sum = client.call("sums/sum", json!({}), json!([1, 2]), Value::Null).await.unwrap();
-        assert_eq!(sum.args, json!([3]));
+        assert_eq!(sum.0, json!([3]));
         let refused =
             client.call("sums/sum", json!({}), json!([1, null]), Value::Null).await.unwrap_err();
         assert_eq!(violation(&refused, "sums"), "`type` is integer, found null (at `/args/1`)");
