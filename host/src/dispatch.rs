@@ -58,6 +58,7 @@ mod refusal;
 mod register;
 mod remote_calls;
 mod remote_effects;
+mod schema;
 mod subscribe;
 mod timer_hooks;
 mod trace;
@@ -309,6 +310,7 @@ impl Dispatch {
         let generation = self.generations.current();
         let routed = self.check_publish(&generation, from, topic)?;
         self.check_cluster()?;
+        self.check_schema(routed.as_ref(), Action::Publish, payload)?;
         let recording = history::recording(routed.as_ref());
         let mut publication = Publication {
             topic,

@@ -11,16 +11,18 @@ use jackfield_yaml::{Diagnosis, Place};
 
 use crate::channel::{Channel, Token};
 use crate::entry::{Draft, Pattern, no_such_variable};
+use crate::files::Files;
 use crate::lints;
 use crate::matcher::Matcher;
 use crate::requirement::{Budget, Requirement, TooLarge};
 use crate::route::{Origin, Route};
+use crate::schema::SchemaCompiler;
 use crate::timer::TimerFrom;
 
 /// Compiler of drafts. Equal requirements are compiled once: sites have many variables and few
 /// patterns.
-#[derive(Default)]
-pub(crate) struct Compiler {
+pub(crate) struct Compiler<'a> {
+    schemas: SchemaCompiler<'a>,
     written: HashMap<(String, bool), Arc<Requirement>>,
     unwritten: HashMap<Option<char>, Arc<Requirement>>,
     budget: Budget,
@@ -28,7 +30,18 @@ pub(crate) struct Compiler {
     stopped: bool,
 }
 
-impl Compiler {
+impl<'a> Compiler<'a> {
+    /// `files` are those of the schemas of payloads.
+    pub(crate) fn new(files: &'a dyn Files) -> Self {
+        Self {
+            schemas: SchemaCompiler::new(files),
+            written: HashMap::new(),
+            unwritten: HashMap::new(),
+            budget: Budget::default(),
+            stopped: false,
+        }
+    }
+
     /// Compiles a route. Returns `None` after reporting its errors.
     pub(crate) fn route(
         &mut self,
@@ -51,6 +64,7 @@ impl Compiler {
             lanes,
             slow_subscriber,
             history,
+            schema,
             places,
             warnings: own,
         } = draft;
@@ -97,6 +111,18 @@ impl Compiler {
             let help = "leave `from` out: each topic has a timer while it has subscribers";
             problems.push(place.problem(message).with_help(help));
         }
+        let schemas = schema.map(|schema| {
+            self.schemas.route(&name, &schema, &mut self.budget, warnings).inspect_err(|_| {
+                self.stopped = self.budget.is_spent();
+            })
+        });
+        let schemas = match schemas.transpose() {
+            Ok(schemas) => schemas.unwrap_or_default(),
+            Err(problem) => {
+                problems.push(problem);
+                return None;
+            }
+        };
         if problems.len() > before {
             return None;
         }
@@ -133,6 +159,7 @@ impl Compiler {
             lanes,
             slow_subscriber,
             history,
+            schemas,
             origin,
             pattern,
             matcher,

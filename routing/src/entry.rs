@@ -20,11 +20,12 @@ use crate::allow::Allow;
 use crate::channel::{DefaultValue, Written};
 use crate::history::History;
 use crate::route::{Handler, Places};
+use crate::schema::WrittenSchema;
 use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::Timer;
 
 /// Keys of a route: the predecessors', then our own.
-const ROUTE_KEYS: [&str; 12] = [
+const ROUTE_KEYS: [&str; 13] = [
     "channel",
     "pattern",
     "handler",
@@ -37,7 +38,10 @@ const ROUTE_KEYS: [&str; 12] = [
     "lanes",
     "slow_subscriber",
     "history",
+    "schema",
 ];
+/// Our own keys alone.
+const OUR_KEYS: [&str; 6] = ["allow", "timer", "lanes", "slow_subscriber", "history", "schema"];
 /// Keys of an import.
 const IMPORT_KEYS: [&str; 6] =
     ["resource", "type", "exclude", "defaults", "requirements", "options"];
@@ -58,6 +62,7 @@ pub(crate) struct Draft {
     pub(crate) lanes: NonZeroU16,
     pub(crate) slow_subscriber: Option<SlowSubscriber>,
     pub(crate) history: Option<History>,
+    pub(crate) schema: Option<WrittenSchema>,
     pub(crate) places: Places,
     /// Warnings, discarded if a later file replaces the route.
     pub(crate) warnings: Vec<Diagnosis>,
@@ -226,6 +231,10 @@ impl Reader<'_> {
         let slow = get(entries, "slow_subscriber");
         let slow_subscriber = slow.and_then(|(_, value)| self.slow_subscriber(value));
         let history = get(entries, "history").and_then(|(_, value)| self.history(value));
+        let schema = get(entries, "schema").map(|(_, node)| {
+            let (source, node) = (Arc::clone(self.source), node.clone());
+            WrittenSchema { source, node }
+        });
         let lane_count = lanes.map_or(NonZeroU16::MIN, |(_, value)| self.lanes(value));
         let channel = channel.and_then(|(_, node)| Some((self.channel(node)?, node)));
         let callback = callback.and_then(|(_, node)| self.handler(node));
@@ -252,6 +261,7 @@ impl Reader<'_> {
             lanes: lane_count,
             slow_subscriber,
             history,
+            schema,
             places,
             warnings: Vec::new(),
         })
@@ -259,7 +269,7 @@ impl Reader<'_> {
 
     fn import(&mut self, entries: &[(Node, Node)]) -> Option<Import> {
         let help = "choose between an import and a route definition";
-        for key in ["channel", "pattern", "allow", "timer", "lanes", "slow_subscriber", "history"] {
+        for key in ["channel", "pattern"].into_iter().chain(OUR_KEYS) {
             if let Some((key, _)) = set(entries, key) {
                 let message =
                     format!("{} has both `resource` and `{}`", self.subject, key.spelling());

@@ -26,8 +26,10 @@
 //! |---|---|
 //! | `entry` | one entry of a file, before it is compiled: a draft of a route, or an import |
 //! | `history` | the recent events that are kept of each topic |
+//! | `schema` | the schemas of payloads, and their bounds |
 //! | `slow_subscriber` | the policy for subscribers that do not keep up |
 //! | `timer` | the interval and start of a handler's timer hook |
+//! | `files` | the files of a site, behind a trait |
 //! | `load` | files in order, imports, replacement of routes of the same name |
 //! | `channel` | the pattern of a channel, split into text and variables |
 //! | `requirement` | the requirement of a variable: a regular expression made safe and linear |
@@ -45,6 +47,7 @@ mod channel;
 mod compile;
 mod entry;
 mod explain;
+mod files;
 mod generate;
 mod history;
 mod index;
@@ -56,18 +59,21 @@ mod reach;
 mod requirement;
 mod restriction;
 mod route;
+mod schema;
 mod slow_subscriber;
 mod table;
 mod timer;
 
 pub use allow::{Action, Allow};
 pub use explain::Outcome;
+pub use files::{Files, NoFiles};
 pub use generate::GenerateError;
 pub use history::History;
 pub use jackfield_yaml::{Diagnosis, Snippet};
-pub use load::{Files, NoFiles, SourceFile, load};
+pub use load::{SourceFile, load};
 pub use restriction::{Restriction, RestrictionOrigin, restrictions};
 pub use route::{Handler, Origin, Part, Route};
+pub use schema::{PayloadSchema, RouteSchemas, SchemaViolation};
 pub use slow_subscriber::SlowSubscriber;
 pub use table::{Match, RouteTable};
 pub use timer::{Timer, TimerFrom};

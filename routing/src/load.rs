@@ -1,8 +1,7 @@
 //! Loader: reads files in order, follows imports, and replaces routes of the same name.
 //!
 //! All routes of a site are one list. A route whose name exists replaces the earlier one and moves
-//! to the end. The host calls [`load`] with the files in loading order; [`Files`] abstracts the
-//! file system.
+//! to the end. The host calls [`load`] with the files in loading order.
 
 mod import;
 
@@ -15,6 +14,7 @@ use jackfield_yaml::{Diagnosis, Source};
 
 use crate::compile::Compiler;
 use crate::entry::{self, Draft, Entry};
+use crate::files::{Files, normal};
 use crate::table::RouteTable;
 
 /// Routing file: its path, which is shown and which imports are relative to, and its text.
@@ -24,29 +24,6 @@ pub struct SourceFile {
     pub path: String,
     /// The whole file.
     pub text: String,
-}
-
-/// File system access for imports, implemented by the host.
-pub trait Files {
-    /// Returns the text of a file. An error completes "cannot read it: ".
-    fn read(&self, path: &str) -> Result<String, String>;
-    /// Returns the files that match a pattern (`*`, `?`, `[a-z]`, `{a,b}`), sorted. An error
-    /// completes "cannot list them: ".
-    fn glob(&self, pattern: &str) -> Result<Vec<String>, String>;
-}
-
-/// [`Files`] without any file, for routing files that import nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&self, _: &str) -> Result<String, String> {
-        Err("there are no files to import here".to_owned())
-    }
-
-    fn glob(&self, _: &str) -> Result<Vec<String>, String> {
-        Ok(Vec::new())
-    }
 }
 
 /// Parses files in order, follows imports, merges and compiles. On any problem there is no table;
@@ -77,7 +54,7 @@ pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec
         problems.extend(place.map(|place| place.problem(message).with_help(help)));
         return Err(problems);
     }
-    let mut compiler = Compiler::default();
+    let mut compiler = Compiler::new(imports);
     let routes: Vec<_> = merged
         .into_drafts()
         .filter_map(|draft| {
@@ -156,7 +133,7 @@ impl Loader<'_> {
         if !self.files.iter().any(|file| file == path) {
             self.files.push(path.to_owned());
         }
-        self.open.push(import::normal(path));
+        self.open.push(normal(path));
         if let Some(document) = parse(&source, &mut self.problems) {
             let (problems, warnings) = (&mut self.problems, &mut self.warnings);
             for entry in entry::entries(&source, &document, problems, warnings) {

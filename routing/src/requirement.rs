@@ -62,24 +62,8 @@ impl Requirement {
         utf8: bool,
         budget: &mut Budget,
     ) -> Result<Self, RequirementError> {
-        if pattern.len() > MAX_PATTERN_BYTES {
-            return Err(RequirementError {
-                range: 0..1,
-                message: format!(
-                    "the pattern is {} bytes long; at most {MAX_PATTERN_BYTES} are read",
-                    pattern.len()
-                ),
-                help: "write a shorter one; a handler can check long lists of values".to_owned(),
-            });
-        }
-        let too_large = |error: &TooLarge| RequirementError {
-            range: 0..pattern.len(),
-            message: error.message(&format!("the pattern `{pattern}`")),
-            help: error.help().to_owned(),
-        };
-        budget.read(pattern, utf8).map_err(|error| too_large(&error))?;
-        let hir = parse(pattern, utf8)?;
-        let check = Check::new(&hir, budget).map_err(|error| too_large(&error))?;
+        let hir = read(pattern, utf8, budget)?;
+        let check = Check::new(&hir, budget).map_err(|error| too_large(pattern, &error))?;
         Ok(Self { pattern: pattern.to_owned(), hir, check })
     }
 
@@ -118,6 +102,35 @@ impl Requirement {
 
     pub(crate) fn may_hold_slash(&self) -> bool {
         may_hold_slash(&self.hir)
+    }
+}
+
+/// Checks an expression that a schema searches in texts: its syntax, and its size within the budget.
+pub(crate) fn check_search(pattern: &str, budget: &mut Budget) -> Result<(), RequirementError> {
+    let hir = read(pattern, false, budget)?;
+    build(&hir, budget).map(drop).map_err(|error| too_large(pattern, &error))
+}
+
+fn read(pattern: &str, utf8: bool, budget: &mut Budget) -> Result<Hir, RequirementError> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(RequirementError {
+            range: 0..1,
+            message: format!(
+                "the pattern is {} bytes long; at most {MAX_PATTERN_BYTES} are read",
+                pattern.len()
+            ),
+            help: "write a shorter one; a handler can check long lists of values".to_owned(),
+        });
+    }
+    budget.read(pattern, utf8).map_err(|error| too_large(pattern, &error))?;
+    parse(pattern, utf8)
+}
+
+fn too_large(pattern: &str, error: &TooLarge) -> RequirementError {
+    RequirementError {
+        range: 0..pattern.len(),
+        message: error.message(&format!("the pattern `{pattern}`")),
+        help: error.help().to_owned(),
     }
 }
 
@@ -197,13 +210,16 @@ impl CharacterSet {
 
 /// Compiles an expression that covers a whole text.
 pub(crate) fn whole(parts: Vec<Hir>, budget: &mut Budget) -> Result<Regex, TooLarge> {
-    let most = budget.program_bytes()?;
     let mut all = vec![Hir::look(Look::Start)];
     all.extend(parts);
     all.push(Hir::look(Look::End));
-    let built = Regex::builder()
-        .configure(Regex::config().nfa_size_limit(Some(most)))
-        .build_from_hir(&Hir::concat(all));
+    build(&Hir::concat(all), budget)
+}
+
+fn build(hir: &Hir, budget: &mut Budget) -> Result<Regex, TooLarge> {
+    let most = budget.program_bytes()?;
+    let built =
+        Regex::builder().configure(Regex::config().nfa_size_limit(Some(most))).build_from_hir(hir);
     budget.spend(built.as_ref().map_or(most, Regex::memory_usage));
     built.map_err(|error| match error.size_limit() {
         Some(limit) if limit < MAX_PROGRAM_BYTES => TooLarge::Together,

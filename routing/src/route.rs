@@ -11,6 +11,7 @@ use crate::allow::Allow;
 use crate::channel::Channel;
 use crate::history::History;
 use crate::matcher::Matcher;
+use crate::schema::RouteSchemas;
 use crate::slow_subscriber::SlowSubscriber;
 use crate::timer::Timer;
 
@@ -42,6 +43,8 @@ pub struct Route {
     pub slow_subscriber: Option<SlowSubscriber>,
     /// The recent events that are kept of each topic, if any.
     pub history: Option<History>,
+    /// The schemas of the payloads of publications and calls.
+    pub schemas: RouteSchemas,
     /// The route's place in its file.
     pub origin: Origin,
     pub(crate) pattern: Channel,
@@ -62,6 +65,7 @@ impl PartialEq for Route {
             && *allow == other.allow
             && (self.timer, self.lanes) == (other.timer, other.lanes)
             && (self.slow_subscriber, self.history) == (other.slow_subscriber, other.history)
+            && self.schemas == other.schemas
     }
 }
 

@@ -71,6 +71,7 @@ mod rollout;
 mod rooms;
 mod rpc;
 mod rules;
+mod schemas;
 mod settings_reload;
 mod shadow;
 mod shares;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use jackfield_routing::{
-    History, Restriction, RestrictionOrigin, Route, RouteTable, SlowSubscriber,
+    Action, History, Restriction, RestrictionOrigin, Route, RouteTable, SlowSubscriber,
 };
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value, json};
@@ -109,6 +109,7 @@ impl Row<'_> {
     fn json(&self) -> Value {
         let Route { name, channel, handler, requirements, timer, lanes, origin, .. } = self.route;
         let history = self.route.history.map(history);
+        let schemas: Vec<&str> = self.route.schemas.actions().map(Action::key).collect();
         let slow_subscriber = self.route.slow_subscriber.map(SlowSubscriber::key);
         let (allow, allow_from) = self.lists.json(RestrictionOrigin::Route.key());
         let requirements: Map<String, Value> =
@@ -127,6 +128,7 @@ impl Row<'_> {
             "lanes": lanes.get(),
             "slow_subscriber": slow_subscriber,
             "history": history,
+            "schema": schemas,
             "file": origin.path,
             "line": origin.line,
             "column": origin.column,

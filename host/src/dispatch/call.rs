@@ -233,6 +233,7 @@ impl Dispatch {
         let routed = self.procedure_of_plugin(generation, from, call)?;
         let at = self.at(&call.procedure);
         check_allowed(generation, at, routed.as_ref(), Action::Call, from)?;
+        self.check_arguments(routed.as_ref(), call)?;
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Call)) {
             if call.options.progress {
                 return Err(Refusal::no_parts(&routed.route.name));

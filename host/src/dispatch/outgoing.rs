@@ -201,6 +201,8 @@ impl Dispatch {
         let due = tokio::time::Instant::now() + *timeout;
         let generation = self.generations.current();
         let routed = self.procedure_of_plugin(&generation, caller.session(), &call);
+        let routed =
+            routed.and_then(|routed| self.check_arguments(routed.as_ref(), &call).map(|()| routed));
         let mut batch = PendingFlushes::default();
         // A handler that runs is not stopped: it would lose its instance. It ends in time itself.
         let handled = self.answer_call(

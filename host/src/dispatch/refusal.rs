@@ -29,7 +29,6 @@ pub(crate) const NO_HISTORY: &str = "jackfield.error.no_history";
 pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
 /// The topic's handler failed too often, and its circuit breaker is open.
 pub(crate) const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
-
 /// The session sends faster than its rates allow. The rate limits of plugins have the same URI.
 pub(crate) const RATE_EXCEEDED: &str = "jackfield.error.rate_limit_exceeded";
 
@@ -219,7 +218,6 @@ impl Refusal {
         Self::new(error_uri::INVALID_URI, message)
     }
 
-    /// Refuses an action that the route, or else the settings, allow to other roles only.
     /// The topic has no history.
     pub(super) fn no_history(topic: &str) -> Self {
         let message =
@@ -252,6 +250,7 @@ impl Refusal {
         Self::new(error_uri::INVALID_ARGUMENT, message)
     }
 
+    /// Refuses an action that the route, or else the settings, allow to other roles only.
     pub(super) fn not_allowed(action: Action, route: Option<&Route>) -> Self {
         let key = action.key();
         let message = match route {
@@ -344,6 +343,7 @@ impl Refusal {
             RATE_EXCEEDED => RefusalReason::Rate,
             error_uri::NOT_AUTHORIZED => RefusalReason::NotAuthorized,
             error_uri::INVALID_URI => RefusalReason::InvalidUri,
+            error_uri::INVALID_ARGUMENT => RefusalReason::InvalidArgument,
             error_uri::NO_SUCH_PROCEDURE => RefusalReason::NoSuchProcedure,
             error_uri::UNAVAILABLE => RefusalReason::Unavailable,
             error_uri::TIMEOUT => RefusalReason::Timeout,

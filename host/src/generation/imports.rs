@@ -13,10 +13,10 @@ impl Files for Snapshot {
         let path = normalized(path);
         match self.text(&path) {
             Some(Ok(text)) => Ok(text.to_string()),
-            Some(Err(reason)) => Err(format!("the YAML file `{path}` {reason}")),
+            Some(Err(reason)) => Err(format!("the file `{path}` {reason}")),
             None => Err(format!(
-                "there is no YAML file `{path}` in the site {}; only files of the site can be \
-                 imported",
+                "there is no such file `{path}` in the site {}; only its YAML files and schemas \
+                 (`*.schema.json`) can be named",
                 self.site()
             )),
         }
@@ -29,8 +29,9 @@ impl Files for Snapshot {
             .build()
             .map_err(|error| format!("`{pattern}` is not a pattern: {}", error.kind()))?
             .compile_matcher();
-        let mut found: Vec<String> =
-            self.texts().filter(|path| glob.is_match(path)).map(str::to_owned).collect();
+        // Schemas in JSON are no routing files.
+        let matches = |path: &&str| !path.ends_with(".json") && glob.is_match(path);
+        let mut found: Vec<String> = self.texts().filter(matches).map(str::to_owned).collect();
         found.sort();
         Ok(found)
     }
@@ -77,7 +78,7 @@ mod tests {
     fn files_of_the_site_can_be_imported() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("a")).unwrap();
-        for name in ["a/x.yml", "a/y.yml", "b.yml"] {
+        for name in ["a/x.yml", "a/y.yml", "b.yml", "a/x.schema.json"] {
             fs::write(root.path().join(name), name).unwrap();
         }
         let snapshot = Site::new(root.path()).read().unwrap();
@@ -96,6 +97,8 @@ mod tests {
             found.join(" ").replace(&format!("{site}/"), "")
         };
         assert_eq!(glob("a/*.yml"), "a/x.yml a/y.yml");
+        assert_eq!(glob("a/*"), "a/x.yml a/y.yml");
+        assert_eq!(snapshot.read(&format!("{site}/a/x.schema.json")).unwrap(), "a/x.schema.json");
         assert_eq!(glob("*.yml"), "b.yml");
         assert_eq!(glob("**/*.yml"), "a/x.yml a/y.yml b.yml");
         assert_eq!(glob("a/{y,z}.yml"), "a/y.yml");

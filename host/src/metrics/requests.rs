@@ -36,6 +36,8 @@ label! {
         /// The node that runs the handler does not answer.
         HomeUnreachable = "home_unreachable",
         NoSuchProcedure = "no_such_procedure",
+        /// The arguments cannot be used, or do not satisfy the schema of the route.
+        InvalidArgument = "invalid_argument",
         /// A limit of the session is reached.
         SessionLimit = "session_limit",
         /// A total of the realm is reached.

@@ -11,7 +11,7 @@ pub(crate) enum Kind {
     Routing,
     /// A file of an application's `config/oro/websocket_routing` folder.
     ApplicationRouting,
-    /// Any other YAML file, read only if a routing file imports it.
+    /// Any other YAML file, or a schema in JSON: read only if a routing file names it.
     Importable,
     /// A component.
     Plugin,
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Shadow,
 }
 
+/// The ending of a schema in JSON. Other JSON is none of the site: applications have much of it.
+const SCHEMA: &str = ".schema.json";
 /// The ending of a shadow's name; that of its plugin has `.wasm` instead.
 const SHADOW: &str = ".shadow.wasm";
 
@@ -30,8 +32,8 @@ impl Kind {
         matches!(self, Self::Plugin | Self::Shadow)
     }
 
-    /// Returns whether it is a YAML file.
-    pub(crate) const fn is_yaml(self) -> bool {
+    /// Returns whether it is a YAML file or a schema.
+    pub(crate) const fn is_text(self) -> bool {
         matches!(self, Self::Routing | Self::ApplicationRouting | Self::Importable)
     }
 }
@@ -57,7 +59,7 @@ pub(crate) fn is_ignored(name: &str) -> bool {
 
 /// Returns whether a change inside a file of this name can change what is served.
 pub(crate) fn is_content(name: &str) -> bool {
-    matches!(extension(name), "yml" | "yaml" | "wasm") || is_signature(name)
+    matches!(extension(name), "yml" | "yaml" | "wasm") || is_signature(name) || is_schema(name)
 }
 
 /// Returns the kind of the file `name`; `folders` are the names of its parent folders below the
@@ -72,12 +74,17 @@ pub(crate) fn kind(folders: &[String], name: &str) -> Option<Kind> {
         // The configuration, which is read once, at the start.
         "yml" if folders.is_empty() && name == jackfield_config::FILE_NAME => None,
         "yml" | "yaml" => Some(Kind::Importable),
+        "json" if is_schema(name) => Some(Kind::Importable),
         _ => None,
     }
 }
 
 fn extension(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
+fn is_schema(name: &str) -> bool {
+    name.strip_suffix(SCHEMA).is_some_and(|name| !name.is_empty())
 }
 
 /// Returns whether it is the name of a component's signature.
@@ -124,6 +131,10 @@ mod tests {
         check("config/oro/websocket_routing/deep/a.yml", Some(Kind::Importable));
         check("x/Tests/config/oro/websocket_routing/a.yml", Some(Kind::Importable));
         check("acme/routes.yml", Some(Kind::Importable));
+        check("acme/event.schema.json", Some(Kind::Importable));
+        check("acme/composer.json", None);
+        check("acme/schema.json", None);
+        check("acme/.schema.json", None);
         check("acme/chat.wasm", Some(Kind::Plugin));
         check("acme/chat.wasm.minisig", Some(Kind::Signature));
         check("acme/chat.minisig", None);

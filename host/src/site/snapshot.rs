@@ -18,12 +18,12 @@ use super::names::Kind;
 use super::problem::SiteProblem;
 use super::signature_file::SignatureFile;
 
-/// The maximum size of a YAML file.
-const MAX_YAML: u64 = 4 * 1024 * 1024;
+/// The maximum size of a YAML file or a schema.
+const MAX_TEXT: u64 = 4 * 1024 * 1024;
 /// The maximum size of a component; those of scripting languages reach 20 MB.
 const MAX_WASM: u64 = 256 * 1024 * 1024;
-/// The maximum size of all YAML files, which each reload reads.
-const MAX_ALL_YAML_BYTES: u64 = 64 * 1024 * 1024;
+/// The maximum size of all YAML files and schemas, which each reload reads.
+const MAX_ALL_TEXT_BYTES: u64 = 64 * 1024 * 1024;
 /// The maximum size of all components and signatures, which are in memory while a generation is built.
 const MAX_ALL_WASM_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -34,7 +34,7 @@ pub(crate) struct Snapshot {
     routing: Vec<RoutingFile>,
     plugins: Vec<PluginFile>,
     shadows: Vec<PluginFile>,
-    /// The texts of all YAML files by their displayed path, for imports; or the reason why a file has
+    /// The texts of all YAML files and schemas by their displayed path, for imports; or the reason why a file has
     /// none, as a sentence about it.
     texts: HashMap<String, Result<Arc<str>, String>>,
     problems: Vec<SiteProblem>,
@@ -211,13 +211,13 @@ impl Snapshot {
         self.hash = ContentHash::from(hasher);
     }
 
-    /// Returns the text of a YAML file of the site, by its displayed path; or the reason why it has
+    /// Returns the text of a YAML file or a schema of the site, by its displayed path; or the reason why it has
     /// none, as a sentence about the file.
     pub(crate) fn text(&self, path: &str) -> Option<Result<&Arc<str>, &str>> {
         self.texts.get(path).map(|text| text.as_ref().map_err(String::as_str))
     }
 
-    /// Returns the displayed paths of all YAML files, in no order.
+    /// Returns the displayed paths of all YAML files and schemas, in no order.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.texts.keys().map(String::as_str)
     }
@@ -289,12 +289,12 @@ impl Snapshot {
 /// it does not count.
 fn check_totals(files: &[Found]) -> Result<(), Interruption> {
     let totals = [
-        ("YAML files", true, MAX_ALL_YAML_BYTES),
+        ("YAML files and schemas", true, MAX_ALL_TEXT_BYTES),
         ("components and signatures", false, MAX_ALL_WASM_BYTES),
     ];
     for (name, are_texts, most) in totals {
         let counts = |found: &&Found| {
-            found.kind.is_yaml() == are_texts && found.stat.size() <= max_bytes(found.kind)
+            found.kind.is_text() == are_texts && found.stat.size() <= max_bytes(found.kind)
         };
         let sizes = files.iter().filter(counts).map(|found| found.stat.size());
         let size = sizes.fold(0, u64::saturating_add);
@@ -310,7 +310,7 @@ fn check_totals(files: &[Found]) -> Result<(), Interruption> {
 /// Returns the maximum size of a file that is read.
 const fn max_bytes(kind: Kind) -> u64 {
     match kind {
-        Kind::Routing | Kind::ApplicationRouting | Kind::Importable => MAX_YAML,
+        Kind::Routing | Kind::ApplicationRouting | Kind::Importable => MAX_TEXT,
         Kind::Plugin | Kind::Shadow => MAX_WASM,
         Kind::Signature => MAX_SIGNATURE_BYTES as u64,
     }

@@ -4,7 +4,7 @@
 use jackfield_yaml::{Node, NodeKind, Place, suggest};
 use serde_json::Value;
 
-use super::{Pattern, Reader, Settings, get, put_all, set};
+use super::{OUR_KEYS, Pattern, Reader, Settings, get, put_all, set};
 use crate::channel::{self, DefaultValue, Written};
 use crate::parameter::unresolved;
 use crate::requirement::strip_anchors;
@@ -84,12 +84,11 @@ impl Reader<'_> {
     /// Checks the keys of a handler map. The predecessors take the callback and ignore the rest.
     /// Our own keys, such as access lists, are errors there, because they would have no effect.
     fn keys_of_handler(&mut self, entries: &[(Node, Node)]) {
-        const OURS: [&str; 5] = ["allow", "timer", "lanes", "slow_subscriber", "history"];
         const THEIRS: [&str; 3] = ["requirements", "defaults", "options"];
         let help = "move it out of `handler`, so that it stands beside it";
         for (key, _) in entries {
             let name = key.spelling();
-            if OURS.contains(&name.as_str()) {
+            if OUR_KEYS.contains(&name.as_str()) {
                 let message = format!("`{name}` of {} stands within `handler`", self.subject);
                 self.tell(key, message, help);
             } else if THEIRS.contains(&name.as_str()) {
@@ -97,7 +96,8 @@ impl Reader<'_> {
                 self.warn(key, message, help);
             }
         }
-        let known: Vec<&str> = ["callback", "args"].into_iter().chain(OURS).chain(THEIRS).collect();
+        let known: Vec<&str> =
+            ["callback", "args"].into_iter().chain(OUR_KEYS).chain(THEIRS).collect();
         let rest = entries.iter().filter(|(key, _)| !known.contains(&&*key.spelling()));
         self.ignored_keys(rest, "`handler`", &["callback", "args"]);
     }

@@ -2,6 +2,7 @@
 
 use super::{Drafts, Loader};
 use crate::entry::Import;
+use crate::files::{normal, relative_to};
 use crate::parameter::parameter;
 
 /// Maximum depth and number of imports: more than any site has, few enough that files which import
@@ -160,36 +161,6 @@ impl Loader<'_> {
         self.problems.push(
             import.resource_place.problem(message).with_help("check the pattern and the folder"),
         );
-    }
-}
-
-/// Normalizes a path: removes `.`, `..` and doubled slashes, as far as possible without a file
-/// system.
-pub(super) fn normal(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if path.starts_with('/') => {}
-            part => parts.push(part),
-        }
-    }
-    let root = if path.starts_with('/') { "/" } else { "" };
-    format!("{root}{}", parts.join("/"))
-}
-
-fn relative_to(importer: &str, resource: &str) -> String {
-    if resource.starts_with('/') {
-        return normal(resource);
-    }
-    let folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let folder_or_root = if folder.is_empty() && importer.starts_with('/') { "/" } else { folder };
-    match folder_or_root {
-        "" => normal(resource),
-        folder => normal(&format!("{folder}/{resource}")),
     }
 }
 

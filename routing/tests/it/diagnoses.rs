@@ -359,7 +359,7 @@ acme.news:
       |
     2 |     chanel: 'acme/chat/{room}'
       |     ^^^^^^
-      = help: did you mean `channel`? Expected one of: `channel`, `pattern`, `handler`, `callback`, `requirements`, `defaults`, `options`, `allow`, `timer`, `lanes`, `slow_subscriber`, `history`
+      = help: did you mean `channel`? Expected one of: `channel`, `pattern`, `handler`, `callback`, `requirements`, `defaults`, `options`, `allow`, `timer`, `lanes`, `slow_subscriber`, `history`, `schema`
 
     r.yml:11:27: error: in the requirement of `room`, look-ahead is not supported
        |

@@ -17,6 +17,7 @@ mod imports;
 mod matching;
 mod oro;
 mod round_trip;
+mod schemas;
 mod superset;
 mod threads;
 mod warnings;

@@ -9,6 +9,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jackfield_broker::{ClientKey, CloseCause, PendingFlushes, Session};
+use jackfield_routing::Action;
 use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::{Message, Publish};
@@ -197,7 +198,8 @@ impl Dispatch {
                 return Err(Refusal::invalid_argument(message));
             }
         };
-        self.check_publish(generation, from, &publish.topic)?;
+        let routed = self.check_publish(generation, from, &publish.topic)?;
+        self.check_schema(routed.as_ref(), Action::Publish, &publish.payload)?;
         let share = self.realm.limits().client_percent as usize;
         self.testaments.add((from.id, from.client), scope, publish, bytes, share)?;
         Ok(Value::Null.into())
