@@ -25,7 +25,7 @@ PROMISES = (
         "reload_ms",
     ),
     ("start with the stock plugins from a warm compile cache, median", "under 1 s", "start_ms"),
-    ("memory of an idle connection with one subscription", "under 8 KiB", "idle_connection_bytes"),
+    ("memory of an idle connection with one subscription", "under 4.5 KiB", "idle_connection_bytes"),
 )
 
 
