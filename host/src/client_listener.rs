@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jackfield_config::ListenerRules;
 
 use crate::listener_tls::ListenerTls;
+use crate::log::NamedListener;
 
 /// A listener for clients.
 #[derive(Debug)]
@@ -37,6 +38,16 @@ impl ClientListener {
             Some((_, rest)) => rest.split('/').next().unwrap_or_default(),
             None => self.url.split_once(':').map_or("", |(_, path)| path),
         }
+    }
+}
+
+impl NamedListener for ClientListener {
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn url(&self) -> &str {
+        &self.url
     }
 }
 

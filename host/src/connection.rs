@@ -362,7 +362,9 @@ impl Connection {
                     let bytes = held_bytes(&request, bytes, session.dialect, &settings.limits);
                     let counts = Counts { rate, wire, metrics: &context.metrics };
                     let ahead = ReadAhead::during(&request, reader, dialogue, session, counts);
-                    let work = dispatch.handle(session, request, ahead, batch);
+                    // Boxed to keep the task of an idle connection small. The allocation takes about a
+                    // hundredth of the time of a publication.
+                    let work = Box::pin(dispatch.handle(session, request, ahead, batch));
                     context.totals.backlog.counted(session.client, bytes, work).await;
                 }
                 None

@@ -200,7 +200,7 @@ impl Dispatch {
     ) {
         match request {
             Request::Publish(publish) => self.handle_publish(from, &publish, batch).await,
-            // Boxed to keep a connection's task small.
+            // Boxed to keep the future of a PUBLISH small.
             Request::Subscribe(subscribe) => {
                 Box::pin(self.handle_subscribe(from, &subscribe, batch)).await;
             }

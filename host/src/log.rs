@@ -2,7 +2,7 @@
 //!
 //! The path of an event: `RUST_LOG` filters it, [`rate_limit`] bounds the number of events of each
 //! kind, [`mod@format`] escapes untrusted text and formats the line, and [`sink`] writes it on a
-//! thread of its own. [`mod@plugin_log`] keeps the last lines of plugins. Every client can cause events: a flood must neither fill the disk nor hide
+//! thread of its own. [`mod@scope`] has the connection that a line is about. [`mod@plugin_log`] keeps the last lines of plugins. Every client can cause events: a flood must neither fill the disk nor hide
 //! other lines, and a log that cannot be written must not block the server.
 //!
 //! Called by `cli::serve`. See decision 26.
@@ -12,6 +12,7 @@ pub(crate) mod capture;
 mod format;
 mod plugin_log;
 mod rate_limit;
+mod scope;
 mod sink;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use format::Format;
 pub(crate) use plugin_log::{PluginLine, PluginLog};
 use rate_limit::RateLimit;
+pub(crate) use scope::{ConnectionScope, NamedListener};
 use sink::{Queue, Sink};
 
 /// The target of events whose message is a diagnosis of several lines. Their line breaks are kept,
@@ -101,6 +103,7 @@ pub(crate) fn start(format: LogFormat, reader: Reader) -> Result<Guard, TryInitE
     };
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    jackfield_sandbox::set_log_context(ConnectionScope::carried);
     let limit = Arc::new(RateLimit::default());
     let sink = Sink::start(io::stderr(), format, Arc::clone(&limit));
     // A process has one log, so this is the first.

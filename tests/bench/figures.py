@@ -19,6 +19,13 @@ MANY = 4_000
 MOST_FOR_INTERPRETERS = 1_000
 
 
+# Loads with few events in flight.
+LIGHT = {
+    "1 → 100, 1 in flight": {"topics": 1, "subscribers": 100, "window": 1},
+    "200 topics of 1 → 1, 4 in flight each": {"topics": 200, "subscribers": 1, "window": 4},
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """Duration and number of the runs, and their points."""
@@ -116,13 +123,15 @@ def all_figures(places: Places, own: Peer, others: list[Peer], settings: Setting
         connections(present, settings),
         serializers(own, settings),
         handlers(places, own, settings),
+        light(present, settings),
         latency(present, settings),
         across_nodes(places, present, settings),
     ]
 
 
 def is_compiled(peer: Peer) -> bool:
-    return peer.kind in (servers.JACKFIELD, servers.NATS, servers.FLOOR)
+    compiled = (servers.JACKFIELD, servers.NATS, servers.FLOOR)
+    return peer.kind in (*compiled, servers.BUN_WAMP1, servers.BUN_TOPICS)
 
 
 def named(present: Iterable[Peer], *kinds: servers.Kind) -> list[Peer]:
@@ -138,6 +147,15 @@ def point(peer: Peer, x: float | str, work: str, options: dict, series: str = ""
     return Point(series or name, x, name, peer.start, work, options, **more)
 
 
+def points(peer: Peer, x: float | str, work: str, options: dict, **more) -> list[Point]:
+    """Returns the point of a server; for Jackfield also that of its clients of WAMP v1."""
+    own = [point(peer, x, work, options, **more)]
+    if peer.kind == servers.JACKFIELD:
+        options = {**options, "protocol": "wamp1"}
+        own.append(point(peer, x, work, options, series=servers.JACKFIELD_V1, **more))
+    return own
+
+
 def fan_out(present: list[Peer], settings: Settings) -> Figure:
     """One topic with an increasing number of subscribers."""
     figure = Figure("fan-out")
@@ -148,9 +166,7 @@ def fan_out(present: list[Peer], settings: Settings) -> Figure:
             options = timed(settings, topics=1, subscribers=subscribers)
             if subscribers > MANY:
                 options["source"] = SOURCES
-            figure.points.append(
-                point(peer, subscribers, "fan-out", options, extra=subscribers / 100)
-            )
+            figure.points += points(peer, subscribers, "fan-out", options, extra=subscribers / 100)
     return figure
 
 
@@ -206,8 +222,8 @@ def connections(present: list[Peer], settings: Settings) -> Figure:
                 "seconds": min(settings.seconds, 1.0),
                 "source": SOURCES,
             }
-            figure.points.append(
-                point(peer, count, "connect", options, extra=count / 100, fresh=True)
+            figure.points += points(
+                peer, count, "connect", options, extra=count / 100, fresh=True
             )
     return figure
 
@@ -254,6 +270,17 @@ def handlers(places: Places, own: Peer, settings: Settings) -> Figure:
                 options = timed(settings, publishers=1, topics=1, topic=topic)
                 work = "publish"
             figure.points.append(Point(series, subscribers, key, start, work, options))
+    return figure
+
+
+def light(present: list[Peer], settings: Settings) -> Figure:
+    """Few events in flight: a server wakes up for each one, or for a few."""
+    figure = Figure("light")
+    for x, options in LIGHT.items():
+        for peer in filter(is_compiled, present):
+            # A server without a protocol has one topic.
+            if options["topics"] == 1 or peer.kind.protocol != "raw":
+                figure.points += points(peer, x, "fan-out", timed(settings, **options))
     return figure
 
 

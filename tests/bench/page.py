@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 import servers
+from figures import LIGHT
 from plots import number, value
 
 BLOCK = re.compile(r"(<!-- measured: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -24,7 +25,7 @@ PROMISES = (
         "reload_ms",
     ),
     ("start with the stock plugins from a warm compile cache, median", "under 1 s", "start_ms"),
-    ("memory of an idle connection with one subscription", "under 8 KiB", "idle_connection_bytes"),
+    ("memory of an idle connection with one subscription", "under 4.5 KiB", "idle_connection_bytes"),
 )
 
 
@@ -79,9 +80,11 @@ def promises(data: dict) -> str | None:
     return table(["measurement", "target", "measured"], rows)
 
 
-# The rows of the comparison: title, figure, x, path of the value, divisor, unit.
+# The columns of the comparison, and its rows: title, figure, x, path of the value, divisor, unit.
+BESIDE = (servers.NATS, servers.BUN_WAMP1, servers.BUN_TOPICS, servers.FLOOR)
 COMPARED = (
     ("server CPU per delivery, 1 → 1", "fan-out", 1, ("server_cpu_us_per_delivery",), 1, "µs"),
+    ("server CPU per delivery, 1 → 10", "fan-out", 10, ("server_cpu_us_per_delivery",), 1, "µs"),
     ("server CPU per delivery, 1 → 100", "fan-out", 100, ("server_cpu_us_per_delivery",), 1, "µs"),
     (
         "server CPU per delivery, 1 → 1 000",
@@ -107,6 +110,10 @@ COMPARED = (
         1,
         "µs",
     ),
+    *(
+        (f"server CPU per delivery, {x}", "light", x, ("server_cpu_us_per_delivery",), 1, "µs")
+        for x in LIGHT
+    ),
     (
         "memory per connection, 10 000 open",
         "connections",
@@ -129,7 +136,9 @@ COMPARED = (
 
 
 def beside(data: dict) -> str | None:
-    """Returns ratios to nats-server and to the floor: above 1, Jackfield uses more."""
+    """Returns ratios to fast brokers and to the floor: above 1, Jackfield uses more."""
+    measured = {point["series"] for points in data.get("figures", {}).values() for point in points}
+    others = [kind.name for kind in BESIDE if kind.name in measured]
     rows = []
     for what, figure, x, path, divisor, unit in COMPARED:
         points = {
@@ -141,17 +150,15 @@ def beside(data: dict) -> str | None:
         if own is None:
             continue
         row = [what, f"{number(own / divisor)} {unit}"]
-        for other in (servers.NATS, servers.FLOOR):
-            theirs = points.get(other.name)
+        for other in others:
+            theirs = points.get(other)
             row.append(
                 f"{number(theirs / divisor)} {unit} ({own / theirs:.2f} ×)" if theirs else "–"
             )
         rows.append(row)
     if not rows:
         return None
-    return table(
-        ["", "Jackfield", "nats-server (ratio)", "the floor (ratio)"], rows
-    )
+    return table(["", "Jackfield", *others], rows)
 
 
 def by_x(
@@ -374,6 +381,7 @@ BLOCKS: dict[str, Callable[[dict], str | None]] = {
     "serializers-repeat": repeat("serializers", of_series("v2 CBOR", x=100)),
     "handlers": by_x("handlers", "subscribers", *CPU_PUBLISH, unit="µs of server CPU per publish"),
     "handlers-repeat": repeat("handlers", of_series("an on_publish hook in Rust", x=0)),
+    "light": by_x("light", "events in flight", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
     "latency": by_x("latency", "publishes a second", "latency_us", "p50", unit="µs, p50"),
     "latency-p99": by_x("latency", "publishes a second", "latency_us", "p99", unit="µs, p99"),
     "latency-cpu": by_x(

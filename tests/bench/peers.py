@@ -34,6 +34,7 @@ def find(places: Places, fetch: bool) -> list[Peer]:
         crossbar(places, fetch),
         fox_wamp(places, fetch),
         wamp_io(places),
+        *bun(places, fetch),
     ]
 
 
@@ -106,23 +107,48 @@ def crossbar(places: Places, fetch: bool) -> Peer:
 
 def fox_wamp(places: Places, fetch: bool) -> Peer:
     peer = Peer(servers.FOX_WAMP)
-    folder, source = places.work / "peers/fox-wamp", HERE / "peers/fox-wamp"
+    folder, peer.missing = from_npm(places, "fox-wamp", fetch)
+    if not peer.missing:
+        peer.version = pinned((folder / "package.json").read_text(), '"fox-wamp": "')
+        peer.start = lambda: servers.fox_wamp(places, folder)
+    return peer
+
+
+def bun(places: Places, fetch: bool) -> list[Peer]:
+    """Returns both servers on Bun, whose WebSockets are those of uWebSockets."""
+    scripts = {servers.BUN_WAMP1: "wamp1.js", servers.BUN_TOPICS: "topics.js"}
+    folder, missing = from_npm(places, "bun", fetch)
+    # npm installs the package of this machine's processor alone.
+    binary = next(folder.glob("node_modules/@oven/*/bin/bun"), None)
+    if not binary:
+        missing = missing or "there is no package of Bun for this machine"
+        return [Peer(kind, missing=missing) for kind in scripts]
+    version = say([binary, "--version"])
+    return [
+        Peer(
+            kind,
+            version,
+            lambda kind=kind, script=script: servers.bun(places, kind, binary, folder / script),
+        )
+        for kind, script in scripts.items()
+    ]
+
+
+def from_npm(places: Places, name: str, fetch: bool) -> tuple[Path, str]:
+    """Returns the folder with the files of a peer and its modules, and the reason if it has none."""
+    folder, source = places.work / "peers" / name, HERE / "peers" / name
     stamp, lock = folder / "stamp", source / "package-lock.json"
     if not shutil.which("npm"):
-        peer.missing = "not installed: it needs Node 20 with npm"
-        return peer
+        return folder, "not installed: it needs Node 20 with npm"
     if not fresh(stamp, lock) and fetch:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source, folder)
         if run(["npm", "ci", "--silent", "--prefer-offline"], cwd=folder):
             stamp.touch()
     if not fresh(stamp, lock):
-        peer.missing = "not installed: make bench-peers"
-        return peer
-    peer.version = pinned((source / "package.json").read_text(), '"fox-wamp": "')
-    shutil.copyfile(source / "router.cjs", folder / "router.cjs")
-    peer.start = lambda: servers.fox_wamp(places, folder / "node_modules")
-    return peer
+        return folder, "not installed: make bench-peers"
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    return folder, ""
 
 
 def wamp_io(places: Places) -> Peer:

@@ -26,23 +26,34 @@ WIDTH = 570
 GROUND, INK, SOFT = "#ffffff", "#1f2328", "#59636e"
 GRID, AXIS, MUTED = "#e4e8ec", "#8b949e", "#6b7280"
 # Distinguishable without red and green; each point also has a mark.
-COLOURS = ["#0b66c3", "#c2410c", "#0f766e", "#7e22ce", "#a16207", "#be185d"]
-MARKS = "osD^"
+COLOURS = ["#0b66c3", "#c2410c", "#0f766e", "#7e22ce", "#a16207", "#be185d", "#4d7c0f"]
+MARKS = "osD^vP"
 # The colours of the dark scheme, in the same order.
 DARK = dict(
     zip(
         [GROUND, INK, SOFT, GRID, AXIS, MUTED, *COLOURS],
         ["#0d1117", "#e6edf3", "#9aa4b2", "#262c34", "#6b7683", "#9aa5b3"]
-        + ["#6cb2ff", "#ff9d5c", "#4fd1c0", "#c79bff", "#e6c04a", "#ff8ec0"],
+        + ["#6cb2ff", "#ff9d5c", "#4fd1c0", "#c79bff", "#e6c04a", "#ff8ec0", "#a3d65c"],
         strict=True,
     )
 )
 # Each server has the same colour in every chart; the floor, which is not a broker, is grey.
-SERVERS = [servers.JACKFIELD, servers.NATS, servers.CROSSBAR, servers.FOX_WAMP, servers.WAMP_IO]
+SERVERS = [
+    servers.JACKFIELD,
+    servers.NATS,
+    servers.CROSSBAR,
+    servers.FOX_WAMP,
+    servers.WAMP_IO,
+    servers.BUN_WAMP1,
+    servers.BUN_TOPICS,
+]
 COLOUR_OF = {
-    **{server.name: colour for server, colour in zip(SERVERS, COLOURS, strict=False)},
+    **{server.name: colour for server, colour in zip(SERVERS, COLOURS, strict=True)},
+    servers.JACKFIELD_V1: COLOURS[0],
     servers.FLOOR.name: MUTED,
 }
+# Lines beside those of the servers: another protocol of one, and the floor.
+DASHED = (servers.JACKFIELD_V1, servers.FLOOR.name)
 # For several lines of Jackfield.
 OWN = [COLOURS[0], COLOURS[5]]
 
@@ -129,8 +140,10 @@ def value(point: dict, *path: str) -> float | None:
     return found
 
 
-def number(value: float, _position: int | None = None) -> str:
-    """Formats a number, and ticks: 20 000, 1.5 or 0.25."""
+def number(value: float | str, _position: int | None = None) -> str:
+    """Formats a number, and ticks: 20 000, 1.5 or 0.25. A position with a name keeps it."""
+    if isinstance(value, str):
+        return value
     if value >= 1000:
         return f"{round(value):,}".replace(",", "\u202f")
     return f"{value:.3g}"
@@ -143,7 +156,7 @@ def series(points: list[dict], *path: str, factor: float = 1.0) -> list[Line]:
         name = point["series"]
         if name not in lines:
             colour = COLOUR_OF.get(name, OWN[len(lines) % len(OWN)])
-            lines[name] = Line(name, [], colour, dashed=colour == MUTED)
+            lines[name] = Line(name, [], colour, dashed=name in DASHED)
         y = value(point, *path)
         lines[name].points.append((point["x"], y * factor if y else None))
     return list(lines.values())

@@ -50,7 +50,7 @@ class Places:
         return str(path)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Kind:
     """The kind of a server, as `jackfield bench` needs it."""
 
@@ -174,6 +174,9 @@ JACKFIELD = Kind(
     "Jackfield", serializers=("json", "msgpack", "cbor"), ready="listening on ws://"
 )
 
+# The line of its clients of WAMP v1, beside servers that speak no other.
+JACKFIELD_V1 = "Jackfield (WAMP v1)"
+
 # The limits that the measurements need; all other settings are the defaults.
 LIMITS = """limits:
   connections: 30000
@@ -272,6 +275,9 @@ NATS = Kind("nats-server", protocol="nats", serializers=())
 CROSSBAR = Kind("Crossbar", serializers=("json", "msgpack", "cbor"))
 FOX_WAMP = Kind("fox-wamp")
 WAMP_IO = Kind("wamp.io (WAMP v1)", protocol="wamp1", serializers=())
+# uWebSockets, as Bun has it: the smallest broker of WAMP v1, and its topics without a protocol.
+BUN_WAMP1 = Kind("Bun (WAMP v1)", protocol="wamp1", serializers=())
+BUN_TOPICS = Kind("Bun (topics)", protocol="raw", serializers=())
 
 
 def nats(places: Places, binary: str, offset: int = 2) -> Server:
@@ -320,9 +326,9 @@ def crossbar(places: Places, binary: Path, offset: int = 3) -> Server:
     return Server(places, CROSSBAR, command, port, env={**os.environ, "PYTHONWARNINGS": "ignore"})
 
 
-def fox_wamp(places: Places, modules: Path, offset: int = 4) -> Server:
+def fox_wamp(places: Places, folder: Path, offset: int = 4) -> Server:
     port = free_port(FIRST_PORT + offset)
-    command = ["node", modules.parent / "router.cjs", str(port)]
+    command = ["node", folder / "router.cjs", str(port)]
     return Server(places, FOX_WAMP, command, port)
 
 
@@ -332,3 +338,8 @@ def wamp_io(places: Places, modules: Path, offset: int = 5) -> Server:
     return Server(
         places, WAMP_IO, ["node", HERE / "peers/wamp-io.mjs", str(port)], port, env=environment
     )
+
+
+def bun(places: Places, kind: Kind, binary: Path, script: Path, offset: int = 7) -> Server:
+    port = free_port(FIRST_PORT + offset)
+    return Server(places, kind, [binary, script, str(port)], port)

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::http::Http;
 use jackfield_tests::client::v2::{Client, WampError};
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::Site;
+
+use crate::limits::raise_open_files;
 
 const MIB: u64 = 1 << 20;
 const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";
@@ -88,6 +90,32 @@ async fn returns_memory_of_outboxes_to_the_operating_system() {
         assert!(Instant::now() < until, "{} MiB stay", (server.memory() - before) / MIB);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// The target of docs/performance.md. A build with less optimization needs a tenth more.
+const MAX_IDLE_CONNECTION_BYTES: u64 = 5 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_take_little_memory() {
+    const FIRST: usize = 300;
+    const MORE: usize = 2_000;
+    let site = Site::open();
+    raise_open_files();
+    let server = Server::configured(site.path(), &format!("limits: {{ {NO_RATES} }}\n"));
+    let mut crowd = Vec::new();
+    let mut join = async |count: usize| {
+        for _ in 0..count {
+            let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
+            client.subscribe(&format!("open/{}", crowd.len()), json!({})).await;
+            crowd.push(client);
+        }
+    };
+    // The buffers of the server's threads, and pages of the allocator that it fills later.
+    join(FIRST).await;
+    let before = server.memory();
+    join(MORE).await;
+    let each = (server.memory() - before) / MORE as u64;
+    assert!(each <= MAX_IDLE_CONNECTION_BYTES, "{each} bytes");
 }
 
 /// Sends the beginning of a message, which stays incomplete.

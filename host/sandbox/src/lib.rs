@@ -112,6 +112,7 @@ pub use refusal::{CallResult, HookRefusal};
 pub use request::{Caller, HookRequest};
 pub use route_config::RouteConfig;
 pub use sandbox::{Sandbox, SandboxSettings};
+pub use slow_threads::{EnterLogContext, set_log_context};
 pub use store::entry::{
     MAX_KEY_BYTES, MAX_VALUE_BYTES, StoreEntry, StoreFault, StoreImported, StorePage, StoreRange,
 };

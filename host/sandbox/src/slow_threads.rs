@@ -4,6 +4,7 @@
 //! priority otherwise. The caller's thread waits meanwhile, so that nothing has to be moved or
 //! shared.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tracing::{Span, warn};
+use tracing::warn;
 
 use crate::scheduling::Priority;
 
@@ -25,6 +26,18 @@ const QUIET_TIME: Duration = Duration::from_secs(1);
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 /// How long after a refusal the operating system is asked for threads again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
+/// Enters the log context of a task on another thread. It is left when the result is dropped.
+pub type EnterLogContext = Box<dyn FnOnce() -> Box<dyn Any> + Send>;
+
+/// How the context of the current task is taken along. One for the process, as its log is.
+static LOG_CONTEXT: OnceLock<fn() -> EnterLogContext> = OnceLock::new();
+
+/// Sets how log lines of slow calls get the context of the task that waits for them; the first call has
+/// an effect.
+pub fn set_log_context(carried: fn() -> EnterLogContext) {
+    let _first_stays = LOG_CONTEXT.set(carried);
+}
 
 /// The threads, which start with the first slow call.
 #[derive(Debug, Clone)]
@@ -86,10 +99,11 @@ impl SlowThreads {
         else {
             return work();
         };
-        let span = Span::current();
+        let context = LOG_CONTEXT.get().map(|carried| carried());
         let work = || {
             let _runtime = runtime.enter();
-            span.in_scope(work)
+            let _context = context.map(|enter| enter());
+            work()
         };
         tokio::task::block_in_place(|| pool.install(work))
     }
@@ -234,6 +248,8 @@ fn runtime_with_workers() -> Option<Handle> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy};
 
     use super::*;
@@ -256,6 +272,25 @@ mod tests {
         assert_eq!(after, own, "the worker keeps its policy");
         assert!(aside.name.starts_with("slow-call-"), "{aside:?}");
         assert_eq!(aside.policy, NormalThreadSchedulePolicy::Idle);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn takes_the_log_context_along() {
+        thread_local!(static CONTEXT: Cell<u32> = const { Cell::new(0) });
+        set_log_context(|| {
+            let context = CONTEXT.get();
+            Box::new(move || {
+                CONTEXT.set(context);
+                Box::new(()) as Box<dyn Any>
+            })
+        });
+        let there = tokio::spawn(async {
+            CONTEXT.set(7);
+            SlowThreads::new(1).run(|| (CONTEXT.get(), std::thread::current().id()))
+        });
+        let (context, thread) = there.await.unwrap();
+        assert_eq!(context, 7);
+        assert_ne!(thread, std::thread::current().id());
     }
 
     #[test]

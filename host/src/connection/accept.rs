@@ -11,7 +11,6 @@ use jackfield_rawsocket::{self as rawsocket, HandshakeError};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::protocol as wamp;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{Span, field};
 
 use super::keepalive::Keepalive;
 use super::limits::{Exceeded, UserPlace};
@@ -28,6 +27,7 @@ use crate::client_stream::ClientStream;
 use crate::connection_limit::ConnectionPermit;
 use crate::frame::Form;
 use crate::handshake::{self, Opening, Refusal, Spoken, Upgrade};
+use crate::log::ConnectionScope;
 use crate::metrics::ConnectionOutcome;
 use crate::transport::ClientTransport;
 use crate::{client_certificate, frame, http, ids};
@@ -94,7 +94,9 @@ pub(super) async fn open(
             Ok(Opening::Upgrade(upgrade)) => {
                 let opened_by = began + settings.handshake_timeout;
                 let certificate = user_of(&stream, &listener);
-                let asked = UpgradeRequest { upgrade, listener, certificate, permit, opened_by };
+                let peer = stream.peer().map_err(lost)?;
+                let asked =
+                    UpgradeRequest { upgrade, listener, peer, certificate, permit, opened_by };
                 return upgraded(Arc::clone(&context), stream, asked).await.map(Some);
             }
             Ok(Opening::Plain(head)) => {
@@ -194,6 +196,8 @@ fn user_of(stream: &ClientStream, listener: &ClientListener) -> Option<Certifica
 struct UpgradeRequest<'a> {
     upgrade: Upgrade,
     listener: Arc<ClientListener>,
+    /// The address of the peer, for which the system is asked once.
+    peer: IpAddr,
     /// The user of the client's certificate, if it has one.
     certificate: Option<CertificateUser>,
     permit: &'a ConnectionPermit,
@@ -212,8 +216,8 @@ async fn upgraded(
     }
     // Before the client is judged: a change meanwhile is noticed.
     let (visitor, listener) = (&asked.upgrade.visitor, &asked.listener);
-    let admittance = context.admission.admittance(visitor, peer(&stream)?, listener);
-    let examined = match examine(&context, &stream, &asked).await? {
+    let admittance = context.admission.admittance(visitor, asked.peer, listener);
+    let examined = match examine(&context, &asked).await? {
         Ok(_) if !context.admission.is_current(&admittance) => {
             let why = "the access rules have changed meanwhile";
             Err(Refused::temporary(ConnectionOutcome::Unavailable, Refusal::changed(), why))
@@ -245,10 +249,10 @@ async fn upgraded(
 /// its path, takes nothing of the rates of others.
 async fn examine(
     context: &Context,
-    stream: &ClientStream,
     asked: &UpgradeRequest<'_>,
 ) -> Result<Result<(Admitted, UserPlace), Refused>, DisconnectReason> {
-    let UpgradeRequest { upgrade, listener, certificate, permit, opened_by } = asked;
+    let UpgradeRequest { upgrade, listener, peer, certificate, permit, opened_by } = asked;
+    let peer = *peer;
     if context.shutdown.is_requested() {
         let refusal = Refusal::stopping();
         let why = "the server is stopping";
@@ -257,7 +261,6 @@ async fn examine(
     if let Some(reached) = permit.reached() {
         return Ok(Err(context.exceeded(Exceeded::Reached(reached))));
     }
-    let peer = peer(stream)?;
     let visitor = &upgrade.visitor;
     if let Err(rejection) = context.admission.check(visitor, peer, listener) {
         return Ok(Err(rejection.into()));
@@ -268,10 +271,8 @@ async fn examine(
         return Ok(Err(Refused::temporary(ConnectionOutcome::Starting, refusal, why)));
     }
     let client = context.admission.client(&visitor.forwarded, peer);
-    match client {
-        Some(client) if client == peer.to_canonical() => {}
-        Some(client) => drop(Span::current().record("client", field::display(client))),
-        None => drop(Span::current().record("client", "unknown")),
+    if client != Some(peer.to_canonical()) {
+        ConnectionScope::name_client(client);
     }
     if let Err(exceeded) = context.new_connections.check(client.unwrap_or(peer), permit) {
         return Ok(Err(context.exceeded(exceeded)));
@@ -336,9 +337,8 @@ async fn greet(
     place: UserPlace,
     mut admittance: Option<Box<Admittance>>,
 ) -> Result<Box<Connection>, DisconnectReason> {
-    let UpgradeRequest { upgrade, listener, opened_by, .. } = asked;
+    let UpgradeRequest { upgrade, listener, peer, opened_by, .. } = asked;
     let Admitted { proven, must_prove } = admitted;
-    let peer = peer(&stream)?;
     let client = context.admission.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
     let settings = context.settings.current();
     let (limits, times) = (&settings.limits, settings.keepalive);
@@ -402,10 +402,6 @@ async fn greet(
         rate,
     };
     Ok(Box::new(connection))
-}
-
-fn peer(stream: &ClientStream) -> Result<IpAddr, DisconnectReason> {
-    stream.peer().map_err(lost)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "passed to `map_err`")]

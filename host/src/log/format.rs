@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::{DIAGNOSIS, LISTS, PLUGIN, Reader};
+use super::{ConnectionScope, DIAGNOSIS, LISTS, PLUGIN, Reader};
 
 /// The maximum size of a message, and of a value.
 const MAX_VALUE_BYTES: usize = 8 << 10;
@@ -54,6 +54,21 @@ impl Format {
         };
         line
     }
+
+    /// Formats the fields of a connection, as the formatter of `tracing` does for spans.
+    fn fields(self, fields: &[(&'static str, String)]) -> String {
+        match self {
+            Self::Text { .. } => {
+                let fields: Vec<_> =
+                    fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                fields.join(" ")
+            }
+            Self::Json => {
+                let fields = fields.iter().map(|(name, value)| (*name, value.as_str()));
+                Value::from_iter(fields).to_string()
+            }
+        }
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Format
@@ -74,6 +89,8 @@ where
             let fields = extensions.get::<FormattedFields<N>>().map(|it| it.fields.clone());
             (span.name(), fields.unwrap_or_default())
         });
+        let connection = ConnectionScope::current().map(|it| ("connection", self.fields(&it)));
+        let spans = connection.into_iter().chain(spans);
         match self {
             Self::Text { reader: Reader::Author, .. } if target == PLUGIN => {
                 let mut text = Text { target, is_of_plugin: true, ..Text::default() };
@@ -293,11 +310,13 @@ impl Visit for Json {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::net::{IpAddr, SocketAddr};
     use std::sync::{Arc, Mutex};
 
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+    use crate::log::NamedListener;
 
     const HOSTILE: &str =
         "\u{1b}[31mx\n2026-01-01T00:00:00Z ERROR x: forged\r\u{9b}\u{202e}\u{2028}";
@@ -353,6 +372,39 @@ mod tests {
             assert!(line.contains("WARN connection{peer=") || line.contains("ERROR "), "{line}");
             assert!(line.len() < MAX_VALUE_BYTES + 1_000, "{} bytes", line.len());
         }
+    }
+
+    #[test]
+    fn lines_of_a_connection_name_it_and_its_client() {
+        struct Web;
+        impl NamedListener for Web {
+            fn name(&self) -> Option<&str> {
+                Some("web")
+            }
+            fn url(&self) -> &str {
+                "unix:/run/web.sock"
+            }
+        }
+        let log = |peer: Option<SocketAddr>, client: Option<IpAddr>| {
+            move || {
+                let scope = ConnectionScope::new(peer, Arc::new(Web));
+                let _entered = ConnectionScope::enter(Some(Arc::new(scope)));
+                ConnectionScope::name_client(client);
+                tracing::warn!("x");
+            }
+        };
+        let peer = "192.0.2.1:5000".parse().ok();
+        let text = written(TEXT, log(peer, "198.51.100.7".parse().ok()));
+        let shown =
+            " WARN connection{peer=192.0.2.1:5000 listener=web client=198.51.100.7}: jackfield";
+        assert!(text.contains(shown), "{text}");
+        let text = written(Format::Json, log(None, None));
+        let line: Value = serde_json::from_str(&text).unwrap();
+        let span = serde_json::json!({"peer": "unix:/run/web.sock", "listener": "web",
+            "client": "unknown", "name": "connection"});
+        assert_eq!(line["spans"], serde_json::json!([span]));
+        let text = written(TEXT, || tracing::warn!("x"));
+        assert!(!text.contains("connection{"), "the scope has been left: {text}");
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{Instrument, debug, field, info_span, warn};
+use tracing::{debug, warn};
 
 use super::listening::{OpenListener, Queue};
 use crate::client_listener::ClientListener;
 use crate::client_socket::ClientSocket;
 use crate::connection::{self, Context};
 use crate::connection_limit::{ConnectionLimit, ConnectionPermit, MAX_RESERVED};
+use crate::log::ConnectionScope;
 use crate::metrics::ConnectionOutcome;
 
 /// The pause of accepting when the process has no more file descriptors: they become free only when
@@ -134,16 +135,16 @@ fn serve(
     limit: &ConnectionLimit,
     Accepted { socket, peer, listener }: Accepted,
 ) {
-    let address = socket.peer().ok();
+    let address = peer.map_or_else(|| socket.peer().ok(), |peer| Some(peer.ip()));
     let permit = if peer.is_some_and(|peer| context.is_probe(peer)) {
         Some(limit.of_probe())
     } else {
         limit.acquire(address.and_then(|address| context.admission.direct_client(address)))
     };
-    let shown = peer.map_or_else(|| listener.url.clone(), |peer| peer.to_string());
     let Some(permit) = permit else {
         context.metrics.began(ConnectionOutcome::Unanswered);
-        let (limit, peer) = (limit.limit(), shown);
+        let limit = limit.limit();
+        let peer = peer.map_or_else(|| listener.url.clone(), |peer| peer.to_string());
         // The socket is dropped: an answer would need the exhausted resource.
         warn!(
             name: "connection.unanswered",
@@ -154,10 +155,8 @@ fn serve(
         );
         return;
     };
-    // Behind a proxy, `client` is known only after the request has been read.
-    let name = listener.name.as_deref();
-    let span = info_span!("connection", peer = %shown, listener = name, client = field::Empty);
-    tasks.spawn(connection(Arc::clone(context), socket, listener, permit).instrument(span));
+    let scope = ConnectionScope::new(peer, Arc::clone(&listener) as Arc<_>);
+    tasks.spawn(scope.run(connection(Arc::clone(context), socket, listener, permit)));
 }
 
 /// Returns whether no connection waits in the queue.

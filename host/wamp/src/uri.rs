@@ -74,7 +74,7 @@ pub fn is_pattern(text: &str, policy: MatchPolicy) -> bool {
 /// Returns whether the URI is reserved for the router: its first component is `wamp` (WAMP v2
 /// specification, section "Reserved URIs").
 pub fn is_reserved(text: &str) -> bool {
-    text.split('.').next() == Some("wamp")
+    text.strip_prefix("wamp").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn is_component(text: &str) -> bool {

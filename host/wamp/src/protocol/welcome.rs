@@ -1,11 +1,14 @@
 //! WELCOME: opens a session and announces the router's features.
 
-use super::{Protocol, State, encode};
-use crate::dialect::Dialect;
+use super::{Protocol, State};
+use crate::codec::CodecWriter;
+use crate::dialect::{Codec, Dialect};
 use crate::id::SessionId;
-use crate::message::{self, Message};
+use crate::message::MessageKind;
 use crate::v1;
-use crate::value::{Dict, Value};
+
+/// The approximate size of WELCOME in JSON; a wrong guess costs one reallocation.
+const WELCOME_BYTES: usize = 1024;
 
 /// Announced roles and features, which clients rely on. WAMP v2 specification, section "Feature
 /// Announcement".
@@ -76,32 +79,69 @@ impl Protocol {
         match self.dialect {
             Dialect::V1 => v1::welcome(welcome.session, welcome.agent),
             Dialect::V2(codec) => {
-                let message =
-                    message::Welcome { session: welcome.session, details: details(welcome) };
-                encode(codec, &Message::Welcome(message))
+                let mut message = Vec::with_capacity(WELCOME_BYTES);
+                write(welcome, codec, &mut message);
+                message
             }
         }
     }
 }
 
-fn details(welcome: &Welcome<'_>) -> Dict {
-    let retry = welcome.retry_max_ms.map(|max| Value::Map(Dict::from_iter([("max_ms", max)])));
-    let details = [
-        ("roles", Value::Map(roles())),
-        ("agent", welcome.agent.into()),
-        ("realm", welcome.realm.into()),
-        ("authid", welcome.authid.into()),
-        ("authrole", welcome.authrole.into()),
-        ("authmethod", welcome.authmethod.into()),
+/// Appends the message, without a dictionary in between: WELCOME has 40 entries, and a server that
+/// restarts sends it to all clients at once.
+fn write(welcome: &Welcome<'_>, codec: Codec, out: &mut Vec<u8>) {
+    let Welcome { agent, realm, authid, authrole, authmethod, verifier, retry_max_ms, .. } =
+        *welcome;
+    let texts = [
+        ("agent", agent),
+        ("realm", realm),
+        ("authid", authid),
+        ("authrole", authrole),
+        ("authmethod", authmethod),
     ];
-    let extra = welcome.verifier.map(|entry| Value::Map(Dict::from_iter([entry])));
-    let extra = extra.map(|extra| ("authextra", extra));
-    let retry = retry.map(|retry| ("_retry", retry));
-    details.into_iter().chain(extra).chain(retry).collect()
+    let mut writer = CodecWriter::new(codec, out);
+    writer.begin_list(3);
+    writer.uint(MessageKind::Welcome.code());
+    writer.uint(welcome.session.get());
+    let extras = usize::from(verifier.is_some()) + usize::from(retry_max_ms.is_some());
+    writer.begin_map(1 + texts.len() + extras);
+    writer.key("roles");
+    write_roles(&mut writer);
+    for (key, text) in texts {
+        writer.key(key);
+        writer.text(text);
+    }
+    if let Some((key, text)) = verifier {
+        writer.key("authextra");
+        writer.begin_map(1);
+        writer.key(key);
+        writer.text(text);
+        writer.end_map();
+    }
+    if let Some(max) = retry_max_ms {
+        writer.key("_retry");
+        writer.begin_map(1);
+        writer.key("max_ms");
+        writer.uint(max);
+        writer.end_map();
+    }
+    writer.end_map();
+    writer.end_list();
 }
 
-fn roles() -> Dict {
-    let features = |names: &[&str]| Value::Map(names.iter().map(|name| (*name, true)).collect());
-    let role = |names: &[&str]| Value::Map(Dict::from_iter([("features", features(names))]));
-    ROLES.iter().map(|(name, features)| (*name, role(features))).collect()
+fn write_roles(writer: &mut CodecWriter<'_>) {
+    writer.begin_map(ROLES.len());
+    for (role, features) in ROLES {
+        writer.key(role);
+        writer.begin_map(1);
+        writer.key("features");
+        writer.begin_map(features.len());
+        for feature in *features {
+            writer.key(feature);
+            writer.bool(true);
+        }
+        writer.end_map();
+        writer.end_map();
+    }
+    writer.end_map();
 }
