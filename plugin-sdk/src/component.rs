@@ -117,20 +117,20 @@ impl<T: Source> answers::Guest for T {
 
 fn describe(plugin: &Plugin) -> wit::Manifest {
     wit::Manifest {
-            name: plugin.name.clone(),
-            version: plugin.version.clone(),
-            handlers: plugin
-                .handlers
-                .iter()
-                .map(|handler| wit::HandlerDescription {
-                    name: handler.name().to_owned(),
-                    hooks: handler.hooks().into(),
-                    timer: handler.every().map(milliseconds),
-                    summary: handler.summary().to_owned(),
-                })
-                .collect(),
-            stateless: plugin.is_stateless(),
-            schema: plugin.schema,
+        name: plugin.name.clone(),
+        version: plugin.version.clone(),
+        handlers: plugin
+            .handlers
+            .iter()
+            .map(|handler| wit::HandlerDescription {
+                name: handler.name().to_owned(),
+                hooks: handler.hooks().into(),
+                timer: handler.every().map(milliseconds),
+                summary: handler.summary().to_owned(),
+            })
+            .collect(),
+        stateless: plugin.is_stateless(),
+        schema: plugin.schema,
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::commands::jackfield;
 use crate::control::{command, run};
-use crate::principals::{join_realm, ticket_of};
 use crate::metrics::scrape;
+use crate::principals::{join_realm, ticket_of};
 use crate::reload::{patched, reloading};
 use jackfield_tests::build;
 use jackfield_tests::client::v2::Client;
@@ -82,7 +82,9 @@ async fn the_authorizer_sees_the_action_and_the_session() {
     let (_site, server) = served();
     let mut ann = join(&server, "realm1", "ann").await;
     let seen = |action: &str, options: &str| {
-        format!(" version-00000001 {action} of ann in realm1 as shop member by ticket with [{options}]")
+        format!(
+            " version-00000001 {action} of ann in realm1 as shop member by ticket with [{options}]"
+        )
     };
     let check = |answer: Option<jackfield_tests::client::WampError>, expected: String| {
         let refused = answer.unwrap();
@@ -244,12 +246,9 @@ async fn publishers_and_callers_are_disclosed() {
     let (_site, server) = served();
     let (mut ann, mut bob) =
         (join(&server, "realm1", "ann").await, join(&server, "realm1", "bob").await);
-    for (topic, is_disclosed) in [
-        ("com.a.open", false),
-        ("com.a.disclosed", true),
-        ("com.shown.x", true),
-        ("net.x", false),
-    ] {
+    for (topic, is_disclosed) in
+        [("com.a.open", false), ("com.a.disclosed", true), ("com.shown.x", true), ("net.x", false)]
+    {
         bob.subscribe(topic, json!({})).await;
         publish(&mut ann, topic).await.unwrap();
         let details = bob.event().await.details;
@@ -313,7 +312,10 @@ async fn a_new_authorizer_judges_subscribers_and_callees_again() {
     for procedure in ["net.f", "net.g.open"] {
         let refused = bob.call(procedure, json!({}), json!([]), json!({})).await.unwrap_err();
         assert_ne!(refused.uri, "wamp.error.canceled", "{procedure}");
-        assert!(refused.uri == DENIED || refused.uri == "wamp.error.no_such_procedure", "{refused:?}");
+        assert!(
+            refused.uri == DENIED || refused.uri == "wamp.error.no_such_procedure",
+            "{refused:?}"
+        );
     }
     // Asked again.
     ann.subscribe("net.open", json!({})).await;

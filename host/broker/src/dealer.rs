@@ -356,7 +356,10 @@ impl State {
         if register.options.policy != MatchPolicy::Exact {
             return Err(RegisterError::ForcedPattern);
         }
-        let callees = self.registrations.of(&register.procedure, MatchPolicy::Exact).map(|(_, callees)| callees);
+        let callees = self
+            .registrations
+            .of(&register.procedure, MatchPolicy::Exact)
+            .map(|(_, callees)| callees);
         let is_own = callees.is_some_and(|all| all.iter().any(|it| it.id == callee.id));
         if is_own { Err(RegisterError::Again) } else { Ok(()) }
     }

@@ -132,9 +132,11 @@ impl Rule {
                 (MatchPolicy::Wildcard, MatchPolicy::Wildcard) => {
                     let theirs = pattern.split('.');
                     theirs.clone().count() == self.components.len()
-                        && self.components.iter().zip(theirs).all(|(own, it)| {
-                            own.is_empty() || it.is_empty() || own == it
-                        })
+                        && self
+                            .components
+                            .iter()
+                            .zip(theirs)
+                            .all(|(own, it)| own.is_empty() || it.is_empty() || own == it)
                 }
             }
     }

@@ -77,7 +77,10 @@ mod wasi;
 
 pub use audience::{Audience, NoSubscribers, RealmId};
 
-pub use access::{AccessAction, AccessAttempt, AccessDecision, AccessOptions, AccessPermission, AccessPolicy, Keep, KeepFor};
+pub use access::{
+    AccessAction, AccessAttempt, AccessDecision, AccessOptions, AccessPermission, AccessPolicy,
+    Keep, KeepFor,
+};
 pub use answer_matcher::AnswerMatcher;
 pub use call_record::{
     Acceptance, AnswerContent, CallCost, CallInput, CallOutcome, CallRecord, CallerRecord,

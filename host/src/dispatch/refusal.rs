@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use jackfield_broker::{CallError, DeliveryError, Session};
+use jackfield_broker::{CallError, Session};
 use jackfield_routing::{Action, Route};
 use jackfield_sandbox::{CallSite, CircuitScope, Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;

@@ -55,12 +55,14 @@ impl DecisionKey {
         who: impl IntoIterator<Item = &'a [u8]>,
     ) -> Self {
         let attempt = format!("{attempt:?}");
-        let of_attempt = [handler.as_bytes(), uri.as_bytes(), attempt.as_bytes()];
         let mut digest = Sha256::new();
-        for part in of_attempt.into_iter().chain(who) {
+        let mut add = |part: &[u8]| {
+            // With its length, so that parts cannot be mistaken for one another.
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
-        }
+        };
+        [handler, uri, &attempt].into_iter().map(str::as_bytes).for_each(&mut add);
+        who.into_iter().for_each(add);
         Self(digest.finalize().into())
     }
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use jackfield_sandbox::{
-    CircuitStatus, Lanes, Manifest, OutgoingCount, OutgoingKind, PluginStore,
-};
+use jackfield_sandbox::{CircuitStatus, Lanes, Manifest, OutgoingCount, OutgoingKind, PluginStore};
 
 use super::PluginEntry;
 use crate::signatures::Signed;

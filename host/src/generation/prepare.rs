@@ -19,7 +19,9 @@ use super::loads::{Checked, Loaded, Loads};
 use super::problem::Problem;
 use super::route_counts::RouteCounts;
 use super::totals::Totals;
-use super::{AccessHandlers, BoundHandler, BoundTimer, Generation, KeptDecisions, PluginEntry, Running};
+use super::{
+    AccessHandlers, BoundHandler, BoundTimer, Generation, KeptDecisions, PluginEntry, Running,
+};
 use super::{access_handlers, homes, warnings};
 
 /// Returns the routes of a snapshot, without loading plugins.

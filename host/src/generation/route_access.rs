@@ -90,8 +90,11 @@ impl RouteAccess {
         let is_here = move |rule: &&Rule| {
             rule.realm.as_ref().is_none_or(|it| it == realm) && !is_reserved(&rule.uri)
         };
-        let default_unrouted =
-            self.default_unrouted.iter().map(|own| AccessLists { own, default: Some(&self.allow), rule: None });
+        let default_unrouted = self.default_unrouted.iter().map(|own| AccessLists {
+            own,
+            default: Some(&self.allow),
+            rule: None,
+        });
         self.rules.iter().filter(is_here).map(AccessLists::of_rule).chain(default_unrouted)
     }
 

@@ -1,9 +1,8 @@
 //! The exports for decisions about access.
 
 use super::{
-    Source,
-    access_bindings::exports::jackfield::plugin::authorizer as wit,
-    call, milliseconds, with,
+    Source, access_bindings::exports::jackfield::plugin::authorizer as wit, call, milliseconds,
+    with,
 };
 use crate::access::{Action, Attempt, Authorize, KeepFor, MatchPolicy, Options};
 

@@ -427,7 +427,9 @@ fn revoking_notifies_each_subscriber_after_its_last_event() {
     let mut batch = PendingFlushes::default();
     let notice = |_: &Session, id| Some(format!("revoked {id}").into());
     let revoked = realm.revoke(
-        |topic, _| if topic == "kept" { PatternAudience::Everybody } else { PatternAudience::Nobody },
+        |topic, _| {
+            if topic == "kept" { PatternAudience::Everybody } else { PatternAudience::Nobody }
+        },
         &mut batch,
         notice,
     );
