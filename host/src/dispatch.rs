@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jackfield_broker::{Clock, Dealer, EventSource, PendingFlushes, Publication, Realm, Session};
+use jackfield_config::Rule;
 use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, PublishVerdict};
 use jackfield_wamp::dialect::Dialect;
@@ -35,6 +36,7 @@ use crate::trace::{MessageTrace, Traces};
 use crate::{frame, ids, wall_clock};
 
 mod authorize;
+mod authorizer;
 mod call;
 mod call_timeouts;
 mod caller;
@@ -66,6 +68,7 @@ mod unsubscribe;
 mod uris;
 
 use authorize::{check_allowed, overflow, pattern_audience, route};
+use authorizer::Wish;
 use hooks::{flush_before_wait, reply};
 use meta::Testaments;
 use outgoing::Outgoing;
@@ -308,15 +311,17 @@ impl Dispatch {
     ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         let generation = self.generations.current();
-        let routed = self.check_publish(&generation, from, topic)?;
+        let (routed, rule) = self.check_publish(&generation, from, topic)?;
         self.check_cluster()?;
+        let wish = Wish::publish(from, topic, options);
+        let disclose = self.authorize(&generation, rule, wish, batch).await?;
         self.check_schema(routed.as_ref(), Action::Publish, payload)?;
         let recording = history::recording(routed.as_ref());
         let mut publication = Publication {
             topic,
             id,
             client: Some(from.client),
-            disclosed: options.disclose_me.then(|| from.publisher()),
+            disclosed: (disclose || options.disclose_me).then(|| from.publisher()),
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
             narrowed: None,
@@ -370,12 +375,12 @@ impl Dispatch {
         generation: &'g Generation,
         from: &Session,
         topic: &'t str,
-    ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
+    ) -> Result<(Option<RouteMatch<'g, 't>>, Option<&'g Rule>), Refusal> {
         uris::check(from, topic, MatchPolicy::Exact)?;
         uris::check_reserved(topic)?;
         let at = self.at(topic);
         let routed = route(generation, at)?.map(RouteMatch::for_events);
-        check_allowed(generation, at, routed.as_ref(), Action::Publish, from)?;
-        Ok(routed)
+        let rule = check_allowed(generation, at, routed.as_ref(), Action::Publish, from)?;
+        Ok((routed, rule))
     }
 }

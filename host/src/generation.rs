@@ -4,6 +4,7 @@
 //! snapshot, without serving it. `reload` commits it to [`CurrentGeneration`], from which
 //! `dispatch` reads it for every message.
 
+mod access_handlers;
 mod build_context;
 mod canary;
 mod current_generation;
@@ -12,7 +13,9 @@ mod handler_registry;
 mod held;
 mod homes;
 mod imports;
+mod kept_decisions;
 mod loads;
+mod plugin_entry;
 mod prepare;
 mod problem;
 mod route_access;
@@ -31,18 +34,20 @@ use jackfield_broker::PublicationCounts;
 use jackfield_config::Plugins;
 use jackfield_routing::{Route, RouteTable, TimerFrom};
 use jackfield_sandbox::{
-    CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, OutgoingCount, OutgoingKind,
-    Plugin, PluginPolicy, PluginStore, RouteConfig,
+    HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, PluginPolicy, RouteConfig,
 };
 
 use crate::signatures::Signed;
 use crate::site::{ContentHash, PluginFile};
 
+use access_handlers::AccessHandlers;
+pub(crate) use access_handlers::{AccessHandler, route_name as access_route_name};
 pub(crate) use build_context::BuildContext;
 use canary::BoundCanary;
 pub(crate) use canary::{ActiveCanary, Canary, CanaryError, LoadedCanary};
 pub(crate) use current_generation::CurrentGeneration;
 pub(crate) use durable::DurableHistories;
+pub(crate) use kept_decisions::{DecisionKey, KeptDecisions};
 pub(crate) use loads::{Loads, load, load_apart, signed};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
@@ -62,6 +67,8 @@ pub(crate) struct Generation {
     handlers: Vec<BoundHandler>,
     counts: RouteCounts,
     plugins: Vec<PluginEntry>,
+    /// Those of the plugins that decide about access.
+    access_handlers: AccessHandlers,
     warnings: Vec<Warning>,
     has_timers: bool,
     /// The files of plugins in the snapshot that are still being loaded.
@@ -126,8 +133,10 @@ struct Running {
     policy: PluginPolicy,
     /// The routes with which the instances were configured.
     routes: Vec<RouteConfig>,
-    /// `None` if no route uses the plugin.
+    /// `None` if no route uses the plugin, and it does not decide about access.
     lanes: Option<Lanes>,
+    /// Its decisions about access that may be kept.
+    kept: KeptDecisions,
 }
 
 impl Running {
@@ -148,6 +157,7 @@ impl Generation {
             handlers: Vec::new(),
             counts: RouteCounts::default(),
             plugins: Vec::new(),
+            access_handlers: AccessHandlers::default(),
             warnings: Vec::new(),
             has_timers: false,
             loading: Vec::new(),
@@ -328,111 +338,6 @@ impl BoundHandler {
     /// Returns the number of this lane.
     pub(crate) fn lane_number(&self, topic: &str) -> usize {
         self.lanes.number_of(topic)
-    }
-}
-
-impl PluginEntry {
-    /// Returns the displayed path of the component.
-    pub(crate) fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// Returns the manifest of the plugin.
-    pub(crate) fn manifest(&self) -> &Manifest {
-        self.running.plugin.manifest()
-    }
-
-    /// The version of the contract that the plugin was built for.
-    pub(crate) fn contract(&self) -> String {
-        self.running.plugin.contract()
-    }
-
-    /// The number of instances that were replaced because they had grown.
-    pub(crate) fn recycled(&self) -> u64 {
-        self.running.plugin.recycled()
-    }
-
-    /// The plugin's store.
-    pub(crate) fn store(&self) -> PluginStore {
-        self.running.plugin.store()
-    }
-
-    /// The number of calls that wait for each of its lanes.
-    pub(crate) fn queues(&self) -> impl Iterator<Item = usize> {
-        self.running.lanes.iter().flat_map(Lanes::queues)
-    }
-
-    /// The number of calls that wait for one of its lanes.
-    pub(crate) fn waiting(&self) -> usize {
-        self.queues().sum()
-    }
-
-    /// Replaces the instances: what they know is not valid any more.
-    pub(crate) fn restart(&self) {
-        for running in std::iter::once(&self.running).chain(self.canary_running()) {
-            running.lanes.iter().for_each(Lanes::restart);
-        }
-    }
-
-    /// How the plugin's store is kept.
-    pub(crate) fn state_mode(&self) -> &'static str {
-        self.running.plugin.state_mode().label()
-    }
-
-    /// Returns why the plugin's store cannot be saved, if it cannot.
-    pub(crate) fn store_failure(&self) -> Option<String> {
-        self.running.plugin.store_failure()
-    }
-
-    /// Returns the state of each handler's circuit breaker.
-    pub(crate) fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
-        self.running.plugin.circuits()
-    }
-
-    /// Its verified signature, if the settings need one.
-    pub(crate) fn signed(&self) -> Option<&Signed> {
-        self.signed.as_ref()
-    }
-
-    /// The digest of the component.
-    pub(crate) fn digest(&self) -> ContentHash {
-        self.running.hash
-    }
-
-    /// Memory of its instances now, in bytes.
-    pub(crate) fn memory_used(&self) -> usize {
-        self.running.plugin.memory_used()
-    }
-
-    /// The memory limit of each instance, in bytes.
-    pub(crate) fn memory_limit(&self) -> usize {
-        self.running.plugin.memory_limit()
-    }
-
-    /// The numbers of its effects with an answer.
-    pub(crate) fn outgoing(&self, kind: OutgoingKind) -> OutgoingCount {
-        self.running.plugin.outgoing(kind)
-    }
-
-    /// The size limit of its store, in bytes; 0 if it has none.
-    pub(crate) fn store_limit(&self) -> usize {
-        let plugin = &self.running.plugin;
-        if plugin.uses_store() { plugin.store_limit() } else { 0 }
-    }
-
-    /// Returns the number of its lanes, each with an instance.
-    pub(crate) fn lanes(&self) -> usize {
-        self.running.lanes.as_ref().map_or(0, Lanes::count)
-    }
-
-    /// Returns whether the operator has disabled it.
-    pub(crate) fn is_disabled(&self) -> bool {
-        self.is_disabled
-    }
-
-    /// Returns whether both share the same instances.
-    pub(crate) fn is_same_instance(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.running, &other.running)
     }
 }
 

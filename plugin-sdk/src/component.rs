@@ -14,11 +14,16 @@ use bindings::{
     jackfield::plugin::{http_types, request, types},
 };
 
+mod access;
+pub mod access_bindings;
 pub mod bindings;
 pub(crate) mod imports;
 
 /// The plugin's function as a type, because the exports need it at compile time.
 pub trait Source {
+    /// Whether the exports for decisions about access are exported.
+    const EXPORTS_ACCESS: bool;
+
     /// Builds the plugin.
     fn plugin() -> Plugin;
 }
@@ -36,21 +41,12 @@ struct Instance {
 
 impl<T: Source> wit::Guest for T {
     fn describe() -> wit::Manifest {
-        with::<T, _>(|Instance { plugin, .. }| wit::Manifest {
-            name: plugin.name.clone(),
-            version: plugin.version.clone(),
-            handlers: plugin
-                .handlers
-                .iter()
-                .map(|handler| wit::HandlerDescription {
-                    name: handler.name().to_owned(),
-                    hooks: handler.hooks().into(),
-                    timer: handler.every().map(milliseconds),
-                    summary: handler.summary().to_owned(),
-                })
-                .collect(),
-            stateless: plugin.is_stateless(),
-            schema: plugin.schema,
+        with::<T, _>(|Instance { plugin, .. }| {
+            if let Some(name) = plugin.access_handler().filter(|_| !T::EXPORTS_ACCESS) {
+                // The host would never call the hook, and refuse everything that it decides.
+                panic!("the handler {name} decides about access: use export_access! for export!");
+            }
+            describe(plugin)
         })
     }
 
@@ -116,6 +112,25 @@ impl<T: Source> answers::Guest for T {
             .map_err(|types::Refusal { uri, message }| Refusal { uri, message });
         let answer = calls::Answer { context, result };
         call::<T, _>(route, |plugin, request| plugin.on_result(request, &answer));
+    }
+}
+
+fn describe(plugin: &Plugin) -> wit::Manifest {
+    wit::Manifest {
+        name: plugin.name.clone(),
+        version: plugin.version.clone(),
+        handlers: plugin
+            .handlers
+            .iter()
+            .map(|handler| wit::HandlerDescription {
+                name: handler.name().to_owned(),
+                hooks: handler.hooks().into(),
+                timer: handler.every().map(milliseconds),
+                summary: handler.summary().to_owned(),
+            })
+            .collect(),
+        stateless: plugin.is_stateless(),
+        schema: plugin.schema,
     }
 }
 

@@ -8,7 +8,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-use crate::{Answer, Error, Event, Publish, Refusal, Request, Route, Subscribe, calls, http, log};
+use crate::{
+    Answer, Error, Event, Publish, Refusal, Request, Route, Subscribe,
+    access::{Attempt, Authorize},
+    calls, http, log,
+};
 
 /// A builder of a handler. A hook that is not registered is never called: without `on_subscribe`
 /// every client may subscribe, and without `on_publish` events are broadcast without entering the
@@ -45,6 +49,7 @@ pub struct Handler<S = ()> {
     timer: Option<Silent<S>>,
     response: Option<AnswerHook<S, http::Answer>>,
     result: Option<AnswerHook<S, calls::Answer>>,
+    authorize: Option<AuthorizeHook<S>>,
     every: Option<Duration>,
     stateless: bool,
 }
@@ -55,6 +60,8 @@ type Silent<S> = Box<dyn FnMut(&mut S, &Request)>;
 type AnswerHook<S, T> = Box<dyn FnMut(&mut S, &Request, &T)>;
 type EventHook<S, T> = Box<dyn FnMut(&mut S, &Request, &Event) -> Result<T, Refusal>>;
 
+type AuthorizeHook<S> = Box<dyn FnMut(&mut S, &Request, Attempt) -> Result<Authorize, Refusal>>;
+
 /// The registered hooks, as `describe` reports them to the host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent flags of the contract")]
@@ -64,6 +71,8 @@ pub(crate) struct Hooks {
     pub(crate) publish: bool,
     pub(crate) call: bool,
     pub(crate) timer: bool,
+    /// Not among those of `describe`: the export for decisions about access has them.
+    pub(crate) authorize: bool,
 }
 
 /// A handler and the states of its routes, without the type of the state.
@@ -81,6 +90,7 @@ pub(crate) trait Configured {
     fn on_timer(&mut self, request: &Request);
     fn on_response(&mut self, request: &Request, answer: &http::Answer);
     fn on_result(&mut self, request: &Request, answer: &calls::Answer);
+    fn on_authorize(&mut self, request: &Request, attempt: Attempt) -> Authorize;
 }
 
 /// The implementation of [`Configured`].
@@ -104,6 +114,7 @@ impl Handler {
             timer: None,
             response: None,
             result: None,
+            authorize: None,
             every: None,
             stateless: false,
         }
@@ -127,6 +138,7 @@ impl Handler {
             timer: None,
             response: None,
             result: None,
+            authorize: None,
             every: None,
             stateless: self.stateless,
         }
@@ -253,6 +265,19 @@ impl<S: 'static> Handler<S> {
         self
     }
 
+    /// Registers the hook that decides whether a session may do something, where a rule of the
+    /// operator's settings names the handler: see [`access`](crate::access). An error refuses.
+    #[must_use]
+    pub fn on_authorize<R: Answer<Authorize>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request, Attempt) -> R + 'static,
+    ) -> Self {
+        self.authorize = Some(Box::new(move |state, request, attempt| {
+            hook(state, request, attempt).into_answer()
+        }));
+        self
+    }
+
     /// Sets the interval of `on_timer` for routes without a `timer`, from ten milliseconds to a
     /// year.
     #[must_use]
@@ -305,6 +330,7 @@ impl<S: 'static> Configured for Routes<S> {
             publish: self.handler.publish.is_some(),
             call: self.handler.call.is_some(),
             timer: self.handler.timer.is_some(),
+            authorize: self.handler.authorize.is_some(),
         }
     }
 
@@ -368,6 +394,16 @@ impl<S: 'static> Configured for Routes<S> {
         if let Ok(state) = state_of(&mut self.states, request) {
             hook(state, request, answer);
         }
+    }
+
+    fn on_authorize(&mut self, request: &Request, attempt: Attempt) -> Authorize {
+        let Some(hook) = &mut self.handler.authorize else {
+            let message = format!("The handler {} does not authorize.", request.handler());
+            return Refusal::new(Refusal::RUNTIME_ERROR, message).into();
+        };
+        let answer =
+            state_of(&mut self.states, request).and_then(|state| hook(state, request, attempt));
+        answer.unwrap_or_else(Authorize::from)
     }
 }
 

@@ -29,6 +29,7 @@
 //! * [`presence`], [`rate_limit`]: the members of a topic; limits for sessions, users and topics
 //! * [`topics`], [`sessions`], [`store`], [`log`], [`now`]: functions that hooks may call
 //! * [`http`], [`calls`], [`later`]: requests and calls whose answers are hooks
+//! * [`access`], [`export_access!`]: decisions about what sessions may do
 //! * `testing` (natively only): a broker for tests, without building a component
 
 mod error;
@@ -46,6 +47,7 @@ mod session;
 mod store_error;
 mod verdict;
 
+pub mod access;
 pub mod calls;
 pub mod http;
 pub mod later;

@@ -6,7 +6,9 @@
 use std::fmt;
 
 use crate::{
-    Error, Event, Handler, Publish, Refusal, Request, Route, Subscribe, calls,
+    Error, Event, Handler, Publish, Refusal, Request, Route, Subscribe,
+    access::{Attempt, Authorize},
+    calls,
     handler::{Configured, Routes},
     http,
 };
@@ -119,6 +121,20 @@ impl Plugin {
         if let Some(handler) = self.find(request.handler()) {
             handler.on_result(request, answer);
         }
+    }
+
+    pub(crate) fn on_authorize(&mut self, request: &Request, attempt: Attempt) -> Authorize {
+        match self.find(request.handler()) {
+            Some(handler) => handler.on_authorize(request, attempt),
+            None => no_handler(request).into(),
+        }
+    }
+
+    /// The name of a handler that decides about access, if there is one.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn access_handler(&self) -> Option<&str> {
+        let mut handlers = self.handlers.iter();
+        handlers.find(|it| it.hooks().authorize).map(|handler| handler.name())
     }
 
     fn find(&mut self, name: &str) -> Option<&mut Box<dyn Configured>> {

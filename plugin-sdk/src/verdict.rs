@@ -3,7 +3,7 @@
 //! A hook returns a verdict, or a `Result` whose error is a [`Refusal`]; both implement
 //! [`Answer`].
 
-use crate::{Event, Refusal, SessionId};
+use crate::{Event, Refusal, SessionId, access::Authorize};
 
 /// The answer of `on_subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +138,7 @@ macro_rules! answers {
     )*};
 }
 
-answers!(Subscribe, Publish, Event, ());
+answers!(Subscribe, Publish, Event, Authorize, ());
 
 #[cfg(test)]
 mod tests {

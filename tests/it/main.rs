@@ -13,6 +13,7 @@ mod access;
 mod api;
 mod assets;
 mod author;
+mod authorizer;
 mod backpressure;
 mod bench;
 mod bench_figures;

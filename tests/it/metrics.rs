@@ -96,7 +96,7 @@ async fn get(server: &Server, path: &str, headers: &str) -> Answer {
 }
 
 /// The samples of a scrape by name and labels, as they are written.
-async fn scrape(server: &Server) -> BTreeMap<String, f64> {
+pub(crate) async fn scrape(server: &Server) -> BTreeMap<String, f64> {
     let answer = get(server, "/metrics", "").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));

@@ -26,6 +26,7 @@ use crate::realm::RealmLimits;
 use crate::registrations::{Claim, RegisterError, Registrations};
 use crate::relay;
 use crate::session::{PendingFlushes, Session};
+use crate::uri_table::Key;
 
 mod calls;
 mod deadlines;
@@ -191,22 +192,21 @@ impl Dealer {
         }
     }
 
-    /// Revokes exact registrations that `keep` rejects. `keep` is called without the lock, once for
-    /// each procedure and callee.
+    /// Revokes registrations that `keep` rejects. `keep` is called without the lock, once for each
+    /// procedure or pattern and callee.
     pub fn revoke(
         &self,
-        keep: impl Fn(&str, &Session) -> bool,
+        keep: impl Fn(&str, MatchPolicy, &Session) -> bool,
         reason: &str,
         batch: &mut PendingFlushes,
     ) {
-        let procedures: Vec<Arc<str>> =
-            self.lock().registrations.procedures().map(Arc::clone).collect();
-        for procedure in procedures {
-            let offered = self.lock().registrations.of(&procedure);
+        let keys: Vec<_> = self.lock().registrations.keys().cloned().collect();
+        for Key { policy, uri } in keys {
+            let offered = self.lock().registrations.of(&uri, policy);
             let callees = offered.map(|(_, callees)| callees).unwrap_or_default();
-            for callee in callees.into_iter().filter(|callee| !keep(&procedure, callee)) {
+            for callee in callees.into_iter().filter(|callee| !keep(&uri, policy, callee)) {
                 let mut state = self.lock();
-                let offered = state.registrations.of(&procedure);
+                let offered = state.registrations.of(&uri, policy);
                 let Some((registration, _)) = offered else { continue };
                 self.dismiss(&mut state, &callee, registration, reason, batch);
             }
@@ -215,13 +215,14 @@ impl Dealer {
 
     /// Ends the exact registration of a procedure that another session wants alone.
     fn dismiss_all(&self, state: &mut State, procedure: &str, batch: &mut PendingFlushes) {
-        let Some((registration, callees)) = state.registrations.of(procedure) else { return };
+        let offered = state.registrations.of(procedure, MatchPolicy::Exact);
+        let Some((registration, callees)) = offered else { return };
         for callee in callees {
             self.dismiss(state, &callee, registration, error_uri::REGISTRATION_REPLACED, batch);
         }
     }
 
-    /// Ends the exact registration of a callee, and tells it why. Its pending calls may still be answered.
+    /// Ends the registration of a callee, and tells it why. Its pending calls may still be answered.
     fn dismiss(
         &self,
         state: &mut State,
@@ -231,12 +232,14 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) {
         let State { registrations, sessions, registered, .. } = state;
+        let is_pattern = registrations.is_pattern(registration);
         if !registrations.remove(callee.id, registration) {
             return;
         }
         if let Some(session_calls) = sessions.get_mut(&callee.id)
             && session_calls.registered.remove(&registration)
         {
+            session_calls.patterns -= usize::from(is_pattern);
             registered.remove(callee.client, 1);
         }
         if callee.features.registration_revocation {
@@ -357,7 +360,10 @@ impl State {
         if register.options.policy != MatchPolicy::Exact {
             return Err(RegisterError::ForcedPattern);
         }
-        let callees = self.registrations.of(&register.procedure).map(|(_, callees)| callees);
+        let callees = self
+            .registrations
+            .of(&register.procedure, MatchPolicy::Exact)
+            .map(|(_, callees)| callees);
         let is_own = callees.is_some_and(|all| all.iter().any(|it| it.id == callee.id));
         if is_own { Err(RegisterError::Again) } else { Ok(()) }
     }

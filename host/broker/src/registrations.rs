@@ -284,14 +284,18 @@ impl Registrations {
         chosen.unwrap_or(Err(ChooseError::NoSuchProcedure))
     }
 
-    /// Returns the procedures of all exact registrations.
-    pub(crate) fn procedures(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.table.exact_uris()
+    /// Returns the keys of all registrations.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.by_id.values()
     }
 
-    /// Returns the id and the callees of this node of a procedure's exact registration.
-    pub(crate) fn of(&self, procedure: &str) -> Option<(RegistrationId, Vec<Arc<Session>>)> {
-        let Registration { id, callees, .. } = self.table.exact(procedure)?;
+    /// Returns the id and the callees of this node of the registration of a procedure or pattern.
+    pub(crate) fn of(
+        &self,
+        uri: &str,
+        policy: MatchPolicy,
+    ) -> Option<(RegistrationId, Vec<Arc<Session>>)> {
+        let Registration { id, callees, .. } = self.table.get(uri, policy)?;
         let callees = callees.iter().filter(|callee| callee.is_local());
         Some((*id, callees.map(|callee| Arc::clone(&callee.session)).collect()))
     }

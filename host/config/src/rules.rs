@@ -26,6 +26,10 @@ pub struct Rule {
     pub policy: MatchPolicy,
     /// The roles for each action. One without a list is for all roles.
     pub allow: Allow,
+    /// The handler of a plugin that decides about actions which `allow` admits.
+    pub authorizer: Option<String>,
+    /// Whether publishers and callers are disclosed, also if they do not ask for it.
+    pub disclose: bool,
     /// Those of a wildcard.
     components: Vec<String>,
 }
@@ -110,18 +114,66 @@ impl Rule {
     fn new(realm: Option<String>, uri: String, policy: MatchPolicy, allow: Allow) -> Self {
         let is_wildcard = policy == MatchPolicy::Wildcard;
         let components = uri.split('.').filter(|_| is_wildcard).map(str::to_owned).collect();
-        Self { realm, uri, policy, allow, components }
+        Self { realm, uri, policy, allow, authorizer: None, disclose: false, components }
+    }
+
+    /// Returns whether a pattern of a client and the rule may have a URI in common. Patterns get nothing of
+    /// the router itself.
+    pub fn meets(&self, policy: MatchPolicy, pattern: &str) -> bool {
+        !uri::is_reserved(&self.uri)
+            && match (self.policy, policy) {
+                (MatchPolicy::Exact, _) => policy.matches(pattern, &self.uri),
+                (_, MatchPolicy::Exact) => self.policy.matches(&self.uri, pattern),
+                (MatchPolicy::Prefix, MatchPolicy::Prefix) => {
+                    self.uri.starts_with(pattern) || pattern.starts_with(&self.uri)
+                }
+                (MatchPolicy::Prefix, MatchPolicy::Wildcard) => begins(&self.uri, pattern),
+                (MatchPolicy::Wildcard, MatchPolicy::Prefix) => begins(pattern, &self.uri),
+                (MatchPolicy::Wildcard, MatchPolicy::Wildcard) => {
+                    let theirs = pattern.split('.');
+                    theirs.clone().count() == self.components.len()
+                        && self
+                            .components
+                            .iter()
+                            .zip(theirs)
+                            .all(|(own, it)| own.is_empty() || it.is_empty() || own == it)
+                }
+            }
     }
 }
 
+/// Returns whether any URI of a wildcard may begin with a text.
+fn begins(beginning: &str, wildcard: &str) -> bool {
+    let mut components = wildcard.split('.');
+    let mut parts = beginning.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let Some(component) = components.next() else { return false };
+        // The last part may be the beginning of a component.
+        let is_last = parts.peek().is_none();
+        let fits = if is_last { component.starts_with(part) } else { component == part };
+        if !fits && !component.is_empty() {
+            return false;
+        }
+    }
+    true
+}
+
+/// A rule whose keys go together.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "RuleKeys")]
+pub(super) struct RawRule(Rule);
+
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawRule {
+struct RuleKeys {
     uri: String,
     #[serde(default, rename = "match")]
     policy: RawPolicy,
     realm: Option<String>,
-    allow: BTreeMap<RawAction, Roles>,
+    allow: Option<BTreeMap<RawAction, Roles>>,
+    authorizer: Option<String>,
+    #[serde(default)]
+    disclose: bool,
 }
 
 /// Values of the WAMP option `match`.
@@ -144,18 +196,39 @@ impl From<RawPolicy> for MatchPolicy {
     }
 }
 
-impl From<RawRule> for Rule {
-    fn from(written: RawRule) -> Self {
-        let RawRule { uri, policy, realm, allow: mut written } = written;
+impl TryFrom<RuleKeys> for RawRule {
+    type Error = String;
+
+    fn try_from(keys: RuleKeys) -> Result<Self, String> {
+        let RuleKeys { uri, policy, realm, allow: written, authorizer, disclose } = keys;
+        if authorizer.as_ref().is_some_and(String::is_empty) {
+            return Err("`authorizer` is empty\nwrite the name of a handler of a plugin".to_owned());
+        }
         let mut allow = Allow::default();
-        for action in RawAction::ALL {
-            match written.remove(&action) {
-                Some(Roles::Everyone) => {}
-                Some(Roles::Listed(roles)) => allow.set(action.into(), roles),
-                None => allow.set(action.into(), Vec::new()),
+        match (written, &authorizer) {
+            (Some(mut written), _) => {
+                for action in RawAction::ALL {
+                    match written.remove(&action) {
+                        Some(Roles::Everyone) => {}
+                        Some(Roles::Listed(roles)) => allow.set(action.into(), roles),
+                        None => allow.set(action.into(), Vec::new()),
+                    }
+                }
+            }
+            // The authorizer alone decides.
+            (None, Some(_)) => {}
+            (None, None) => {
+                let help = "write the roles of each action, or `authorizer: NAME`";
+                return Err(format!("the key `allow` is missing\n{help}"));
             }
         }
-        Self::new(realm, uri, policy.into(), allow)
+        Ok(Self(Rule { authorizer, disclose, ..Rule::new(realm, uri, policy.into(), allow) }))
+    }
+}
+
+impl From<RawRule> for Rule {
+    fn from(RawRule(rule): RawRule) -> Self {
+        rule
     }
 }
 
@@ -258,6 +331,30 @@ mod tests {
         assert_eq!(Rule::find(&rules, "shop", "com.a"), Some(&shop));
         assert_eq!(Rule::find(&rules, "shop", "org.a"), None);
         assert!(all.hides(&shop) && !shop.hides(&all));
+    }
+
+    #[test]
+    fn finds_the_rules_that_a_pattern_meets() {
+        use MatchPolicy::{Exact, Prefix, Wildcard};
+        let check = |own: (MatchPolicy, &str), pattern: (MatchPolicy, &str), expect: bool| {
+            let meets = rule(own.0, own.1, None).meets(pattern.0, pattern.1);
+            assert_eq!(meets, expect, "{own:?} {pattern:?}");
+        };
+        check((Exact, "com.a"), (Prefix, "com."), true);
+        check((Exact, "com.a"), (Wildcard, ".b"), false);
+        check((Prefix, "com.a."), (Prefix, ""), true);
+        check((Prefix, "com.a."), (Prefix, "com.a.b"), true);
+        check((Prefix, "com.a."), (Prefix, "com.b"), false);
+        check((Prefix, "com.a."), (Wildcard, "com..x"), true);
+        check((Prefix, "com.a."), (Wildcard, "com.b."), false);
+        check((Prefix, "com.a."), (Wildcard, "com.a"), false);
+        check((Prefix, "com.a"), (Wildcard, "com.abc."), true);
+        check((Wildcard, "com..x"), (Prefix, "com.a"), true);
+        check((Wildcard, "com..x"), (Prefix, "org"), false);
+        check((Wildcard, "com..x"), (Wildcard, ".a."), true);
+        check((Wildcard, "com..x"), (Wildcard, ".a.y"), false);
+        check((Wildcard, "com..x"), (Wildcard, ".a"), false);
+        check((Prefix, "wamp."), (Prefix, ""), false);
     }
 
     #[test]

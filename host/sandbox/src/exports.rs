@@ -6,13 +6,15 @@ use wasmtime::{Engine, Store};
 
 use crate::contract::v0_1::old_handler;
 use crate::contract::version::{Version, interface};
-use crate::contract::{answers, handler, http_types, types, v0_1};
+use crate::contract::{answers, authorizer, handler, http_types, types, v0_1};
 use crate::host_state::HostState;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::RouteConfig;
 
 /// The name of the optional interface for answers, of the version that is linked.
 const ANSWERS: &str = "jackfield:plugin/answers@0.2.0";
+/// The name of the optional interface for authorization.
+const AUTHORIZER: &str = "jackfield:plugin/authorizer@0.2.0";
 
 /// A linked plugin, before it is instantiated.
 pub(crate) enum PluginPre {
@@ -22,13 +24,21 @@ pub(crate) enum PluginPre {
         handler: handler::GuestIndices,
         /// None if the plugin exports no such interface.
         answers: Option<answers::GuestIndices>,
+        /// As above.
+        authorizer: Option<authorizer::GuestIndices>,
     },
 }
 
 /// The exported functions of one instance.
 pub(crate) enum Exports {
     V0_1(old_handler::Guest),
-    V0_2(handler::Guest, Option<answers::Guest>),
+    V0_2(handler::Guest, OptionalExports),
+}
+
+/// The interfaces that a plugin may leave out.
+pub(crate) struct OptionalExports {
+    answers: Option<answers::Guest>,
+    authorizer: Option<authorizer::Guest>,
 }
 
 impl PluginPre {
@@ -40,6 +50,10 @@ impl PluginPre {
                 handler: handler::GuestIndices::new(&pre)?,
                 answers: match pre.component().get_export_index(None, ANSWERS) {
                     Some(_) => Some(answers::GuestIndices::new(&pre)?),
+                    None => None,
+                },
+                authorizer: match pre.component().get_export_index(None, AUTHORIZER) {
+                    Some(_) => Some(authorizer::GuestIndices::new(&pre)?),
                     None => None,
                 },
                 pre,
@@ -87,14 +101,18 @@ impl PluginPre {
                 let plugin = pre.instantiate_async(store).await?;
                 Exports::V0_1(plugin.jackfield_plugin_handler().clone())
             }
-            Self::V0_2 { pre, handler, answers } => {
+            Self::V0_2 { pre, handler, answers, authorizer } => {
                 let instance = pre.instantiate_async(&mut *store).await?;
                 let handler = handler.load(&mut *store, &instance)?;
                 let answers = match answers {
-                    Some(answers) => Some(answers.load(store, &instance)?),
+                    Some(answers) => Some(answers.load(&mut *store, &instance)?),
                     None => None,
                 };
-                Exports::V0_2(handler, answers)
+                let authorizer = match authorizer {
+                    Some(authorizer) => Some(authorizer.load(store, &instance)?),
+                    None => None,
+                };
+                Exports::V0_2(handler, OptionalExports { answers, authorizer })
             }
         })
     }
@@ -108,6 +126,34 @@ impl Exports {
         match self {
             Self::V0_1(old) => old.call_describe(store).await.map(Into::into),
             Self::V0_2(new, _) => new.call_describe(store).await,
+        }
+    }
+
+    /// The handlers that authorize.
+    pub(crate) async fn authorizers(
+        &self,
+        store: &mut Store<HostState>,
+    ) -> wasmtime::Result<Vec<String>> {
+        match self {
+            Self::V0_2(_, OptionalExports { authorizer: Some(authorizer), .. }) => {
+                authorizer.call_handlers(store).await
+            }
+            Self::V0_1(_) | Self::V0_2(..) => Ok(Vec::new()),
+        }
+    }
+
+    pub(crate) async fn authorize(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        attempt: authorizer::Attempt,
+    ) -> wasmtime::Result<authorizer::Decision> {
+        match self {
+            Self::V0_2(_, OptionalExports { authorizer: Some(authorizer), .. }) => {
+                authorizer.call_authorize(store, route.number(), attempt).await
+            }
+            // No handler of theirs has the hook.
+            Self::V0_1(_) | Self::V0_2(..) => Err(wasmtime::Error::msg("it has no authorizer")),
         }
     }
 
@@ -213,10 +259,10 @@ impl Exports {
         answer: Result<&http_types::Response, &http_types::Error>,
     ) -> wasmtime::Result<()> {
         match self {
-            Self::V0_2(_, Some(answers)) => {
+            Self::V0_2(_, OptionalExports { answers: Some(answers), .. }) => {
                 answers.call_on_response(store, route.number(), context, answer).await
             }
-            Self::V0_1(_) | Self::V0_2(_, None) => Ok(()),
+            Self::V0_1(_) | Self::V0_2(..) => Ok(()),
         }
     }
 
@@ -228,10 +274,10 @@ impl Exports {
         answer: Result<&types::Event, &types::Refusal>,
     ) -> wasmtime::Result<()> {
         match self {
-            Self::V0_2(_, Some(answers)) => {
+            Self::V0_2(_, OptionalExports { answers: Some(answers), .. }) => {
                 answers.call_on_result(store, route.number(), context, answer).await
             }
-            Self::V0_1(_) | Self::V0_2(_, None) => Ok(()),
+            Self::V0_1(_) | Self::V0_2(..) => Ok(()),
         }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Call {
     /// How many calls of plugins have led to it.
     pub(crate) depth: u8,
     pub(crate) effects: Vec<Effect>,
+    /// The most effects that it may have.
+    pub(crate) max_effects: usize,
     /// Size of the effects, in bytes.
     pub(crate) output: usize,
     pub(crate) deferral: Deferral,
@@ -113,6 +115,7 @@ impl HostState {
                 deadline: Instant::now(),
                 depth: 0,
                 effects: Vec::new(),
+                max_effects: 0,
                 output: 0,
                 deferral: Deferral::default(),
                 may_wait: false,
@@ -192,6 +195,7 @@ impl HostState {
         let call = &mut self.call;
         call.realm = realm;
         call.effects.clear();
+        call.max_effects = self.context.limits.effects;
         call.output = 0;
         call.deferral = Deferral::Impossible;
         call.may_wait = false;
@@ -234,9 +238,9 @@ impl HostState {
     /// Collects an effect, within the limits.
     pub(crate) fn effect(&mut self, effect: Effect) -> wasmtime::Result<()> {
         self.count_output(effect.len())?;
-        let (limits, call) = (&self.context.limits, &mut self.call);
-        if call.effects.len() >= limits.effects {
-            return Err(HostTrap(FaultKind::Effects(limits.effects)).into());
+        let call = &mut self.call;
+        if call.effects.len() >= call.max_effects {
+            return Err(HostTrap(FaultKind::Effects(call.max_effects)).into());
         }
         call.effects.push(effect);
         Ok(())

@@ -82,16 +82,24 @@ impl Instance {
         meter.run_slow(|| drop(self));
     }
 
-    /// Calls `describe`.
-    pub(crate) async fn describe(&mut self, ticker: &Ticker) -> Result<handler::Manifest, Fault> {
+    /// Calls `describe`. Returns the handlers that authorize as well.
+    pub(crate) async fn describe(
+        &mut self,
+        ticker: &Ticker,
+    ) -> Result<(handler::Manifest, Vec<String>), Fault> {
         let _running = ticker.run();
         let deadline = self.store.data_mut().begin_outside("");
         self.store.set_epoch_deadline(1);
         let meter = Arc::clone(&self.store.data().meter);
-        match within(&meter, deadline, self.exports.describe(&mut self.store)).await {
-            Ok(manifest) => {
+        let Self { store, exports } = self;
+        let described = async {
+            let manifest = exports.describe(store).await?;
+            Ok((manifest, exports.authorizers(store).await?))
+        };
+        match within(&meter, deadline, described).await {
+            Ok(described) => {
                 self.store.data_mut().drain_console();
-                Ok(manifest)
+                Ok(described)
             }
             Err(failure) => Err(fault(self.store.data_mut(), CallSite::Describe, failure)),
         }

@@ -15,6 +15,8 @@ use crate::{denied, wasi};
 const HANDLER: &str = "handler";
 /// The optional interface that receives the answers of effects.
 const ANSWERS: &str = "answers";
+/// The optional interface that decides about actions of sessions.
+const AUTHORIZER: &str = "authorizer";
 /// Imports and exports of a component.
 const MAX_NAMES: usize = 10_000;
 
@@ -137,7 +139,7 @@ fn check_export(file: &str, version: Version, export: &str) -> Result<(), Sandbo
     match interface(export) {
         None => Ok(()),
         Some((HANDLER, found)) => check_same_version(file, version, export, found),
-        Some((ANSWERS, found)) if version == Version::V0_2 => {
+        Some((ANSWERS | AUTHORIZER, found)) if version == Version::V0_2 => {
             check_same_version(file, version, export, found)
         }
         Some(_) => {
@@ -319,8 +321,8 @@ mod tests {
         let handler = "jackfield:plugin/handler@0.2.0";
         let import = "needs `jackfield:plugin/files@0.2.1`, which this server does not have";
         check(&["jackfield:plugin/files@0.2.1"], &[handler], Err(&[import, "help: update"]));
-        let export = "needs `jackfield:plugin/authorizer@0.2.1`, which this server does not have";
-        check(&[], &[handler, "jackfield:plugin/authorizer@0.2.1"], Err(&[export, "help: update"]));
+        let export = "needs `jackfield:plugin/auditor@0.2.1`, which this server does not have";
+        check(&[], &[handler, "jackfield:plugin/auditor@0.2.1"], Err(&[export, "help: update"]));
         check(&[], &[handler, "acme:tools/spanner@1.0.0"], Ok(Version::V0_2));
         check(
             &[],

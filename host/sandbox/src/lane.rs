@@ -5,6 +5,7 @@
 //! instance is discarded, and the next call gets a fresh one. The same holds for a call whose
 //! future is dropped before its end.
 
+mod access;
 mod answers;
 mod lanes;
 mod queue;
@@ -296,7 +297,7 @@ impl Lane {
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
         let deadline = guest.begin(request, event, now);
-        if plugin.observers.is_any() {
+        if plugin.observers.is_any() && !hook.is_of_access() {
             guest.probe = self.probe(hook, request, event);
         }
         let order = &self.order;

@@ -23,6 +23,7 @@
 //! interrupts calls, `cpu` schedules slow calls, `scheduling` has the priorities of threads, `circuit_breaker` refuses calls that keep failing,
 //! `handler_metrics` counts, and `log_rate_limit` bounds log lines.
 
+mod access;
 mod answer_matcher;
 mod audience;
 mod backtrace;
@@ -76,6 +77,10 @@ mod wasi;
 
 pub use audience::{Audience, NoSubscribers, RealmId};
 
+pub use access::{
+    AccessAction, AccessAttempt, AccessDecision, AccessOptions, AccessPermission, AccessPolicy,
+    Keep, KeepFor,
+};
 pub use answer_matcher::AnswerMatcher;
 pub use call_record::{
     Acceptance, AnswerContent, CallCost, CallInput, CallOutcome, CallRecord, CallerRecord,

@@ -40,7 +40,7 @@ pub struct HandlerDescription {
 
 /// A set of hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hooks(u8);
+pub struct Hooks(u16);
 
 /// A hook of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub enum Hook {
     Response,
     /// A call of the plugin has a result.
     Result,
+    /// A session attempts an action that a rule refers to the plugin.
+    Authorize,
 }
 
 /// Longest name of a plugin or handler, in bytes.
@@ -78,8 +80,15 @@ impl Manifest {
         self.handlers.iter().find(|h| h.name == name)
     }
 
-    /// Validates the result of `describe`.
-    pub(crate) fn parse(raw: handler::Manifest) -> Result<Self, String> {
+    /// The handlers that decide about access.
+    pub fn access_handlers(&self) -> impl Iterator<Item = &HandlerDescription> {
+        self.handlers.iter().filter(|it| it.hooks.iter().any(Hook::is_of_access))
+    }
+
+    /// Validates the result of `describe`, and the names of the handlers that authorize.
+    pub(crate) fn parse(
+        (raw, authorizers): (handler::Manifest, Vec<String>),
+    ) -> Result<Self, String> {
         let handler::Manifest { name, version, handlers, stateless, schema } = raw;
         let name = self::name("the name of the plugin", name)?;
         if handlers.is_empty() {
@@ -91,7 +100,7 @@ impl Manifest {
                 handlers.len()
             ));
         }
-        let handlers = handlers
+        let mut handlers = handlers
             .into_iter()
             .map(|h| {
                 let name = self::name("the name of a handler", h.name)?;
@@ -106,6 +115,12 @@ impl Manifest {
         let mut seen = HashSet::new();
         if let Some(twice) = handlers.iter().find(|h| !seen.insert(h.name.as_str())) {
             return Err(format!("it offers the handler {:?} twice", twice.name));
+        }
+        for name in authorizers {
+            let Some(own) = handlers.iter_mut().find(|handler| handler.name == name) else {
+                return Err(format!("its authorizer {name:?} is no handler of the plugin"));
+            };
+            own.hooks = own.hooks.iter().chain([Hook::Authorize]).collect();
         }
         Ok(Self { name, version: line(&version), handlers, is_stateless: stateless, schema })
     }
@@ -138,11 +153,17 @@ impl FromIterator<Hook> for Hooks {
 impl Hook {
     /// Every hook that handlers declare, in the order of the contract. The others are called with
     /// the answers of the plugin's own effects.
-    pub const ALL: [Self; 5] =
-        [Self::Subscribe, Self::Unsubscribe, Self::Publish, Self::Call, Self::Timer];
+    pub const ALL: [Self; 6] = [
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::Publish,
+        Self::Call,
+        Self::Timer,
+        Self::Authorize,
+    ];
 
     /// The number of all hooks, with those for answers.
-    pub(crate) const COUNT: usize = 7;
+    pub(crate) const COUNT: usize = 8;
 
     /// Every hook, with those for answers, in the order of their numbers.
     pub(crate) const EVERY: [Self; Self::COUNT] = [
@@ -153,6 +174,7 @@ impl Hook {
         Self::Timer,
         Self::Response,
         Self::Result,
+        Self::Authorize,
     ];
 
     /// Its name in the contract.
@@ -165,6 +187,7 @@ impl Hook {
             Self::Timer => "on-timer",
             Self::Response => "on-response",
             Self::Result => "on-result",
+            Self::Authorize => "authorize",
         }
     }
 
@@ -173,7 +196,12 @@ impl Hook {
         matches!(self, Self::Response | Self::Result)
     }
 
-    fn bit(self) -> u8 {
+    /// Whether it decides about access: it acts on nothing, and is not observed.
+    pub fn is_of_access(self) -> bool {
+        matches!(self, Self::Authorize)
+    }
+
+    fn bit(self) -> u16 {
         1 << self as u8
     }
 
@@ -185,7 +213,7 @@ impl Hook {
             Self::Publish => Some(handler::Hooks::PUBLISH),
             Self::Call => Some(handler::Hooks::CALL),
             Self::Timer => Some(handler::Hooks::TIMER),
-            Self::Response | Self::Result => None,
+            Self::Response | Self::Result | Self::Authorize => None,
         }
     }
 }
@@ -252,7 +280,7 @@ mod tests {
             stateless: false,
             schema: 0,
         };
-        match (Manifest::parse(raw), expected) {
+        match (Manifest::parse((raw, Vec::new())), expected) {
             (Ok(manifest), Ok(())) => {
                 for handler in &manifest.handlers {
                     assert_eq!(handler.summary, "two lines");

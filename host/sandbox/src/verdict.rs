@@ -157,12 +157,12 @@ pub(crate) fn call_result_len(answer: &CallResult) -> usize {
 }
 
 impl HookRefusal {
-    fn parse(raw: types::Refusal) -> Result<Self, String> {
+    pub(crate) fn parse(raw: types::Refusal) -> Result<Self, String> {
         let types::Refusal { uri, message } = raw;
         Ok(Self { uri: self::uri(uri)?, message })
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.uri.len() + self.message.len()
     }
 }

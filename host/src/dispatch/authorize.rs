@@ -1,10 +1,11 @@
 //! Authorization by role: the roles that a route lists, or the rule for a topic without a route, or else
 //! the settings (`allow`).
 //!
-//! An action without listed roles is open to all. A handler is asked about allowed requests only,
-//! and may still refuse them.
+//! An action without listed roles is open to all. A handler, or the authorizer of a rule, is asked about
+//! allowed requests only, and may still refuse them.
 
 use jackfield_broker::{Overflow, PatternAudience, Session};
+use jackfield_config::Rule;
 use jackfield_routing::{Action, SlowSubscriber};
 use jackfield_sandbox::Hook;
 use jackfield_wamp::uri::is_reserved;
@@ -29,18 +30,18 @@ pub(super) fn route<'g, 't>(
     }
 }
 
-/// Refuses an action that the session's roles do not allow on a topic.
-pub(super) fn check_allowed(
-    generation: &Generation,
+/// Refuses an action that the session's roles do not allow on a topic. Returns the rule, if the topic has
+/// no route: its authorizer has to be asked ([`super::authorizer`]).
+pub(super) fn check_allowed<'g>(
+    generation: &'g Generation,
     topic: RealmUri<'_>,
-    routed: Option<&RouteMatch<'_, '_>>,
+    routed: Option<&RouteMatch<'g, '_>>,
     action: Action,
     session: &Session,
-) -> Result<(), Refusal> {
-    if may(generation, topic, routed, action, session) {
-        Ok(())
-    } else {
-        Err(Refusal::not_allowed(action, routed.map(|it| it.route)))
+) -> Result<Option<&'g Rule>, Refusal> {
+    match lists(generation, topic, routed) {
+        Some(lists) if is_among(session, lists.roles(action)) => Ok(lists.rule),
+        _ => Err(Refusal::not_allowed(action, routed.map(|it| it.route))),
     }
 }
 

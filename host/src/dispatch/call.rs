@@ -26,6 +26,7 @@ use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
 use super::authorize::{check_allowed, may, route};
+use super::authorizer::Wish;
 use super::trace::{self, MessageKind};
 use super::{Dispatch, NO_ROUTE, Refusal, effects, meta, reply, uris};
 use crate::generation::{Generation, RouteMatch};
@@ -60,7 +61,11 @@ impl Dispatch {
             Continued::No => {}
         }
         let generation = self.generations.current();
-        let routed = self.procedure(&generation, from, call);
+        let (routed, disclosed) = match self.procedure(&generation, from, call, batch).await {
+            Ok((routed, disclose)) => (Ok(routed), disclose.then(|| disclosed(call))),
+            Err(refusal) => (Err(refusal), None),
+        };
+        let call = disclosed.as_ref().unwrap_or(call);
         self.answer_call(&generation, routed, from, call, cancellation, 0, batch).await;
     }
 
@@ -188,7 +193,8 @@ impl Dispatch {
         }
         let trace = self.trace(from, MessageKind::Call, &call.procedure, Some(&call.payload));
         let generation = self.generations.current();
-        let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
+        let procedure = self.procedure(&generation, from, call, batch).await;
+        let procedure = procedure.and_then(|(routed, _)| match routed {
             Some(routed) if routed.has(Hook::Call) => Ok(routed),
             Some(routed) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
             None => Err(Refusal::no_procedure(&call.procedure)),
@@ -223,16 +229,20 @@ impl Dispatch {
         answer.inspect_err(|it| self.refused(RequestKind::Call, it, from, &call.procedure))
     }
 
-    /// Returns the route of the procedure, if the session may call it.
-    fn procedure<'g, 'c>(
+    /// Returns the route of the procedure, if the session may call it, and whether the caller is disclosed
+    /// in any case.
+    async fn procedure<'g, 'c>(
         &'c self,
         generation: &'g Generation,
         from: &Session,
         call: &'c Call,
-    ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
+        batch: &mut PendingFlushes,
+    ) -> Result<(Option<RouteMatch<'g, 'c>>, bool), Refusal> {
         let routed = self.procedure_of_plugin(generation, from, call)?;
         let at = self.at(&call.procedure);
-        check_allowed(generation, at, routed.as_ref(), Action::Call, from)?;
+        let rule = check_allowed(generation, at, routed.as_ref(), Action::Call, from)?;
+        let wish = Wish::call(from, &call.procedure, &call.options);
+        let disclose = self.authorize(generation, rule, wish, batch).await?;
         self.check_arguments(routed.as_ref(), call)?;
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Call)) {
             if call.options.progress {
@@ -242,7 +252,7 @@ impl Dispatch {
                 return Err(Refusal::no_passthru(&routed.route.name));
             }
         }
-        Ok(routed)
+        Ok((routed, disclose))
     }
 
     /// Returns the route of the procedure. The operator has granted it to the plugin, whatever roles
@@ -342,4 +352,11 @@ fn with_trust_level<'c>(generation: &Generation, from: &Session, call: &'c Call)
     }
     let options = CallOptions { trustlevel, ..call.options.clone() };
     Cow::Owned(Call { options, ..call.clone() })
+}
+
+/// Returns the call of a caller who is disclosed.
+fn disclosed(call: &Call) -> Call {
+    let mut call = call.clone();
+    call.options.disclose_me = true;
+    call
 }

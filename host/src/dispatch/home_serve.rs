@@ -127,7 +127,8 @@ impl Dispatch {
                 }
             }
             // No node asks for these: the home learns of a session that has left by a message.
-            Hook::Unsubscribe | Hook::Timer | Hook::Response | Hook::Result => {
+            // Each node asks its own instance about access.
+            Hook::Unsubscribe | Hook::Timer | Hook::Response | Hook::Result | Hook::Authorize => {
                 answer(Decision::Elsewhere);
             }
         }

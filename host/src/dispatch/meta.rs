@@ -24,7 +24,8 @@ use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::is_reserved;
 use serde_json::{Map, Value, json};
 
-use super::authorize::may;
+use super::authorize::check_allowed;
+use super::authorizer::Wish;
 use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, reply};
 use crate::metrics::RequestKind;
@@ -96,9 +97,10 @@ impl Dispatch {
     ) -> Result<Payload, Refusal> {
         let Call { procedure, options, payload, .. } = call;
         let generation = self.generations.current();
-        if !may(&generation, self.at(procedure), None, Action::Call, from) {
-            return Err(Refusal::no_meta(procedure));
-        }
+        let rule = check_allowed(&generation, self.at(procedure), None, Action::Call, from);
+        let rule = rule.map_err(|_not_allowed| Refusal::no_meta(procedure))?;
+        let wish = Wish::call(from, procedure, options);
+        self.authorize(&generation, rule, wish, batch).await?;
         if options.progress || payload.passthru().is_some() {
             return Err(Refusal::plain_alone(procedure));
         }

@@ -5,21 +5,22 @@ use std::fmt;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use jackfield_broker::{
-    CallError, DeliveryError, QuotaError, RegisterError, Session, SubscribeError, UnregisterError,
-    UnsubscribeError,
-};
+use jackfield_broker::{CallError, Session};
 use jackfield_routing::{Action, Route};
 use jackfield_sandbox::{CallSite, CircuitScope, Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::SubscriptionId;
-use jackfield_wamp::payload::{PayloadError, Untranslatable};
+use jackfield_wamp::payload::PayloadError;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
 use super::{Dispatch, durable::HISTORY_FAILED, uris};
 use crate::metrics::{RefusalReason, RequestKind};
+
+mod of_broker;
+
+use of_broker::reached;
 
 /// No route matches the topic.
 pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
@@ -79,7 +80,7 @@ impl Refusal {
             NO_ROUTE | NO_HISTORY | error_uri::NO_SUCH_PROCEDURE => StatusCode::NOT_FOUND,
             error_uri::NOT_AUTHORIZED => StatusCode::FORBIDDEN,
             error_uri::PAYLOAD_SIZE_EXCEEDED => StatusCode::PAYLOAD_TOO_LARGE,
-            HANDLER_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
+            HANDLER_FAILED | error_uri::AUTHORIZATION_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
             HANDLER_ON_HOLD | HANDLER_BUSY | HANDLER_DISABLED | STORE_FAILED | HISTORY_FAILED
             | HOME_UNREACHABLE => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -342,6 +343,7 @@ impl Refusal {
             HOME_UNREACHABLE => RefusalReason::HomeUnreachable,
             RATE_EXCEEDED => RefusalReason::Rate,
             error_uri::NOT_AUTHORIZED => RefusalReason::NotAuthorized,
+            error_uri::AUTHORIZATION_FAILED => RefusalReason::AuthorizerFailed,
             error_uri::INVALID_URI => RefusalReason::InvalidUri,
             error_uri::INVALID_ARGUMENT => RefusalReason::InvalidArgument,
             error_uri::NO_SUCH_PROCEDURE => RefusalReason::NoSuchProcedure,
@@ -386,65 +388,5 @@ impl fmt::Display for Refusal {
 impl From<jackfield_sandbox::HookRefusal> for Refusal {
     fn from(refusal: jackfield_sandbox::HookRefusal) -> Self {
         Self { uri: refusal.uri.into(), message: refusal.message, logged: false, limit: None }
-    }
-}
-
-/// Returns whether the total of a quota or the client's share of it is reached.
-fn reached(error: QuotaError) -> RefusalReason {
-    if error.is_of_client() { RefusalReason::ClientShare } else { RefusalReason::RealmLimit }
-}
-
-impl From<SubscribeError> for Refusal {
-    fn from(error: SubscribeError) -> Self {
-        let message = error.to_string();
-        let limit = match error {
-            SubscribeError::TooMany(_) | SubscribeError::TooManyPatterns(_) => {
-                RefusalReason::SessionLimit
-            }
-            SubscribeError::Quota(error) => reached(error),
-            SubscribeError::Gone => RefusalReason::Unavailable,
-        };
-        Self::at_limit(limit, message)
-    }
-}
-
-impl From<DeliveryError> for Refusal {
-    fn from(error: DeliveryError) -> Self {
-        Self::new(error.uri(), error.to_string())
-    }
-}
-
-/// Refuses arguments that a hook cannot receive.
-impl From<Untranslatable> for Refusal {
-    fn from(error: Untranslatable) -> Self {
-        DeliveryError::from(error).into()
-    }
-}
-
-impl From<RegisterError> for Refusal {
-    fn from(error: RegisterError) -> Self {
-        let message = error.to_string();
-        match error {
-            RegisterError::Again | RegisterError::Taken | RegisterError::SharedOtherwise(_) => {
-                Self::new(error_uri::PROCEDURE_ALREADY_EXISTS, message)
-            }
-            RegisterError::ForcedPattern => Self::invalid_argument(message),
-            RegisterError::TooMany(_) | RegisterError::TooManyPatterns(_) => {
-                Self::at_limit(RefusalReason::SessionLimit, message)
-            }
-            RegisterError::Quota(error) => Self::at_limit(reached(error), message),
-        }
-    }
-}
-
-impl From<UnregisterError> for Refusal {
-    fn from(error: UnregisterError) -> Self {
-        Self::new(error_uri::NO_SUCH_REGISTRATION, error.to_string())
-    }
-}
-
-impl From<UnsubscribeError> for Refusal {
-    fn from(error: UnsubscribeError) -> Self {
-        Self::new(error_uri::NO_SUCH_SUBSCRIPTION, error.to_string())
     }
 }

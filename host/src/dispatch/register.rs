@@ -15,6 +15,7 @@ use jackfield_wamp::protocol::ErrorTo;
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::{check_allowed, is_among, may, route};
+use super::authorizer::Wish;
 use super::trace::{self, MessageKind};
 use super::{Dispatch, Refusal, effects, reply, uris};
 use crate::generation::Generation;
@@ -70,8 +71,14 @@ impl Dispatch {
             if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Call)) {
                 return Err(Refusal::handlers_own(&routed.route.name));
             }
-            check_allowed(&generation, at, routed.as_ref(), Action::Register, from)?;
-        } else if !may_register_any(&generation, self.realm.name(), from) {
+            let rule = check_allowed(&generation, at, routed.as_ref(), Action::Register, from)?;
+            let wish = Wish::register(from, procedure, options);
+            self.authorize(&generation, rule, wish, batch).await?;
+        } else if may_register_any(&generation, self.realm.name(), from) {
+            let wish = Wish::register(from, procedure, options);
+            let (action, policy) = (Action::Register, options.policy);
+            self.authorize_pattern(&generation, action, wish, policy, batch).await?;
+        } else {
             return Err(Refusal::not_allowed(Action::Register, None));
         }
         match &self.cluster {
@@ -81,17 +88,37 @@ impl Dispatch {
         // A reload on another thread may have revoked registrations just before this one.
         let current = self.generations.current();
         if current.number() != generation.number() {
-            self.revoke_registrations(&current, batch);
+            self.revoke_registrations(None, &current, batch);
+            let is_other = |uri: &str, policy: MatchPolicy, callee: &Session| {
+                (uri, policy, callee.id) != (procedure, options.policy, from.id)
+            };
+            if self.is_judged_anew(&generation, &current, procedure, options.policy) {
+                self.dealer.revoke(is_other, effects::REVOKED, batch);
+            }
         }
         Ok(())
     }
 
     /// Revokes the registrations that a new generation does not allow: no route matches, the
-    /// handler of the route answers calls, or the roles of the callee may not register.
-    pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut PendingFlushes) {
-        let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
-            Some(routed) if routed.has(Hook::Call) => false,
-            routed => may(new, self.at(procedure), routed.as_ref(), Action::Register, callee),
+    /// handler of the route answers calls, the roles of the callee may not register, or an authorizer that
+    /// the old generation did not have has to be asked.
+    pub(super) fn revoke_registrations(
+        &self,
+        old: Option<&Generation>,
+        new: &Generation,
+        batch: &mut PendingFlushes,
+    ) {
+        let keep = |procedure: &str, policy: MatchPolicy, callee: &Session| {
+            let is_judged_anew = |old| self.is_judged_anew(old, new, procedure, policy);
+            if old.is_some_and(is_judged_anew) {
+                return false;
+            }
+            match new.find(procedure) {
+                // The callee of a pattern is checked at each call.
+                _ if policy != MatchPolicy::Exact => true,
+                Some(routed) if routed.has(Hook::Call) => false,
+                routed => may(new, self.at(procedure), routed.as_ref(), Action::Register, callee),
+            }
         };
         self.dealer.revoke(keep, effects::REVOKED, batch);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jackfield_broker::{PendingFlushes, RetainedWish, Session};
+use jackfield_broker::{PatternAudience, PendingFlushes, RetainedWish, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, Passage, SubscribeVerdict};
 use jackfield_wamp::message::Subscribe;
@@ -10,9 +10,10 @@ use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::{check_allowed, may, pattern_audience, route};
+use super::authorizer::Wish;
 use super::home::{HookCall, NO_EVENT};
 use super::trace::{self, MessageKind};
-use super::{Dispatch, Refusal, flush_before_wait, history, reply, uris};
+use super::{Dispatch, Refusal, effects, flush_before_wait, history, reply, uris};
 use crate::cluster::Change;
 use crate::frame;
 use crate::generation::{Generation, RealmUri, RouteMatch};
@@ -55,16 +56,29 @@ impl Dispatch {
             frame::reply(from, &Reply::Subscribed { request: *request, subscription })
         };
         if *policy != MatchPolicy::Exact {
-            // A pattern names no topic: its subscriber is checked at each publication.
+            // A pattern names no topic: the roles of its subscriber are checked at each publication.
             // It has many topics, so no position.
-            self.announce_subscription(from, *policy, topic, batch).await?;
             let generation = self.generations.current();
+            let wish = Wish::subscribe(from, subscribe);
+            let action = Action::Subscribe;
+            self.authorize_pattern(&generation, action, wish, *policy, batch).await?;
             let may_receive = |topic: &str| receives_by_pattern(&generation, self.at(topic), from);
             let mut request = history::replay_request(None, subscribe);
             if let Some(request) = request.as_mut().filter(|_| subscribe.get_retained) {
                 request.retained = RetainedWish::OfPattern(*policy, &may_receive);
             }
+            self.announce_subscription(from, *policy, topic, batch).await?;
             self.realm.subscribe(from.id, topic, *policy, request.as_ref(), batch, acknowledge)?;
+            let current = self.generations.current();
+            if current.number() != generation.number()
+                && self.is_judged_anew(&generation, &current, topic, *policy)
+            {
+                let audience = |uri: &str, of: MatchPolicy| match (uri, of) == (topic, *policy) {
+                    true => PatternAudience::Nobody,
+                    false => PatternAudience::Everybody,
+                };
+                self.realm.revoke(audience, batch, effects::revocation);
+            }
             return Ok(());
         }
         let generation = self.generations.current();
@@ -79,7 +93,8 @@ impl Dispatch {
             return Ok(());
         }
         let routed = routed?;
-        check_allowed(&generation, at, routed.as_ref(), Action::Subscribe, from)?;
+        let rule = check_allowed(&generation, at, routed.as_ref(), Action::Subscribe, from)?;
+        self.authorize(&generation, rule, Wish::subscribe(from, subscribe), batch).await?;
 
         let home = self.home_now(routed.as_ref());
         let (mut effects, mut passage) = (Vec::new(), Passage::default());
@@ -121,7 +136,8 @@ impl Dispatch {
         // A reload may have taken place meanwhile, for example while the handler was asked.
         let current = self.generations.current();
         let replaced = current.number() != generation.number();
-        if replaced && !may_subscribe(&current, at, from) {
+        let is_judged_anew = || self.is_judged_anew(&generation, &current, topic, *policy);
+        if replaced && (!may_subscribe(&current, at, from) || is_judged_anew()) {
             left.extend(self.remove(from.id, topic, batch));
         }
         if let Some(routed) = routed.as_ref().filter(|it| !it.has(Hook::Subscribe)) {

@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use jackfield_broker::{PendingFlushes, Session};
+use jackfield_broker::{PatternAudience, PendingFlushes, Session};
 use jackfield_sandbox::{Hook, HookOutcome};
 use jackfield_wamp::message::Unsubscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
-use jackfield_wamp::uri;
+use jackfield_wamp::uri::{self, MatchPolicy};
 
 use super::authorize::audience;
 use super::{Dispatch, Refusal, effects, flush_before_wait, history, reply, trace};
@@ -94,19 +94,25 @@ impl Dispatch {
         self.revoke(Arc::clone(old), new);
         self.reassign(old, new);
         let mut batch = PendingFlushes::default();
-        self.revoke_registrations(new, &mut batch);
+        self.revoke_registrations(Some(old), new, &mut batch);
         self.tell_registrations(&mut batch);
         self.tell_subscriptions(&mut batch);
         drop(batch);
         self.follow_all();
     }
 
-    /// Revokes the subscriptions that a new generation does not allow: no route matches, or the
-    /// roles of the subscriber may not subscribe. A separate task informs the handlers of the old
+    /// Revokes the subscriptions that a new generation does not allow: no route matches, the roles of the
+    /// subscriber may not subscribe, or an authorizer has to be asked. A separate task informs the handlers of the old
     /// generation, so that nothing waits for them.
     fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         let mut batch = PendingFlushes::default();
-        let keep = |topic: &str| {
+        let keep = |topic: &str, policy: MatchPolicy| {
+            if let Some(nobody) = self.audience_anew(&old, new, topic, policy) {
+                return nobody;
+            }
+            if policy != MatchPolicy::Exact {
+                return PatternAudience::Everybody;
+            }
             let routed = new.find(topic).filter(|_| !uri::is_reserved(topic));
             let routed = routed.map(RouteMatch::for_events);
             audience(new, self.at(topic), routed.as_ref())

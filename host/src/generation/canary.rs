@@ -9,7 +9,7 @@ use jackfield_sandbox::{CircuitStatus, Lanes, Plugin, SandboxError};
 
 use super::prepare::bind;
 use super::share::Share;
-use super::{BoundHandler, Generation, PluginEntry, RouteMatch, Running, totals};
+use super::{BoundHandler, Generation, KeptDecisions, PluginEntry, RouteMatch, Running, totals};
 use crate::site::ContentHash;
 
 /// The canary of a plugin.
@@ -141,7 +141,9 @@ impl PluginEntry {
         };
         let (hash, plugin) = (canary.hash, canary.plugin.clone());
         let (policy, routes) = (self.running.policy.clone(), routes.clone());
-        Ok(Arc::new(Running { hash, plugin, policy, routes, lanes }))
+        // Decisions about access stay with the version in service.
+        let kept = KeptDecisions::default();
+        Ok(Arc::new(Running { hash, plugin, policy, routes, lanes, kept }))
     }
 }
 

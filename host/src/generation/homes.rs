@@ -15,6 +15,11 @@ pub(super) fn has_home(plugin: &Plugin) -> bool {
 }
 
 impl Generation {
+    /// Returns whether a plugin has a home.
+    pub(crate) fn has_home(&self, plugin: &str) -> bool {
+        self.handlers.iter().any(|it| it.has_home && it.manifest().name == plugin)
+    }
+
     /// Returns the names of the plugins that have a home.
     pub(crate) fn plugins_with_home(&self) -> BTreeSet<String> {
         let handlers = self.handlers.iter().filter(|it| it.has_home);

@@ -3,13 +3,12 @@
 //! The served generation is not affected. Problems are collected, so that an operator sees all
 //! problems of all files at once. Called by `reload` and by the commands that inspect a site.
 
-use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
 use jackfield_config::Plugins;
 use jackfield_routing::{Part, Route, RouteTable, SourceFile};
-use jackfield_sandbox::{HandlerDescription, Hook, Plugin, RouteConfig, SandboxError};
+use jackfield_sandbox::{HandlerDescription, Hook, Manifest, Plugin, RouteConfig, SandboxError};
 
 use crate::site::{PluginFile, Snapshot};
 
@@ -20,8 +19,10 @@ use super::loads::{Checked, Loaded, Loads};
 use super::problem::Problem;
 use super::route_counts::RouteCounts;
 use super::totals::Totals;
-use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
-use super::{homes, warnings};
+use super::{
+    AccessHandlers, BoundHandler, BoundTimer, Generation, KeptDecisions, PluginEntry, Running,
+};
+use super::{access_handlers, homes, warnings};
 
 /// Returns the routes of a snapshot, without loading plugins.
 ///
@@ -137,8 +138,8 @@ pub(crate) async fn build(
             .filter(|(_, provider)| matches!(provider, Provider::Loaded(at) if *at == position))
             .map(|(route, _)| route)
             .collect();
-        if let Err(problem) = totals.add(&file.path, &plugin, lane_count(&own).unwrap_or_default())
-        {
+        let lanes = lane_count(&own, plugin.manifest()).unwrap_or_default();
+        if let Err(problem) = totals.add(&file.path, &plugin, lanes) {
             problems.push(problem);
             continue;
         }
@@ -166,7 +167,9 @@ pub(crate) async fn build(
     }
     if loading.is_empty() {
         warnings.extend(warnings::unused_settings(&settings, &plugins));
+        warnings.extend(warnings::missing_authorizers(&loads.access(), &plugins));
     }
+    let access_handlers = AccessHandlers::of(&plugins);
     let counts = RouteCounts::of(&routes, previous.map(Generation::counts));
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,
@@ -177,6 +180,7 @@ pub(crate) async fn build(
         handlers,
         counts,
         plugins,
+        access_handlers,
         warnings,
         loading: loading.into_iter().map(str::to_owned).collect(),
         shadows: snapshot.shadows().to_vec(),
@@ -248,8 +252,10 @@ async fn start(
     own: &[&Route],
     previous: Option<&Generation>,
 ) -> Result<Arc<Running>, SandboxError> {
-    let routes: Vec<RouteConfig> = own.iter().map(|route| route_config(route)).collect();
-    let count = lane_count(own);
+    let routes = own.iter().map(|route| route_config(route));
+    let routes: Vec<RouteConfig> =
+        routes.chain(access_handlers::routes(plugin.manifest())).collect();
+    let count = lane_count(own, plugin.manifest());
     if let Some(running) = previous.and_then(|it| it.running(file))
         && running.has_policy_of(settings)
         && running.routes == routes
@@ -262,13 +268,15 @@ async fn start(
         None => None,
     };
     let policy = settings.policy(&plugin.manifest().name).clone();
-    Ok(Arc::new(Running { hash: file.hash, plugin, policy, routes, lanes }))
+    let kept = KeptDecisions::default();
+    Ok(Arc::new(Running { hash: file.hash, plugin, policy, routes, lanes, kept }))
 }
 
-/// Returns the number of a plugin's lanes; none without a route. All routes of a plugin share its
-/// lanes: the highest number counts.
-fn lane_count(own: &[&Route]) -> Option<usize> {
-    own.iter().map(|route| route.lanes).max().map(NonZeroU16::get).map(usize::from)
+/// Returns the number of a plugin's lanes; none without a route and without decisions about access. All
+/// routes of a plugin share its lanes: the highest number counts.
+fn lane_count(own: &[&Route], manifest: &Manifest) -> Option<usize> {
+    let of_routes = own.iter().map(|route| route.lanes.get().into());
+    of_routes.chain(access_handlers::lanes(manifest)).max()
 }
 
 fn route_config(route: &Route) -> RouteConfig {

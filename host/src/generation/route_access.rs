@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jackfield_broker::Session;
 use jackfield_config::{Config, Rule, Unrouted};
 use jackfield_routing::{Action, Allow, Restriction, RestrictionOrigin, Route, restrictions};
-use jackfield_wamp::uri::is_reserved;
+use jackfield_wamp::uri::{MatchPolicy, is_reserved};
 use serde_json::{Map, Value, json};
 
 use super::Generation;
@@ -69,9 +69,32 @@ impl RouteAccess {
             self.default_unrouted
                 .as_ref()
                 .filter(|_| !is_reserved(topic.uri))
-                .map(|own| AccessLists { own, default: Some(&self.allow) })
+                .map(|own| AccessLists { own, default: Some(&self.allow), rule: None })
         };
         self.rule(topic).map(AccessLists::of_rule).or_else(default_unrouted)
+    }
+
+    /// Returns the rules with an authorizer that a pattern of clients in a realm meets.
+    pub(crate) fn judges<'a>(
+        &'a self,
+        realm: &'a str,
+        policy: MatchPolicy,
+        pattern: &'a str,
+    ) -> impl Iterator<Item = &'a Rule> {
+        let is_here = move |rule: &&Rule| rule.realm.as_ref().is_none_or(|it| it == realm);
+        let judges = self.rules.iter().filter(|rule| rule.authorizer.is_some()).filter(is_here);
+        judges.filter(move |rule| rule.meets(policy, pattern))
+    }
+
+    /// Returns the authorizers with the positions of their rules.
+    pub(crate) fn authorizers(&self) -> impl Iterator<Item = (usize, &str)> {
+        let rules = self.rules.iter().enumerate();
+        rules.filter_map(|(at, rule)| Some((at, rule.authorizer.as_deref()?)))
+    }
+
+    /// Returns whether others have the same rules.
+    pub(crate) fn has_rules_of(&self, other: &Self) -> bool {
+        self.rules == other.rules
     }
 
     /// Returns the roles for all topics of a realm that may have no route, but those of the router itself.
@@ -82,14 +105,17 @@ impl RouteAccess {
         let is_here = move |rule: &&Rule| {
             rule.realm.as_ref().is_none_or(|it| it == realm) && !is_reserved(&rule.uri)
         };
-        let default_unrouted =
-            self.default_unrouted.iter().map(|own| AccessLists { own, default: Some(&self.allow) });
+        let default_unrouted = self.default_unrouted.iter().map(|own| AccessLists {
+            own,
+            default: Some(&self.allow),
+            rule: None,
+        });
         self.rules.iter().filter(is_here).map(AccessLists::of_rule).chain(default_unrouted)
     }
 
     /// Returns the roles for the topics of a route.
     pub(crate) fn of_route<'a>(&'a self, route: &'a Route) -> AccessLists<'a> {
-        AccessLists { own: &route.allow, default: Some(&self.allow) }
+        AccessLists { own: &route.allow, default: Some(&self.allow), rule: None }
     }
 }
 
@@ -100,11 +126,13 @@ pub(crate) struct AccessLists<'a> {
     pub(crate) own: &'a Allow,
     /// Those for actions that the route does not list; a rule lists all.
     default: Option<&'a Allow>,
+    /// The rule, if there is no route.
+    pub(crate) rule: Option<&'a Rule>,
 }
 
 impl<'a> AccessLists<'a> {
     fn of_rule(rule: &'a Rule) -> Self {
-        Self { own: &rule.allow, default: None }
+        Self { own: &rule.allow, default: None, rule: Some(rule) }
     }
 
     /// Returns the roles that may perform an action; `None` if all may.
@@ -136,8 +164,16 @@ impl<'a> AccessLists<'a> {
 
 /// Returns a rule for programs, without its roles.
 pub(crate) fn rule_json(rule: &Rule) -> Value {
-    let Rule { realm, uri, policy, .. } = rule;
-    json!({ "uri": uri, "match": policy.name(), "realm": realm })
+    let Rule { realm, uri, policy, authorizer, disclose, .. } = rule;
+    let mut shown = json!({ "uri": uri, "match": policy.name(), "realm": realm });
+    // Absent where it has no effect.
+    if let Some(authorizer) = authorizer {
+        shown["authorizer"] = json!(authorizer);
+    }
+    if *disclose {
+        shown["disclose"] = json!(true);
+    }
+    shown
 }
 
 impl Generation {

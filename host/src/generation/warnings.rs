@@ -11,7 +11,7 @@ use jackfield_wamp::uri;
 use jackfield_yaml::suggest;
 
 use super::problem::Warning;
-use super::{BoundHandler, PluginEntry};
+use super::{BoundHandler, PluginEntry, RouteAccess};
 
 /// The maximum number of plugins that a help line lists.
 const MAX_LISTED: usize = 10;
@@ -87,6 +87,31 @@ pub(super) fn unused_settings<'a>(
             None => known_plugins(names()),
         };
         let key = format!("plugins.named.{name}");
+        Warning(Box::new(Diagnosis::without_place(key, message).with_help(help)))
+    })
+}
+
+/// Returns the warnings about rules whose authorizer no plugin has: they refuse everything.
+pub(super) fn missing_authorizers<'a>(
+    access: &'a RouteAccess,
+    plugins: &'a [PluginEntry],
+) -> impl Iterator<Item = Warning> + 'a {
+    let names = || {
+        let handlers = plugins.iter().flat_map(|plugin| &plugin.manifest().handlers);
+        handlers.filter(|it| it.hooks.contains(Hook::Authorize)).map(|it| it.name.as_str())
+    };
+    let named = access.authorizers().filter(move |(_, name)| names().all(|it| it != *name));
+    named.map(move |(position, name)| {
+        let shown = Untrusted::new(name);
+        let message = format!(
+            "no plugin of the site has the authorizer `{shown}`, so the rule refuses all requests"
+        );
+        let help = match suggest::nearest(name, names()) {
+            Some(meant) => format!("did you mean `{}`?", Untrusted::new(meant)),
+            None => "name a handler with the hook `authorize`, and put its plugin into the site"
+                .to_owned(),
+        };
+        let key = format!("rules.{position}.authorizer");
         Warning(Box::new(Diagnosis::without_place(key, message).with_help(help)))
     })
 }

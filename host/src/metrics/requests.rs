@@ -21,6 +21,8 @@ label! {
     pub(crate) RefusalReason {
         NoRoute = "no_route",
         NotAuthorized = "not_authorized",
+        /// The authorizer of the rule gave no decision.
+        AuthorizerFailed = "authorizer_failed",
         InvalidUri = "invalid_uri",
         /// The handler refused.
         Handler = "handler",

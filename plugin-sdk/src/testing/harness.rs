@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::{Failure, User, world::World};
 use crate::{Event, Plugin, Publish, Route, Session, SessionId, Subscribe, log::Level};
 
+mod access;
 mod outgoing;
 mod turn;
 
@@ -313,6 +314,7 @@ impl Harness {
             (hooks.publish, "publish"),
             (hooks.call, "call"),
             (hooks.timer, "timer"),
+            (hooks.authorize, "authorize"),
         ];
         named.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
     }

@@ -263,7 +263,7 @@ fn bounds_the_subscriptions_of_all_sessions() {
     realm.leave(first.session.id);
     subscribe(third, "a").unwrap();
     realm.revoke(
-        |topic| if topic == "b" { PatternAudience::Nobody } else { PatternAudience::Everybody },
+        |topic, _| if topic == "b" { PatternAudience::Nobody } else { PatternAudience::Everybody },
         &mut PendingFlushes::default(),
         |_, _| None,
     );
@@ -427,7 +427,9 @@ fn revoking_notifies_each_subscriber_after_its_last_event() {
     let mut batch = PendingFlushes::default();
     let notice = |_: &Session, id| Some(format!("revoked {id}").into());
     let revoked = realm.revoke(
-        |topic| if topic == "kept" { PatternAudience::Everybody } else { PatternAudience::Nobody },
+        |topic, _| {
+            if topic == "kept" { PatternAudience::Everybody } else { PatternAudience::Nobody }
+        },
         &mut batch,
         notice,
     );

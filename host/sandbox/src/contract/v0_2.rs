@@ -18,3 +18,14 @@ pub(crate) mod effects {
         exports: { default: async },
     });
 }
+
+/// Decisions about access: exports that plugins of this version may leave out.
+pub(crate) mod access {
+    wasmtime::component::bindgen!({
+        path: "../../plugin-sdk/wit/0.2",
+        world: "access",
+        with: { "jackfield:plugin/types": super::jackfield::plugin::types },
+        imports: { default: trappable },
+        exports: { default: async },
+    });
+}

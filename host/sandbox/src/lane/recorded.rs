@@ -1,5 +1,6 @@
 //! Answers as recordings have them.
 
+use crate::access::AccessDecision;
 use crate::call_record::HookAnswer;
 use crate::verdict::{Answer, CallAnswer, PublishVerdict, SubscribeVerdict};
 
@@ -12,6 +13,13 @@ pub(super) trait Recorded: Answer {
 impl Recorded for () {
     fn record(&self) -> HookAnswer {
         HookAnswer::from(())
+    }
+}
+
+/// Decisions about access are not recorded.
+impl Recorded for AccessDecision {
+    fn record(&self) -> HookAnswer {
+        HookAnswer::Done
     }
 }
 

@@ -133,6 +133,8 @@ impl Lane {
                 let answer = within(meter, deadline, call).await;
                 turn.finish::<()>(answer).map(drop)
             }
+            // They are not recorded.
+            Hook::Authorize => turn.finish::<()>(Err(NOT_CALLED)).map(drop),
             Hook::Timer => {
                 let call = exports.on_timer(store, route, &request);
                 let answer = within(meter, deadline, call).await;

@@ -8,6 +8,7 @@
     reason = "tests may be blunt"
 )]
 
+mod access;
 mod apart;
 mod behave;
 mod circuit_breaker;

@@ -20,13 +20,7 @@ impl Harness {
     /// The request for a topic, and the hooks of its handler.
     #[track_caller]
     pub(super) fn ask(&mut self, session: Option<SessionId>, topic: &str) -> (Request, Hooks) {
-        self.world.realm = match session {
-            Some(id) => self.member(id).realm.clone(),
-            None => DEFAULT_REALM.to_owned(),
-        };
-        topic.clone_into(&mut self.world.topic);
-        self.world.deferred = None;
-        self.world.may_wait = false;
+        self.begin(session, topic);
         let found = self.routes.iter().find_map(|route| {
             pattern::attributes(&route.channel, topic).map(|found| (route, found))
         });
@@ -41,6 +35,18 @@ impl Harness {
                 .into(),
         };
         (request, self.handler(&route.handler).hooks())
+    }
+
+    /// Resets the world for a hook about a topic.
+    #[track_caller]
+    pub(super) fn begin(&mut self, session: Option<SessionId>, topic: &str) {
+        self.world.realm = match session {
+            Some(id) => self.member(id).realm.clone(),
+            None => DEFAULT_REALM.to_owned(),
+        };
+        topic.clone_into(&mut self.world.topic);
+        self.world.deferred = None;
+        self.world.may_wait = false;
     }
 
     #[track_caller]

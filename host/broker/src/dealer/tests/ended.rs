@@ -23,7 +23,7 @@ fn the_host_can_revoke_registrations() {
     let gone = fixture.register(1, "gone", shared(InvocationPolicy::First)).unwrap();
     fixture.register(3, "gone", shared(InvocationPolicy::First)).unwrap();
     fixture.offer(1, "kept");
-    let keep = |procedure: &str, _: &Session| procedure == "kept";
+    let keep = |procedure: &str, _: MatchPolicy, _: &Session| procedure == "kept";
     fixture.dealer.revoke(keep, "com.revoked", &mut PendingFlushes::default());
     fixture.check(1, &[&format!("[67,0,{{\"registration\":{gone},\"reason\":\"com.revoked\"}}]")]);
     // A callee without the feature gets no message.
@@ -42,7 +42,7 @@ fn the_host_can_revoke_one_of_several_shared_registrations() {
     fixture.call(3, "both").unwrap();
     fixture.told(1);
     let first = fixture.session(1).id;
-    let keep = |_: &str, callee: &Session| callee.id != first;
+    let keep = |_: &str, _: MatchPolicy, callee: &Session| callee.id != first;
     fixture.dealer.revoke(keep, "com.revoked", &mut PendingFlushes::default());
     fixture.check(1, &[&format!("[67,0,{{\"registration\":{both},\"reason\":\"com.revoked\"}}]")]);
     assert_eq!(fixture.unregister(1, both), Err(UnregisterError));

@@ -137,7 +137,7 @@ proptest! {
                 Step::Cancel { session, call, mode } => fixture.cancel(session, call, mode),
                 Step::Leave { session } => fixture.leave(session),
                 Step::Revoke { procedure } => fixture.dealer.revoke(
-                    |name, _| name != PROCEDURES[procedure],
+                    |name, _, _| name != PROCEDURES[procedure],
                     "gone",
                     &mut PendingFlushes::default(),
                 ),

@@ -48,7 +48,7 @@ proptest::proptest! {
                     peers[place] = join(session);
                 }
                 1 => drop(realm.revoke(
-                    |topic| if topic == uri { PatternAudience::Nobody } else { PatternAudience::Everybody },
+                    |topic, _| if topic == uri { PatternAudience::Nobody } else { PatternAudience::Everybody },
                     batch,
                     |_, _| None,
                 )),

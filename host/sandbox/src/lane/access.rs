@@ -1,0 +1,26 @@
+//! Hooks that decide about access. They have no effects, and are not recorded: a recording must not
+//! have credentials.
+
+use super::Lane;
+use crate::access::{AccessAttempt, AccessDecision};
+use crate::fault::Fault;
+use crate::instance::{Instance, within};
+use crate::manifest::Hook;
+use crate::request::{EventTexts, HookRequest};
+
+impl Lane {
+    /// Calls `authorize`; the topic of the request is the URI of the attempt.
+    pub async fn authorize(
+        &self,
+        request: &HookRequest<'_>,
+        attempt: AccessAttempt,
+    ) -> Result<AccessDecision, Fault> {
+        let mut turn = self.turn(Hook::Authorize, request, EventTexts::NONE).await?;
+        let Instance { store, exports } = &mut *turn.instance;
+        let call = &mut store.data_mut().call;
+        (call.may_wait, call.max_effects) = (true, 0);
+        let call = exports.authorize(store, turn.route, attempt.into());
+        let answer = within(&self.meter, turn.deadline, call).await;
+        Ok(self.pass(turn.finish(answer), Hook::Authorize, request).await?.answer)
+    }
+}

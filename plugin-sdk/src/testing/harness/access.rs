@@ -1,0 +1,67 @@
+//! Decisions about access in tests.
+
+use std::sync::Arc;
+
+use super::Harness;
+use crate::{
+    Refusal, Request, Route, SessionId,
+    access::{Attempt, Authorize},
+    testing::Failure,
+};
+
+impl Harness {
+    /// Configures the handler that decides about access, as the host does for one that the settings name.
+    #[track_caller]
+    pub fn access(&mut self, handler: &str) {
+        self.route(&access_route(handler), handler);
+    }
+
+    /// Asks the only handler of [`Harness::access`] about an attempt of the session on a URI.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the handler. A refusal is an answer.
+    #[track_caller]
+    pub fn authorize(
+        &mut self,
+        session: SessionId,
+        uri: &str,
+        attempt: Attempt,
+    ) -> Result<Authorize, Failure> {
+        let request = self.ask_about_access(Some(session), uri);
+        let answer = self.run(|plugin| plugin.on_authorize(&request, attempt))?;
+        self.check_no_effects()?;
+        Ok(answer)
+    }
+
+    /// The request of a hook that decides about access.
+    #[track_caller]
+    pub(super) fn ask_about_access(&mut self, session: Option<SessionId>, uri: &str) -> Request {
+        let is_access = |route: &&Route| route.channel == access_route(&route.handler);
+        let Some(route) = self.routes.iter().find(is_access).cloned() else {
+            panic!("no handler decides about access: call `access` first")
+        };
+        self.begin(session, uri);
+        self.world.may_wait = true;
+        Request {
+            route: Arc::new(route),
+            topic: uri.to_owned().into(),
+            attributes: Vec::new().into(),
+            session: session.map(|id| self.member(id).session.clone()).into(),
+            subscribers: 0.into(),
+        }
+    }
+
+    /// Fails if the hook has had effects, as in the host.
+    pub(super) fn check_no_effects(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.world.effects).is_empty() {
+            return Ok(());
+        }
+        let message = "a hook that decides about access has no effects";
+        Err(Refusal::new(Refusal::RUNTIME_ERROR, message).into())
+    }
+}
+
+fn access_route(handler: &str) -> String {
+    format!("access by {handler}")
+}
