@@ -27,8 +27,8 @@ pub(crate) use written::{SchemaCompiler, WrittenSchema};
 
 /// Maximum levels of lists and dictionaries in a checked payload: the evaluation recurses.
 pub(crate) const MAX_LEVELS: usize = 32;
-/// Maximum evaluations of subschemas in one check: some milliseconds, and the errors of a payload in
-/// which every value is wrong are some megabytes.
+/// Maximum evaluations of subschemas in one check. It bounds the time, and the memory of the errors of
+/// a payload in which every value is wrong: the library collects all of them.
 const MAX_EVALUATIONS: usize = 200_000;
 /// Maximum bytes of a payload times the subschemas for one value: each may run an expression over
 /// all texts.
