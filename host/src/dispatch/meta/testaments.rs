@@ -198,7 +198,7 @@ impl Dispatch {
                 return Err(Refusal::invalid_argument(message));
             }
         };
-        let routed = self.check_publish(generation, from, &publish.topic)?;
+        let (routed, _rule) = self.check_publish(generation, from, &publish.topic)?;
         self.check_schema(routed.as_ref(), Action::Publish, &publish.payload)?;
         let share = self.realm.limits().client_percent as usize;
         self.testaments.add((from.id, from.client), scope, publish, bytes, share)?;
