@@ -251,7 +251,7 @@ async fn calls_of_handlers_and_of_clients_are_checked() {
         );
     }
     // The callee has got none of them.
-    let mut client = joined(&server, Codec::Json).await;
+    let client = joined(&server, Codec::Json).await;
     client.send(&json!([48, 1, {}, "chat/bot", [{"text": "a"}]]));
     assert_eq!(callee.invocation().await[4], json!([{"text": "a"}]));
 }
