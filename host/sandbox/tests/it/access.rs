@@ -42,7 +42,7 @@ async fn an_authorizer_sees_the_attempt_and_decides() {
     let disclosed = authorize(&lanes, "a.disclosed").await.unwrap();
     assert_eq!(disclosed.answer, Ok(AccessPermission { disclose: true }));
     let kept = authorize(&lanes, "a.ours").await.unwrap().keep;
-    let hour = Duration::from_secs(3_600);
+    let hour = Duration::from_hours(1);
     assert_eq!(kept, Some(Keep { time: hour, audience: KeepFor::Principal }));
 }
 
