@@ -73,9 +73,12 @@ impl Dispatch {
             if current.number() != generation.number()
                 && self.is_judged_anew(&generation, &current, topic, *policy)
             {
-                let audience = |uri: &str, of: MatchPolicy| match (uri, of) == (topic, *policy) {
-                    true => PatternAudience::Nobody,
-                    false => PatternAudience::Everybody,
+                let audience = |uri: &str, of: MatchPolicy| {
+                    if (uri, of) == (topic, *policy) {
+                        PatternAudience::Nobody
+                    } else {
+                        PatternAudience::Everybody
+                    }
                 };
                 self.realm.revoke(audience, batch, effects::revocation);
             }

@@ -166,10 +166,8 @@ pub(crate) async fn build(
         warnings.extend(warnings::idle_timer(route, bound));
     }
     if loading.is_empty() {
-        warnings.extend(warnings::unused_settings(&settings, &plugins));
-        warnings.extend(warnings::missing_authorizers(&loads.access(), &plugins));
+        warnings.extend(warnings::of_settings(&settings, &loads.access(), &plugins));
     }
-    let access_handlers = AccessHandlers::of(&plugins);
     let counts = RouteCounts::of(&routes, previous.map(Generation::counts));
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,
@@ -179,8 +177,8 @@ pub(crate) async fn build(
         has_timers: handlers.iter().any(|handler| handler.timer.is_some()),
         handlers,
         counts,
+        access_handlers: AccessHandlers::of(&plugins),
         plugins,
-        access_handlers,
         warnings,
         loading: loading.into_iter().map(str::to_owned).collect(),
         shadows: snapshot.shadows().to_vec(),

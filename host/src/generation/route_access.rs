@@ -165,15 +165,14 @@ impl<'a> AccessLists<'a> {
 /// Returns a rule for programs, without its roles.
 pub(crate) fn rule_json(rule: &Rule) -> Value {
     let Rule { realm, uri, policy, authorizer, disclose, .. } = rule;
-    let mut shown = json!({ "uri": uri, "match": policy.name(), "realm": realm });
-    // Absent where it has no effect.
-    if let Some(authorizer) = authorizer {
-        shown["authorizer"] = json!(authorizer);
-    }
-    if *disclose {
-        shown["disclose"] = json!(true);
-    }
-    shown
+    let mut shown = Map::new();
+    shown.insert("uri".to_owned(), json!(uri));
+    shown.insert("match".to_owned(), json!(policy.name()));
+    shown.insert("realm".to_owned(), json!(realm));
+    // Absent where they have no effect.
+    shown.extend(authorizer.as_ref().map(|it| ("authorizer".to_owned(), json!(it))));
+    shown.extend(disclose.then(|| ("disclose".to_owned(), json!(true))));
+    Value::Object(shown)
 }
 
 impl Generation {

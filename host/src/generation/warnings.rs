@@ -72,9 +72,18 @@ pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning>
     Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
 }
 
+/// Returns the warnings about settings that name plugins or handlers which the site does not have.
+pub(super) fn of_settings(
+    settings: &Plugins,
+    access: &RouteAccess,
+    plugins: &[PluginEntry],
+) -> Vec<Warning> {
+    unused_settings(settings, plugins).chain(missing_authorizers(access, plugins)).collect()
+}
+
 /// Returns the warnings about settings for plugins that the site does not have. A misspelt name
 /// leaves the plugin with the limits and grants of `plugins.default`.
-pub(super) fn unused_settings<'a>(
+fn unused_settings<'a>(
     settings: &'a Plugins,
     plugins: &'a [PluginEntry],
 ) -> impl Iterator<Item = Warning> + 'a {
@@ -92,7 +101,7 @@ pub(super) fn unused_settings<'a>(
 }
 
 /// Returns the warnings about rules whose authorizer no plugin has: they refuse everything.
-pub(super) fn missing_authorizers<'a>(
+fn missing_authorizers<'a>(
     access: &'a RouteAccess,
     plugins: &'a [PluginEntry],
 ) -> impl Iterator<Item = Warning> + 'a {
@@ -100,8 +109,8 @@ pub(super) fn missing_authorizers<'a>(
         let handlers = plugins.iter().flat_map(|plugin| &plugin.manifest().handlers);
         handlers.filter(|it| it.hooks.contains(Hook::Authorize)).map(|it| it.name.as_str())
     };
-    let named = access.authorizers().filter(move |(_, name)| names().all(|it| it != *name));
-    named.map(move |(position, name)| {
+    let missing = access.authorizers().filter(move |(_, name)| names().all(|it| it != *name));
+    missing.map(move |(position, name)| {
         let shown = Untrusted::new(name);
         let message = format!(
             "no plugin of the site has the authorizer `{shown}`, so the rule refuses all requests"

@@ -42,7 +42,7 @@ async fn an_authorizer_sees_the_attempt_and_decides() {
     let disclosed = authorize(&lanes, "a.disclosed").await.unwrap();
     assert_eq!(disclosed.answer, Ok(AccessPermission { disclose: true }));
     let kept = authorize(&lanes, "a.ours").await.unwrap().keep;
-    let hour = Duration::from_secs(3_600);
+    let hour = Duration::from_hours(1);
     assert_eq!(kept, Some(Keep { time: hour, audience: KeepFor::Principal }));
 }
 
@@ -50,10 +50,7 @@ async fn an_authorizer_sees_the_attempt_and_decides() {
 async fn a_fault_of_an_authorizer_is_one_of_its_call() {
     let lanes = started().await;
     let deadline = policy().limits.deadline;
-    let kinds = [
-        ("a.effect", FaultKind::Effects(0)),
-        ("a.hang", FaultKind::Deadline(deadline)),
-    ];
+    let kinds = [("a.effect", FaultKind::Effects(0)), ("a.hang", FaultKind::Deadline(deadline))];
     for (topic, expected) in kinds {
         let fault = authorize(&lanes, topic).await.unwrap_err();
         assert_eq!(fault.kind, expected, "{fault}");

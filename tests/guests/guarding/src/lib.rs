@@ -14,7 +14,7 @@ use jackfield_plugin::{
 static VERSION: [u8; 16] = *b"version-00000001";
 
 /// The time of decisions that may be kept.
-const LONG: Duration = Duration::from_secs(3_600);
+const LONG: Duration = Duration::from_hours(1);
 
 fn plugin() -> Plugin {
     Plugin::new("guarding", "1.0.0").handler(
