@@ -38,6 +38,8 @@ const LAYOUT: Layout = Layout {
     // "JFhi"
     application_id: 0x4a46_6869,
     version: HISTORY_VERSION,
+    // Not the number of commits, which a copy would catch up with. The file is closed if this is odd.
+    probe: "UPDATE opening SET is_closed = is_closed + 2",
     tables: "
 CREATE TABLE topic (
     id INTEGER PRIMARY KEY,

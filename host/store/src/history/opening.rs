@@ -96,8 +96,9 @@ impl HistoryFile {
         let row = |row: &rusqlite::Row<'_>| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         };
-        let (count, origin, is_synced, is_closed, inode): (i64, String, bool, bool, i64) =
+        let (count, origin, is_synced, closed, inode): (i64, String, bool, i64, i64) =
             self.connection.query_row(read, [], row)?;
+        let is_closed = closed % 2 == 1;
         self.count = count.cast_unsigned();
         let Some((last_boot, line)) = origin.split_once(' ') else { return Ok(None) };
         let Ok(line) = u64::from_str_radix(line, 16) else { return Ok(None) };
