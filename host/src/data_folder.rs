@@ -6,6 +6,7 @@
 //! Opened by `server` before anything reads it.
 
 mod files;
+mod wait;
 
 use std::env;
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 use crate::lock_file;
 
 pub(crate) use files::{INCOMPLETE, make_folder, read_file, replace_file};
+pub(crate) use wait::for_disk;
 
 /// The mode of the folder: the user alone.
 const FOLDER_MODE: u32 = 0o700;

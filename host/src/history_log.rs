@@ -11,9 +11,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex as BlockingMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jackfield_config::DurableMode;
@@ -22,8 +22,11 @@ use tokio::sync::{Mutex, MutexGuard, Notify, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use crate::data_folder::for_disk;
+use crate::log::DIAGNOSIS;
 use crate::log::backoff::Backoff;
 
+mod boot;
 mod follow;
 mod saved;
 mod writer;
@@ -72,6 +75,10 @@ pub(crate) struct LogState {
     is_in_doubt: AtomicBool,
     /// Whether a sync in the background has failed.
     is_unsynced: AtomicBool,
+    /// The folder, for people.
+    folder: PathBuf,
+    /// The reason of the last failure.
+    reason: BlockingMutex<String>,
     failures: Backoff<()>,
     syncs: Backoff<()>,
 }
@@ -144,7 +151,7 @@ impl HistoryLog {
         mode: DurableMode,
     ) -> Result<(Self, saved::Histories), OpenLogError> {
         let (orders, received) = mpsc::channel();
-        let state = Arc::<LogState>::default();
+        let state = Arc::new(LogState { folder: folder.to_owned(), ..LogState::default() });
         let mut writer = Writer::new(folder.to_owned(), mode, Arc::clone(&state));
         let is_there = folder.join(HISTORY_FILE).try_exists();
         let failed = |source| OpenLogError::Folder { path: folder.to_owned(), source };
@@ -173,7 +180,7 @@ impl HistoryLog {
     /// [`OpenLogError::Folder`]
     pub(crate) fn remove(folder: PathBuf) -> Result<(), OpenLogError> {
         // The log last: the file without it may be an earlier state. SQLite removes a log without a file.
-        for end in ["", "-wal", "-shm"] {
+        for end in ["", "-wal", "-shm", ".seal"] {
             match std::fs::remove_file(folder.join(format!("{HISTORY_FILE}{end}"))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(OpenLogError::Folder { path: folder, source: error });
@@ -253,12 +260,17 @@ impl HistoryLog {
         self.state.is_failing.load(Ordering::Relaxed) || self.state.admit().is_err()
     }
 
+    /// Returns the reason why events cannot be saved now, or why histories begin anew at the next start.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.state.failure()
+    }
+
     /// Saves and syncs all, after the last publication, and ends the thread.
     pub(crate) async fn close(&self) {
         let (answer, closed) = oneshot::channel();
         if self.orders.send(Order::Close(answer)).is_ok() {
             // If the disk hangs, the next start cannot trust the file, and renews the epochs.
-            let _late = tokio::time::timeout(MAX_SAVE_TIME, closed).await;
+            let _late = for_disk(&self.state.folder, closed).await;
         }
     }
 
@@ -310,11 +322,15 @@ impl LogState {
 
     fn failed(&self, reason: &str) {
         self.is_failing.store(true, Ordering::Relaxed);
+        self.set_reason(reason);
         if let Some(times) = self.failures.happened((), Instant::now()) {
             self.is_reported.store(true, Ordering::Relaxed);
+            // Of no session: its publication was the first one that had to wait.
             error!(
                 name: "history.save_failed",
+                parent: None,
                 times,
+                folder = %self.folder.display(),
                 "cannot save durable histories: {reason}; publications to their topics are refused \
                  until it is possible"
             );
@@ -323,24 +339,44 @@ impl LogState {
 
     /// Notes that the second thread cannot sync. Publications go on: they do not wait for it.
     fn sync_failed(&self, reason: &str) {
+        self.set_reason(reason);
         self.is_unsynced.store(true, Ordering::Relaxed);
         if let Some(times) = self.syncs.happened((), Instant::now()) {
             warn!(
                 name: "history.sync_failed",
+                target: DIAGNOSIS,
                 times,
-                "durable histories may not survive a power cut: {reason}; they begin anew after one"
+                folder = %self.folder.display(),
+                "the disk may have lost events of durable histories: {reason}; they begin anew at the next \
+                 start\n  = help: see to the disk, then restart the server"
             );
         }
     }
 
     fn in_doubt(&self, reason: &str) {
+        self.set_reason(reason);
         if !self.is_in_doubt.swap(true, Ordering::Relaxed) {
             error!(
                 name: "history.in_doubt",
-                "durable histories may not survive a power cut, as the disk has reported an error: \
-                 {reason}; publications to their topics are refused until the server is restarted"
+                target: DIAGNOSIS,
+                folder = %self.folder.display(),
+                "durable histories cannot be relied on any more: {reason}; publications to their topics \
+                 are refused until the server is restarted, and then histories begin anew\n  = help: see to \
+                 the disk, then restart the server"
             );
         }
+    }
+
+    fn set_reason(&self, reason: &str) {
+        reason.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn failure(&self) -> Option<String> {
+        let has_failed = self.is_failing.load(Ordering::Relaxed)
+            || self.is_unsynced.load(Ordering::Relaxed)
+            || self.admit().is_err();
+        let reason = || self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        has_failed.then(reason)
     }
 
     /// Notes that the thread goes on. A publication that waits no longer makes a change after it has noted

@@ -2,17 +2,19 @@
 //! server that ends in any other way leaves no file, so its histories end, and clients are told.
 //!
 //! The file begins with its version and ends with a digest. A file that is torn, of another version or
-//! not ours is removed with a line in the log.
+//! not ours is removed with a line in the log. So is a copy, which has no whole seal: histories that have
+//! gone on since would give the same offsets to other events.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use jackfield_store::{break_seal, is_sealed, seal};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use crate::data_folder::{DataFolder, read_file, replace_file};
+use crate::data_folder::{DataFolder, for_disk, read_file, replace_file};
 use crate::history_bytes::{SavedRealms, decode_realms, encode_realms};
 use crate::realms::Realms;
 
@@ -27,7 +29,9 @@ const MAX_BYTES: u64 = 1 << 36;
 
 /// Saves the histories of all realms, after the last publication.
 pub(crate) async fn save(realms: &Arc<Realms>, data: Option<&DataFolder>) {
-    blocking(realms, data, save_to).await;
+    let Some(path) = data.map(|data| data.part(FILE)) else { return };
+    let saving = blocking(realms, data, save_to);
+    let _given_up = for_disk(path.parent().unwrap_or(&path), saving).await;
 }
 
 /// Takes the saved histories over, before the first client.
@@ -54,7 +58,7 @@ fn save_to(realms: &Realms, path: &Path) {
         return;
     }
     let topics: usize = all.iter().map(|(_, topics)| topics.len()).sum();
-    match replace_file(path, &sealed(&all)) {
+    match replace_file(path, &sealed(&all)).and_then(|()| seal(path)) {
         Ok(()) => {
             info!(name: "history.saved", topics, "the histories are saved for the next start");
         }
@@ -65,14 +69,24 @@ fn save_to(realms: &Realms, path: &Path) {
     }
 }
 
-fn take_from(realms: &Realms, path: &Path) {
+/// Returns the histories of the file, and removes it; `None` if there is none.
+fn remove(path: &Path) -> Option<Result<SavedRealms, String>> {
     let read = match read_file(path, MAX_BYTES) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         read => read,
     };
+    let is_copy = !is_sealed(path);
     // Before it is used: histories that two processes go on with would have the same offsets.
-    let removed = fs::remove_file(path);
+    let removed = break_seal(path).and_then(|()| fs::remove_file(path));
     let taken = removed.and(read).map_err(|error| error.to_string()).and_then(|bytes| open(&bytes));
+    Some(match taken {
+        Ok(_) if is_copy => Err("it was changed, or restored from a copy".to_owned()),
+        taken => taken,
+    })
+}
+
+fn take_from(realms: &Realms, path: &Path) {
+    let Some(taken) = remove(path) else { return };
     match taken {
         Ok(all) => {
             let mut topics = 0;
@@ -161,6 +175,33 @@ mod tests {
     #[test]
     fn keeps_histories() {
         assert_eq!(open(&sealed(&saved())).unwrap(), saved());
+    }
+
+    #[test]
+    fn ignores_a_copy_of_the_whole_folder() {
+        let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let names = [FILE.to_owned(), format!("{FILE}.seal")];
+        let copy = |from: &Path, to: &Path| {
+            for name in &names {
+                fs::copy(from.join(name), to.join(name)).unwrap();
+            }
+        };
+        let path = folder.path().join(FILE);
+        let write = || {
+            replace_file(&path, &sealed(&saved())).unwrap();
+            seal(&path).unwrap();
+        };
+        write();
+        copy(folder.path(), backup.path());
+        assert_eq!(remove(&path), Some(Ok(saved())));
+        assert!(!path.exists() && !folder.path().join(&names[1]).exists());
+        copy(backup.path(), folder.path());
+        let is_copy = Some(Err("it was changed, or restored from a copy".to_owned()));
+        assert_eq!(remove(&path), is_copy, "it is put into an empty folder");
+        write();
+        copy(backup.path(), folder.path());
+        assert_eq!(remove(&path), is_copy, "it is written over the file");
+        assert_eq!(remove(&path), None);
     }
 
     #[test]

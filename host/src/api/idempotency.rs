@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
 use tokio::sync::watch;
 
 use crate::http::response::Answer;
@@ -75,8 +76,8 @@ impl Repeats {
         }
     }
 
-    /// Counts the answer's bytes. A failure of the server has changed nothing, and the request may
-    /// be retried with the same key. If the request has been removed meanwhile, the key may belong
+    /// Counts the answer's bytes. A failure of the server and a temporary refusal have changed nothing, and
+    /// the request may be retried with the same key. If the request has been removed meanwhile, the key may belong
     /// to another request, which stays unchanged.
     pub(super) fn settle(&self, key: &Key, number: u64, answer: &Answer) {
         let mut known = self.lock();
@@ -84,7 +85,8 @@ impl Repeats {
         if request.number != number {
             return;
         }
-        if answer.status().is_server_error() {
+        let status = answer.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             known.forget(number);
         } else {
             request.bytes = answer.len();
@@ -128,7 +130,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use hyper::StatusCode;
     use serde_json::json;
 
     use super::*;
@@ -173,6 +174,8 @@ mod tests {
         let (repeats, start) = (Repeats::default(), Instant::now());
         let number = first(&repeats, 1, start);
         repeats.settle(&key(1), number, &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
+        let number = first(&repeats, 1, start);
+        repeats.settle(&key(1), number, &answer(StatusCode::TOO_MANY_REQUESTS, 10));
         let number = first(&repeats, 1, start + Duration::from_secs(1));
         repeats.settle(&key(1), number, &answer(StatusCode::NOT_FOUND, 10));
         // The expiry of the first attempt does not remove the second.

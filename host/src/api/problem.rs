@@ -29,6 +29,11 @@ impl Problem {
         Self { header: Some((name, value)), ..self }
     }
 
+    /// Returns whether the same request may succeed later.
+    pub(super) fn is_temporary(&self) -> bool {
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+    }
+
     /// Returns the HTTP answer to a single request.
     pub(super) fn answer(self) -> Answer {
         let answer = Answer::json(self.status, &self.json());
@@ -181,8 +186,8 @@ const NOT_FOUND: &str = "jackfield.error.not_found";
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = refusal.http_status();
-        let retry = (status == StatusCode::SERVICE_UNAVAILABLE).then_some("1");
         let (uri, message) = refusal.into_parts();
-        Self { status, uri, message, header: retry.map(|seconds| (RETRY_AFTER, seconds)) }
+        let problem = Self { status, uri, message, header: None };
+        if problem.is_temporary() { problem.with(RETRY_AFTER, "1") } else { problem }
     }
 }

@@ -75,7 +75,8 @@ struct Shape {
 /// Publishes the event or the events of a body.
 ///
 /// # Errors
-/// When nothing was published; a batch with single errors is an answer.
+/// When nothing was published; a batch with single errors is an answer. If all are temporary, the whole
+/// request may be repeated.
 pub(super) async fn publish(
     context: &Context,
     token: &Token,
@@ -97,17 +98,26 @@ pub(super) async fn publish(
     if items.len() > context.batch {
         return Err(Problem::too_many_items(context.batch));
     }
-    let mut failed = 0;
+    let (mut failed, mut temporary) = (0, Vec::new());
     let mut published = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let result = one(context, token, item, &mut batch).await;
-        failed += usize::from(result.is_err());
-        published.push(result.unwrap_or_else(|problem| problem.of_item(index)));
+        published.push(result.unwrap_or_else(|problem| {
+            failed += 1;
+            let shown = problem.of_item(index);
+            temporary.extend(problem.is_temporary().then_some(problem));
+            shown
+        }));
         if (index + 1) % FLUSH_AFTER == 0 || batch.is_crowded() {
             settle(context, &mut batch).await;
         }
     }
     settle(context, &mut batch).await;
+    if temporary.len() == published.len()
+        && let Some(last) = temporary.pop()
+    {
+        return Err(last);
+    }
     Ok(Answer::json(StatusCode::OK, &json!({ "published": published, "failed": failed })))
 }
 

@@ -120,6 +120,9 @@ pub(super) fn page(status: &Value) -> String {
         let [bytes, limit] = ["bytes", "limit"].map(|key| size(number(&memory[key])));
         page.line(label, format!("{bytes} of {limit}"));
     }
+    if let Some(reason) = at("/history/failure").as_str() {
+        page.line("history", format!("durable histories have failed: {reason}"));
+    }
     page.text.push('\n');
     page.plugins(list(at("/plugins")), number(at("/plugin_count")));
     page.reloads(list(at("/reloads")));

@@ -119,6 +119,7 @@ pub(super) fn answer(context: &Context, query: Option<&str>) -> Result<Answer, P
             "replayed_events": history_numbers.replayed,
             "recovered": history_numbers.recovered,
             "not_recovered": history_numbers.not_recovered,
+            "failure": state.history_log.as_ref().and_then(|log| log.failure()),
         },
         "cluster": state.cluster.as_ref().map(|node| cluster::state(node, state)),
         "traffic": counts(traffic),

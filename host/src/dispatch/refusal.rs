@@ -1,11 +1,15 @@
 //! Refusals of requests: an error URI for programs, and a sentence for people.
 
+mod http_status;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use hyper::StatusCode;
-use jackfield_broker::{CallError, Session};
+use jackfield_broker::{
+    CallError, DeliveryError, QuotaError, RegisterError, Session, SubscribeError, UnregisterError,
+    UnsubscribeError,
+};
 use jackfield_routing::{Action, Route};
 use jackfield_sandbox::{CallSite, CircuitScope, Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;
@@ -72,19 +76,6 @@ impl Refusal {
     /// Refuses a request at a limit.
     pub(super) fn at_limit(limit: RefusalReason, message: String) -> Self {
         Self { limit: Some(limit), ..Self::new(error_uri::UNAVAILABLE, message) }
-    }
-
-    /// Returns the HTTP status of the answer to a backend or an operator.
-    pub(crate) fn http_status(&self) -> StatusCode {
-        match self.uri() {
-            NO_ROUTE | NO_HISTORY | error_uri::NO_SUCH_PROCEDURE => StatusCode::NOT_FOUND,
-            error_uri::NOT_AUTHORIZED => StatusCode::FORBIDDEN,
-            error_uri::PAYLOAD_SIZE_EXCEEDED => StatusCode::PAYLOAD_TOO_LARGE,
-            HANDLER_FAILED | error_uri::AUTHORIZATION_FAILED => StatusCode::INTERNAL_SERVER_ERROR,
-            HANDLER_ON_HOLD | HANDLER_BUSY | HANDLER_DISABLED | STORE_FAILED | HISTORY_FAILED
-            | HOME_UNREACHABLE => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::UNPROCESSABLE_ENTITY,
-        }
     }
 
     /// Returns the sentence for people.

@@ -3,7 +3,7 @@
 //! In the mode `synced`, publications wait for an fsync as well; otherwise a second thread syncs the file
 //! once a second.
 
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use jackfield_store::{EngineError, HistoryChange, HistoryFile, HistorySyncer, Lo
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::boot::Boot;
 use super::{LogState, OpenLogError, Order, SaveError};
 use crate::ids;
+use crate::log::DIAGNOSIS;
 
 /// The mode of the folder: the user alone.
 const FOLDER_MODE: u32 = 0o700;
 /// Time between syncs of commits that no publication waits for.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// The kernel's name of this boot.
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The state of the thread.
 pub(super) struct Writer {
@@ -82,24 +82,37 @@ impl Writer {
     pub(super) fn open(&mut self) -> Result<Vec<LoggedTopic>, OpenLogError> {
         let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.folder);
         made.map_err(|source| OpenLogError::Folder { path: self.folder.clone(), source })?;
-        let boot = fs::read_to_string(BOOT).unwrap_or_default();
+        let boot = Boot::find();
         let is_synced = self.mode == DurableMode::Synced;
         let random = || ids::publication().get();
         let (mut file, topics, is_renewed) =
-            HistoryFile::open(&self.folder, boot.trim(), is_synced, random)?;
+            HistoryFile::open(&self.folder, boot.machine(), is_synced, random)?;
+        let (topics_count, folder) = (topics.len(), self.folder.display());
         if is_renewed && !topics.is_empty() {
             warn!(
                 name: "history.renewed",
-                "the machine has ended without a clean stop of the server, or the file is a copy: events of \
-                 durable histories may be missing, so that clients are told that they may have missed some"
+                topics = topics_count,
+                %folder,
+                "events of durable histories may be missing, so that their clients are told that they may \
+                 have missed some: since the last run, the machine or its disk has failed, or the file was \
+                 changed, lost or restored from a copy"
+            );
+        }
+        if !file.has_witness() {
+            warn!(
+                name: "history.no_witness",
+                target: DIAGNOSIS,
+                %folder,
+                "durable histories begin anew after a kill of this server: none of RUNTIME_DIRECTORY, \
+                 XDG_RUNTIME_DIR and /dev/shm is a folder in memory (tmpfs) that the server's user can \
+                 write to\n  = help: mount one that stays when the server is restarted"
             );
         }
         if !is_synced {
             self.syncer = start_syncer(file.syncer()?, &self.state);
         }
         self.file = Some(file);
-        let (topics_count, file) = (topics.len(), self.folder.display());
-        info!(name: "history.opened", topics = topics_count, %file, "durable histories are open");
+        info!(name: "history.opened", topics = topics_count, %folder, "durable histories are open");
         Ok(topics)
     }
 
@@ -134,7 +147,7 @@ impl Writer {
         self.close();
     }
 
-    fn take(&self, order: Order, group: &mut Group) {
+    fn take(&mut self, order: Order, group: &mut Group) {
         match order {
             Order::Append(change, answer) => {
                 group.changes.push((vec![change], Origin::Publication(answer)));
@@ -144,6 +157,7 @@ impl Writer {
                 group.changes.push((changes, Origin::Comparison(answer)));
             }
             Order::Extents(answer) => {
+                self.check_place();
                 let extents = self.file.as_ref().map(HistoryFile::extents);
                 let extents = extents.transpose().inspect_err(|error| {
                     self.state.failed(&error.to_string());
@@ -230,8 +244,26 @@ impl Writer {
         Ok(())
     }
 
+    /// Refuses publications if the file is not in its folder any more: a restart would not find them.
+    fn check_place(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        if self.state.is_doubted() || file.is_in_place() {
+            return;
+        }
+        self.state.in_doubt("the file or its log was removed or replaced while it was open");
+        // It writes to a file that may be gone.
+        let _failed = file.distrust();
+    }
+
     fn sync_in_background(&mut self) {
         self.sync_due = None;
+        self.check_place();
+        if self.state.is_unsynced.load(Ordering::Relaxed)
+            && let Some(file) = &mut self.file
+        {
+            // The file may be written again. The witness is gone in any case.
+            let _failed = file.distrust();
+        }
         if let Some(syncer) = &self.syncer {
             // If it is busy still, a later sync has these commits as well.
             if syncer.try_send(()).is_err() {
@@ -252,10 +284,13 @@ impl Writer {
         }
         let LogState { is_in_doubt, is_unsynced, .. } = &*self.state;
         if is_in_doubt.load(Ordering::Relaxed) || is_unsynced.load(Ordering::Relaxed) {
+            // The failure is in the log.
+            let _failed = file.distrust();
             return;
         }
         if let Err(error) = file.close() {
-            error!(name: "history.not_closed", "durable histories are not closed: {error}; after a power cut they begin anew");
+            let folder = self.folder.display();
+            error!(name: "history.not_closed", %folder, "durable histories are not closed in order, and may begin anew at the next start: {error}");
         }
     }
 }
@@ -344,6 +379,70 @@ mod tests {
         assert_ne!(topics[0].key.epoch, 1, "the disk may lack an event that clients have seen");
     }
 
+    /// A sync in the background has failed, of events that were acknowledged.
+    #[test]
+    fn histories_begin_anew_after_a_failed_sync_in_the_background() {
+        for is_closed in [true, false] {
+            let folder = TempDir::new().unwrap();
+            let open =
+                || Writer::new(folder.path().to_owned(), DurableMode::Written, Arc::default());
+            let mut writer = open();
+            assert_eq!(save(&mut writer, 1), Ok(()));
+            drop(writer);
+            let mut writer = open();
+            assert_eq!(writer.open().unwrap()[0].key.epoch, 1, "a kill");
+            assert_eq!(save(&mut writer, 2), Ok(()));
+            let file = writer.file.as_mut().unwrap();
+            let mut sync = file.syncer().unwrap();
+            let revoking = Arc::clone(&writer.state);
+            writer.syncer = start_syncer(
+                Box::new(move || {
+                    sync().unwrap();
+                    Err(EngineError::Sync(io::ErrorKind::Other.into()))
+                }),
+                &revoking,
+            );
+            writer.sync_in_background();
+            // The thread of the syncer ends with its requests.
+            writer.syncer = None;
+            while !writer.state.is_unsynced.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            assert!(writer.state.failure().is_some());
+            // Publications go on, and prove nothing.
+            assert_eq!(save(&mut writer, 3), Ok(()));
+            if is_closed {
+                writer.close();
+            } else {
+                writer.sync_in_background();
+            }
+            drop(writer);
+            let topics = open().open().unwrap();
+            assert_ne!(topics[0].key.epoch, 1, "{is_closed}");
+        }
+    }
+
+    #[test]
+    fn refuses_publications_when_the_file_is_gone() {
+        for mode in [DurableMode::Written, DurableMode::Synced] {
+            let folder = TempDir::new().unwrap();
+            let state = Arc::<LogState>::default();
+            let mut writer = Writer::new(folder.path().to_owned(), mode, Arc::clone(&state));
+            assert_eq!(save(&mut writer, 1), Ok(()));
+            writer.check_place();
+            assert_eq!(save(&mut writer, 2), Ok(()));
+            std::fs::remove_file(folder.path().join("history.sqlite3-wal")).unwrap();
+            let (answer, _extents) = oneshot::channel();
+            writer.take(Order::Extents(answer), &mut Group::default());
+            assert_eq!(save(&mut writer, 3), Err(SaveError::Failed));
+            assert!(state.admit().is_err());
+            writer.close();
+            drop(writer);
+            let mut writer = Writer::new(folder.path().to_owned(), mode, Arc::default());
+            assert_ne!(writer.open().unwrap().first().map(|it| it.key.epoch), Some(1));
+        }
+    }
+
     /// The next event has the place of the one that is to be taken back, and must not keep its retained
     /// event.
     #[test]
@@ -355,13 +454,13 @@ mod tests {
         assert_eq!(save_change(&mut writer, append(2, Some(vec![2]))), Ok(()));
         // The file is gone for a while.
         writer.file = None;
-        fs::rename(&folder, &away).unwrap();
-        fs::write(&folder, "no folder").unwrap();
+        std::fs::rename(&folder, &away).unwrap();
+        std::fs::write(&folder, "no folder").unwrap();
         let rewind = HistoryChange::Rewind { key: key(), offset: 2, retained: Some(None) };
         writer.obey(vec![(vec![rewind], Origin::Rewind)]);
         assert_eq!(save(&mut writer, 2), Err(SaveError::Failed));
-        fs::remove_file(&folder).unwrap();
-        fs::rename(&away, &folder).unwrap();
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&away, &folder).unwrap();
         assert_eq!(save(&mut writer, 2), Ok(()));
         writer.close();
         let topics = writer.open().unwrap();

@@ -99,6 +99,8 @@ impl Health {
             "recycled_instances": self.recycled_instances(),
             "circuit_breakers": self.circuit_breakers(),
             "failed_stores": self.failed_stores(),
+            // Reasons may name folders: the log and `jackfield status` have them.
+            "histories": if self.has_failed_histories() { "failed" } else { "ok" },
             "waiting": {
                 "bytes": totals.backlog.bytes(),
                 "limit": totals.backlog.limit(),
@@ -130,6 +132,11 @@ impl Health {
             plugin.store_failure().map(|_| json!({ "plugin": plugin.manifest().name }))
         };
         generation.plugins().iter().filter_map(failed).take(MAX_SHOWN_STORES).collect()
+    }
+
+    /// Whether durable histories cannot be saved, or begin anew at the next start.
+    fn has_failed_histories(&self) -> bool {
+        self.0.history_log.as_ref().is_some_and(|log| log.failure().is_some())
     }
 
     /// Handlers whose circuit breaker refuses calls, and how many circuits of each scope.

@@ -4,19 +4,30 @@
 //! It is a file of its own: a copy of it must not be used again, since the same offsets would be given
 //! to other events. Backups of stores are made to be used again.
 //!
-//! **Trust.** Commits survive the end of a process, but a power cut only if they were synced. The file
-//! notes the boot of the machine, its own inode, and whether it was closed in order. After a power cut,
-//! commits may be missing whose events clients have seen, and in a copy of the file as well: all topics get
-//! new epochs then.
+//! **Trust.** A start goes on with the epochs of the file only if no commit can be missing whose event a
+//! client has seen. There are three proofs; without one, as after a power cut or in a copy, all topics get
+//! new epochs:
+//! - in the same boot of the machine, a [`Witness`] outside of the folder knows the last commit. It alone
+//!   decides if it is there;
+//! - the file was closed in order, and has a [`seal`] that is whole;
+//! - in another boot, each commit of the last process was synced, and the inode is that of then.
+
+mod opening;
+mod witness;
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::EngineError;
-use crate::sqlite::{Layout, create};
+use crate::sqlite::Layout;
+use crate::{EngineError, seal};
+
+pub use opening::MachineBoot;
+use witness::Witness;
 
 /// The name of the file.
 pub const HISTORY_FILE: &str = "history.sqlite3";
@@ -27,6 +38,8 @@ const LAYOUT: Layout = Layout {
     // "JFhi"
     application_id: 0x4a46_6869,
     version: HISTORY_VERSION,
+    // Not the number of commits, which a copy would catch up with. The file is closed if this is odd.
+    probe: "UPDATE opening SET is_closed = is_closed + 2",
     tables: "
 CREATE TABLE topic (
     id INTEGER PRIMARY KEY,
@@ -65,6 +78,10 @@ pub struct HistoryFile {
     log_file: Option<File>,
     /// Closing any descriptor of the file drops SQLite's locks, so it is closed last.
     file: File,
+    /// The number of commits of this file since its first opening.
+    count: u64,
+    /// `None` if there is no place for it.
+    witness: Option<Arc<Witness>>,
 }
 
 /// [`HistoryFile::sync`] on another thread.
@@ -156,45 +173,26 @@ pub enum HistoryChange {
 }
 
 impl HistoryFile {
-    /// Opens the file in a folder, created if missing. `boot` names the boot of the machine, and is
-    /// empty if that is unknown. `is_synced` says whether each commit of this process is synced.
-    /// Returns the topics as well, and whether they have new epochs, of the numbers of `random`.
-    ///
-    /// # Errors
-    /// The file is foreign, damaged, newer, in use, or cannot be read or written.
-    pub fn open(
-        folder: &Path,
-        boot: &str,
-        is_synced: bool,
-        random: impl FnMut() -> u64,
-    ) -> Result<(Self, Vec<LoggedTopic>, bool), EngineError> {
-        let (file, connection, log) = create(folder, HISTORY_FILE, &LAYOUT)?;
-        let mut opened = Self { connection, log, log_file: None, file };
-        // The last process may not have known whether the log is on the disk.
-        opened.checkpoint()?;
-        let is_renewed = !opened.is_whole(boot)?;
-        opened.begin(boot, is_synced, is_renewed.then_some(random))?;
-        // Otherwise a power cut could take back this note and what follows it, and the file would be
-        // believed.
-        opened.sync()?;
-        let topics = opened.topics()?;
-        Ok((opened, topics, is_renewed))
-    }
-
-    /// Returns whether no commit of the last process can be missing, and the file is no copy.
-    fn is_whole(&self, boot: &str) -> Result<bool, EngineError> {
-        let read = "SELECT boot, is_synced, is_closed, inode FROM opening";
-        let row =
-            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        let (last, is_synced, is_closed, inode): (String, bool, bool, i64) =
-            self.connection.query_row(read, [], row)?;
-        let has_all = is_closed || is_synced || (!boot.is_empty() && last == boot);
-        Ok(has_all && inode == self.inode()?)
-    }
-
     fn inode(&self) -> Result<i64, EngineError> {
         let metadata = self.file.metadata().map_err(EngineError::Sync)?;
         Ok(metadata.ino().cast_signed())
+    }
+
+    /// Returns whether a kill of this process leaves a proof.
+    pub const fn has_witness(&self) -> bool {
+        self.witness.is_some()
+    }
+
+    /// Returns whether the file and its log are those of their folder. They are not after another
+    /// program has removed or replaced them.
+    pub fn is_in_place(&self) -> bool {
+        let is_there = |path: &Path, file: &File| match (path.symlink_metadata(), file.metadata()) {
+            (Ok(there), Ok(open)) => (there.dev(), there.ino()) == (open.dev(), open.ino()),
+            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (Ok(_), Err(_)) => true,
+        };
+        is_there(&self.log.with_file_name(HISTORY_FILE), &self.file)
+            && self.log_file.as_ref().is_none_or(|log| is_there(&self.log, log))
     }
 
     /// Writes everything from the log to the disk and to the file.
@@ -202,27 +200,6 @@ impl HistoryFile {
         let busy: i64 =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy == 0 { Ok(()) } else { Err(EngineError::Sqlite("the log is in use".to_owned())) }
-    }
-
-    fn begin(
-        &mut self,
-        boot: &str,
-        is_synced: bool,
-        random: Option<impl FnMut() -> u64>,
-    ) -> Result<(), EngineError> {
-        let inode = self.inode()?;
-        let begun = self.connection.transaction()?;
-        if let Some(mut random) = random {
-            let mut ids = begun.prepare("SELECT id FROM topic")?;
-            let ids: Vec<i64> = ids.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            for id in ids {
-                let epoch = random().cast_signed();
-                begun.execute("UPDATE topic SET epoch = ?1 WHERE id = ?2", params![epoch, id])?;
-            }
-        }
-        let note = "UPDATE opening SET boot = ?1, is_synced = ?2, is_closed = 0, inode = ?3";
-        begun.execute(note, params![boot, is_synced, inode])?;
-        Ok(begun.commit()?)
     }
 
     fn topics(&self) -> Result<Vec<LoggedTopic>, EngineError> {
@@ -293,12 +270,19 @@ impl HistoryFile {
     ) -> Result<(), EngineError> {
         self.run("BEGIN IMMEDIATE")?;
         let written = changes.into_iter().try_for_each(|change| self.change(change));
-        if let Err(error) = written.and_then(|()| self.run("COMMIT")) {
+        let counted = written.and_then(|()| self.run("UPDATE opening SET count = count + 1"));
+        if let Err(error) = counted.and_then(|()| self.run("COMMIT")) {
             if !self.connection.is_autocommit() {
                 // Its failure leaves the transaction open, and the next BEGIN fails.
                 let _ = self.run("ROLLBACK");
             }
             return Err(error.into());
+        }
+        self.count += 1;
+        if let Some(witness) = &self.witness
+            && witness.note(self.count).is_err()
+        {
+            witness.revoke();
         }
         Ok(())
     }
@@ -388,7 +372,7 @@ impl HistoryFile {
             Some(log) => log,
             None => self.log_file.insert(File::open(&self.log).map_err(EngineError::Sync)?),
         };
-        log.sync_data().map_err(EngineError::Sync)
+        log.sync_data().map_err(EngineError::Sync).inspect_err(|_| self.revoke())
     }
 
     /// Returns a function that does what [`HistoryFile::sync`] does, for another thread.
@@ -398,25 +382,55 @@ impl HistoryFile {
     pub fn syncer(&mut self) -> Result<HistorySyncer, EngineError> {
         // Not a copy of the descriptor: the operating system reports an error once to all copies.
         let log = File::open(&self.log).map_err(EngineError::Sync)?;
-        Ok(Box::new(move || log.sync_data().map_err(EngineError::Sync)))
+        let witness = self.witness.clone();
+        Ok(Box::new(move || {
+            log.sync_data().map_err(|error| {
+                if let Some(witness) = &witness {
+                    witness.revoke();
+                }
+                EngineError::Sync(error)
+            })
+        }))
     }
 
-    /// Notes that commits may be missing, since a sync has failed: at the next start, topics get new
-    /// epochs.
+    /// Ends the trust of a start in this boot. It needs no disk.
+    fn revoke(&self) {
+        if let Some(witness) = &self.witness {
+            witness.revoke();
+        }
+    }
+
+    /// Notes that commits may be missing, since a sync has failed or the file is gone: at the next start,
+    /// topics get new epochs.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written. After the next boot, it is believed if it was synced until then.
     pub fn distrust(&mut self) -> Result<(), EngineError> {
+        self.revoke();
         Ok(self.run("UPDATE opening SET is_synced = 0, boot = ''")?)
     }
 
-    /// Notes that all is synced, as the last change.
+    /// Syncs all, and seals the file as the last change.
     ///
     /// # Errors
-    /// It is not: after a power cut, topics get new epochs.
+    /// The file is not sealed. If the disk has failed to sync, topics get new epochs at the next start;
+    /// otherwise they go on as after a kill.
     pub fn close(mut self) -> Result<(), EngineError> {
         self.run("UPDATE opening SET is_closed = 1")?;
-        self.sync()
+        self.sync()?;
+        self.checkpoint().inspect_err(|error| {
+            if !matches!(error, EngineError::Full(_)) {
+                self.revoke();
+            }
+        })?;
+        let Self { connection, log, log_file, file, .. } = self;
+        drop(log_file);
+        connection.close().map_err(|(_, error)| error)?;
+        drop(file);
+        if log.exists() {
+            return Err(EngineError::Sqlite("the log cannot be removed".to_owned()));
+        }
+        seal::seal(&log.with_file_name(HISTORY_FILE)).map_err(EngineError::Sync)
     }
 }
 

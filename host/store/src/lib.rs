@@ -9,15 +9,17 @@ mod copied;
 mod error;
 mod history;
 mod log;
+mod seal;
 mod sqlite;
 
 pub use copied::{Append, AppendError, Appended, CommitLog, CopiedEngine};
 pub use error::EngineError;
 pub use history::{
     HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, HistorySyncer, LoggedExtent,
-    LoggedTopic, TopicKey,
+    LoggedTopic, MachineBoot, TopicKey,
 };
 pub use log::{LogFormatError, LogReader, LogState};
+pub use seal::{break_seal, is_sealed, seal};
 pub use sqlite::{FILE, SqliteEngine, VERSION};
 
 use std::path::Path;

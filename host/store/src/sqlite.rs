@@ -33,6 +33,7 @@ const LAYOUT: Layout = Layout {
     // "JFst"
     application_id: 0x4a46_7374,
     version: VERSION,
+    probe: "UPDATE opening SET count = count + 1",
     tables: "
 CREATE TABLE entry (
     plugin TEXT NOT NULL,
@@ -54,7 +55,9 @@ pub(crate) struct Layout {
     pub(crate) application_id: i64,
     /// Version of the tables (`user_version`).
     pub(crate) version: i64,
-    /// The script of a new file. A table `opening` has a number `count`.
+    /// A statement that changes the file at each opening: one that cannot be written is found.
+    pub(crate) probe: &'static str,
+    /// The script of a new file.
     pub(crate) tables: &'static str,
 }
 
@@ -269,7 +272,7 @@ pub(crate) fn create(
 /// Opens the file, checks it, and writes to it once, so that a file that cannot be written is found
 /// at the start.
 fn connect(file: &Path, layout: &Layout) -> Result<Connection, EngineError> {
-    let Layout { application_id, version: known, tables: script } = *layout;
+    let Layout { application_id, version: known, probe, tables: script } = *layout;
     let failed = |error: rusqlite::Error| EngineError::opening(file, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -310,7 +313,7 @@ fn connect(file: &Path, layout: &Layout) -> Result<Connection, EngineError> {
          {new}
          PRAGMA application_id = {application_id};
          PRAGMA user_version = {known};
-         UPDATE opening SET count = count + 1;
+         {probe};
          COMMIT;"
     );
     connection.execute_batch(&script).map_err(failed)?;

@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use jackfield_tests::client::http::Http;
+use jackfield_tests::client::http::{Answer, Http};
 use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 
-use super::{Nats, Node, config, join, node, publish, status, until_peers, until_received};
+use super::{Nats, Node, TOKEN, config, join, node, publish, status, until_peers, until_received};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_others_go_on_without_a_killed_node() {
@@ -108,6 +108,13 @@ async fn local_traffic_goes_on_without_nats() {
     assert_eq!(refused.await.uri, "wamp.error.unavailable");
     assert_eq!(ready(&strict).await, 503);
     assert_eq!(ready(&one).await, 200, "it serves");
+    let single = json!({ "topic": "open/a", "args": [0] });
+    let bodies = [single.to_string(), json!({ "publish": [single, single] }).to_string()];
+    for (key, body) in bodies.iter().enumerate() {
+        let answer = keyed(&strict, key, body).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+        assert!(answer.body.contains("wamp.error.unavailable"), "{}", answer.body);
+    }
     one.logged("a node is silent and given up");
     nats.restart();
     until_peers(&one, 1).await;
@@ -116,6 +123,18 @@ async fn local_traffic_goes_on_without_nats() {
     assert!(number >= 1_000_000);
     assert!(status(&strict)["incidents"]["doubt"].as_u64() > Some(0));
     within("readiness", async { while ready(&strict).await != 200 {} }).await;
+    // The same requests are handled now.
+    for (key, body) in bodies.iter().enumerate() {
+        let answer = keyed(&strict, key, body).await;
+        assert_eq!((answer.status, answer.header("idempotent-replayed")), (200, None));
+    }
+}
+
+/// Publishes over HTTP, with an idempotency key.
+async fn keyed(server: &Server, key: usize, body: &str) -> Answer {
+    let (bearer, key) = (format!("Bearer {TOKEN}"), key.to_string());
+    let headers = [("Authorization", &*bearer), ("Idempotency-Key", &*key)];
+    Http::connect(server.addr).await.post("/api/publish", &headers, body).await
 }
 
 async fn ready(server: &Server) -> u16 {

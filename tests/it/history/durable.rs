@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::{NO_RATES, TOKEN, TOKENS, join, publish, stream};
 use crate::durable_store::Mounted;
 
+mod copies;
 mod size;
 
 const ROUTES: &str = "\
@@ -212,6 +213,7 @@ async fn a_full_disk_refuses_events_and_delivers_none() {
         assert_eq!(uri, "jackfield.error.history_failed");
     }
     server.logged("cannot save durable histories: the disk is full");
+    assert_eq!(server.health()["histories"], "failed");
     let mut backend = Http::connect(server.addr).await;
     let token = format!("Bearer {TOKEN}");
     let headers = [("Authorization", &*token)];
@@ -227,6 +229,7 @@ async fn a_full_disk_refuses_events_and_delivers_none() {
     let event = reader.event().await;
     assert_eq!((event.args, event.details), (json!([2]), json!({ "_offset": 2 })));
     server.logged("durable histories can be saved again");
+    assert_eq!(server.health()["histories"], "ok");
     server.signal("KILL");
     drop(server);
     let server = serve(&site, &folder, "");

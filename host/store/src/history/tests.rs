@@ -16,13 +16,18 @@ fn append(key: TopicKey, is_new: bool, first: u64, offset: u64) -> HistoryChange
     HistoryChange::Append { key, is_new, first, offset, at_ms: 7, event, retained: None }
 }
 
+/// Opens a file in a boot of this name, which has a memory unless the name ends with `-`.
 fn open(folder: &Path, boot: &str, is_synced: bool) -> (HistoryFile, Vec<LoggedTopic>, bool) {
     let mut next = 100;
+    // The first number is that of a new line of commits.
     let random = || {
         next += 1;
-        next
+        next - 1
     };
-    HistoryFile::open(folder, boot, is_synced, random).unwrap()
+    let memory = folder.join(format!("memory-{boot}"));
+    fs::create_dir_all(&memory).unwrap();
+    let memory = (!boot.ends_with('-')).then_some(&*memory);
+    HistoryFile::open(folder, MachineBoot { name: boot, memory }, is_synced, random).unwrap()
 }
 
 /// The topics as `name epoch: events^top`.
@@ -120,30 +125,116 @@ fn renews_epochs_only_if_commits_may_be_missing() {
     // The boot and mode of the first process, whether it was closed, the boot of the second one.
     for (boot, is_synced, is_closed, next, is_renewed) in [
         ("one", false, false, "one", false),
+        ("one", true, false, "one", false),
         ("one", false, false, "two", true),
         ("one", true, false, "two", false),
         ("one", false, true, "two", false),
+        // No memory: a failed sync of this boot may not be known.
+        ("one-", false, false, "one-", true),
+        ("one-", true, false, "one-", true),
+        ("one-", false, true, "one-", false),
+        ("one-", true, false, "two-", false),
         ("", false, false, "", true),
+        ("", true, false, "", true),
+        ("", true, true, "", false),
     ] {
         let folder = TempDir::new().unwrap();
         let (mut file, ..) = open(folder.path(), boot, is_synced);
+        assert_eq!(file.has_witness(), !boot.ends_with('-'));
         file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
         if is_closed {
             file.close().unwrap();
         } else {
             drop(file);
         }
-        let (file, topics, was_renewed) = open(folder.path(), next, false);
+        let (mut file, topics, was_renewed) = open(folder.path(), next, false);
         assert_eq!(was_renewed, is_renewed, "{boot} {is_synced} {is_closed} {next}");
-        let expect = if is_renewed { "a 101: 5^5" } else { "a 1: 5^5" };
-        assert_eq!(shown(&topics), [expect]);
-        // The new epochs are in the file.
+        let epoch = if is_renewed { 101 } else { 1 };
+        assert_eq!(shown(&topics), [format!("a {epoch}: 5^5")]);
+        // The new epochs are in the file, and the next kill is one as any other.
+        file.commit([&append(key("a", epoch), false, 5, 6)]).unwrap();
         drop(file);
-        assert_eq!(
-            shown(&open(folder.path(), next, false).1),
-            if next.is_empty() { ["a 101: 5^5"] } else { [expect] }
-        );
+        let (_file, topics, _) = open(folder.path(), next, false);
+        let is_believed = !next.is_empty() && !next.ends_with('-');
+        let epoch = if is_believed { epoch } else { 101 };
+        assert_eq!(shown(&topics), [format!("a {epoch}: 5 6^6")]);
     }
+}
+
+/// Copies the file and its log, if it has one, over those of another folder: the inodes stay.
+fn copy_over(from: &Path, to: &Path) {
+    for end in ["", "-wal", ".seal"] {
+        let name = format!("{HISTORY_FILE}{end}");
+        match fs::read(from.join(&name)) {
+            Ok(bytes) => fs::write(to.join(&name), bytes).unwrap(),
+            Err(_) => fs::remove_file(to.join(&name)).unwrap_or_default(),
+        }
+    }
+}
+
+/// A backup, of a server that is stopped or not, and one more event that clients have seen.
+#[test]
+fn an_earlier_state_is_not_believed() {
+    for boot in ["b", "b-"] {
+        for is_closed in [true, false] {
+            let (folder, backup) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+            let (mut file, ..) = open(folder.path(), boot, true);
+            file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
+            if is_closed {
+                file.close().unwrap();
+                copy_over(folder.path(), backup.path());
+                (file, ..) = open(folder.path(), boot, true);
+            } else {
+                copy_over(folder.path(), backup.path());
+            }
+            file.commit([&append(key("a", 1), false, 5, 6)]).unwrap();
+            if is_closed {
+                file.close().unwrap();
+            } else {
+                drop(file);
+            }
+            copy_over(backup.path(), folder.path());
+            let (_file, topics, is_renewed) = open(folder.path(), boot, true);
+            assert!(is_renewed, "{boot} {is_closed}");
+            assert_eq!(shown(&topics), ["a 101: 5^5"]);
+        }
+    }
+}
+
+/// After a kill, all that was committed since the last checkpoint is in the log.
+#[test]
+fn a_lost_log_is_noticed() {
+    let folder = TempDir::new().unwrap();
+    let (mut file, ..) = open(folder.path(), "b", true);
+    file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
+    file.close().unwrap();
+    let (mut file, ..) = open(folder.path(), "b", true);
+    file.commit([&append(key("a", 1), false, 5, 6)]).unwrap();
+    assert!(file.is_in_place());
+    let path = folder.path().join(HISTORY_FILE);
+    let (without, log) =
+        (fs::read(&path).unwrap(), path.with_file_name(format!("{HISTORY_FILE}-wal")));
+    fs::remove_file(&log).unwrap();
+    assert!(!file.is_in_place());
+    fs::write(&log, "another").unwrap();
+    assert!(!file.is_in_place());
+    drop(file);
+    fs::write(&path, without).unwrap();
+    fs::remove_file(&log).unwrap_or_default();
+    assert_eq!(shown(&open(folder.path(), "b", true).1), ["a 101: 5^5"]);
+}
+
+#[test]
+fn a_removed_file_is_noticed() {
+    let folder = TempDir::new().unwrap();
+    let (mut file, ..) = open(folder.path(), "b", true);
+    assert!(file.is_in_place());
+    fs::remove_file(folder.path().join(HISTORY_FILE)).unwrap();
+    assert!(!file.is_in_place());
+    fs::write(folder.path().join(HISTORY_FILE), "another").unwrap();
+    assert!(!file.is_in_place());
+    // Nothing is sealed that is not there.
+    file.distrust().unwrap();
 }
 
 /// As after a kill: the file and a part of its log are all that there is.
@@ -175,8 +266,9 @@ fn keeps_every_complete_commit_before_a_torn_log() {
 
 #[test]
 fn refuses_files_that_it_cannot_use() {
+    let boot = MachineBoot { name: "b", memory: None };
     let refusal =
-        |folder: &Path| HistoryFile::open(folder, "b", false, || 1).unwrap_err().to_string();
+        |folder: &Path| HistoryFile::open(folder, boot, false, || 1).unwrap_err().to_string();
     let folder = TempDir::new().unwrap();
     let file = folder.path().join(HISTORY_FILE);
     let (open, ..) = open(folder.path(), "b", false);
@@ -228,24 +320,54 @@ fn a_copy_is_not_believed_and_a_moved_file_is() {
     let (mut file, ..) = open(folder.path(), "b", true);
     file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
     file.close().unwrap();
-    let (copied, moved) = (TempDir::new().unwrap(), TempDir::new_in(folder.path()).unwrap());
+    let (copied, moved) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let at = |folder: &TempDir| folder.path().join(HISTORY_FILE);
     fs::copy(at(&folder), at(&copied)).unwrap();
-    fs::rename(at(&folder), at(&moved)).unwrap();
     assert_eq!(shown(&open(copied.path(), "b", true).1), ["a 101: 5^5"]);
-    assert_eq!(shown(&open(moved.path(), "b", true).1), ["a 1: 5^5"]);
+    let to = moved.path().join("folder");
+    fs::rename(folder.path(), &to).unwrap();
+    assert_eq!(shown(&open(&to, "b", true).1), ["a 1: 5^5"]);
 }
 
-/// A sync has failed, so the disk may lack commits of a process that syncs each.
+/// A sync has failed, so the disk may lack commits, and may take no note of it.
 #[test]
 fn a_failed_sync_is_not_forgotten() {
-    for next in ["one", "two"] {
+    for (next, can_write) in [("one", true), ("one", false), ("two", true)] {
         let folder = TempDir::new().unwrap();
         let (mut file, ..) = open(folder.path(), "one", true);
         file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
-        file.distrust().unwrap();
+        if can_write {
+            file.distrust().unwrap();
+        } else {
+            file.revoke();
+        }
+        // It goes on in vain.
+        file.commit([&append(key("a", 1), false, 5, 6)]).unwrap();
         drop(file);
-        assert_eq!(shown(&open(folder.path(), next, true).1), ["a 101: 5^5"]);
+        assert_eq!(shown(&open(folder.path(), next, true).1), ["a 101: 5 6^6"]);
+    }
+}
+
+/// The disk takes nothing any more, not even a note. `/dev/null` cannot be synced.
+#[test]
+fn a_sync_that_fails_ends_the_trust_by_itself() {
+    let null = Path::new("/dev/null");
+    for in_background in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let (mut file, ..) = open(folder.path(), "b", true);
+        file.commit([&append(key("a", 1), true, 5, 5)]).unwrap();
+        drop(file);
+        let (mut file, topics, _) = open(folder.path(), "b", true);
+        assert_eq!(shown(&topics), ["a 1: 5^5"]);
+        if in_background {
+            file.log = null.to_owned();
+            file.syncer().unwrap()().unwrap_err();
+        } else {
+            file.log_file = Some(File::open(null).unwrap());
+            file.sync().unwrap_err();
+        }
+        drop(file);
+        assert_eq!(shown(&open(folder.path(), "b", true).1), ["a 101: 5^5"]);
     }
 }
 

@@ -70,6 +70,47 @@ fn a_client_that_publishes_to_ever_new_topics_loses_its_own_histories() {
     assert_eq!(left(25, false), [0; 5]);
 }
 
+/// Each of four clients publishes to ever new topics, and stays within its share.
+#[test]
+fn a_quiet_client_keeps_its_newest_events_beside_busy_ones() {
+    let mut world = World::new();
+    world.history.set_limits(MEMORY, ReplayLimits::default());
+    world.history.set_client_percent(25);
+    let payload = Payload::from_json("[\"order\"]", "").unwrap();
+    let busy = ["eve", "fay", "gus", "hal"].map(client);
+    let mut flood = (0..).map(|number: usize| (format!("flood.{number}"), busy[number % 4]));
+    for round in 0..10 {
+        for number in 0..50 {
+            world.publish_of(Some(client("ann")), &format!("orders.{number}"), &payload);
+        }
+        for (topic, owner) in flood.by_ref().take(2_000) {
+            world.publish_of(Some(owner), &topic, &payload);
+        }
+        let kept =
+            (0..50).filter(|it| world.kept(&format!("orders.{it}")) == (round + 1).min(5)).count();
+        assert_eq!(kept, 50, "{round}");
+    }
+    assert!(world.history.numbers().evictions > 0);
+}
+
+/// Topics that count for no client, as after a restart.
+#[test]
+fn positions_do_not_push_the_newest_events_out() {
+    let mut world = World::new();
+    world.history.set_limits(MEMORY, ReplayLimits::default());
+    world.history.set_client_percent(25);
+    let payload = Payload::from_json("[\"order\"]", "").unwrap();
+    for number in 0..20_000_usize {
+        world.publish_of(None, &format!("t.{number}"), &payload);
+        if number % 97 == 0 {
+            for newest in number.saturating_sub(300)..=number {
+                assert_eq!(world.kept(&format!("t.{newest}")), 1, "{newest} of {number}");
+            }
+        }
+    }
+    assert!(world.history.numbers().evictions > 0);
+}
+
 #[test]
 fn a_share_counts_only_when_the_memory_is_used_up() {
     let mut world = World::new();
