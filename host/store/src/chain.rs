@@ -8,16 +8,20 @@
 //! A record also has the term of its writer: a takeover begins a later one than all before, and other records
 //! belong to the current one. So a node whose lease has ended, and that still begins to write, is skipped.
 //!
-//! A message has a head (the version, the kind, the log, the place, the term, the record, the index and the number
-//! of its parts), then a part of the body. All numbers are big-endian.
+//! A message has a head (a mark, the version, the kind, the log, the place, the term, the record, the index and the
+//! number of its parts), then a part of the body. All numbers are big-endian. A message without the mark is of
+//! another program, and is skipped: no record is behind it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// The begin of each message of a node.
+const MARK: &[u8; 4] = b"jfsl";
 
 /// The version of the format.
 const VERSION: u8 = 1;
 
 /// The size of a message's head in bytes.
-pub(crate) const HEAD_BYTES: usize = 42;
+pub(crate) const HEAD_BYTES: usize = 46;
 
 /// A log cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +40,7 @@ pub enum LogFormatError {
     /// It is no such message.
     #[error(
         "message {sequence} of the store's log cannot be read: {reason}\n  = help: only nodes of the cluster may write \
-         to its streams; remove the messages of this subject to begin with the store of a node"
+         to its streams; `nats stream rmm jf1_NAME_stores {sequence}` removes a message of another program"
     )]
     Damaged {
         /// The place of the message.
@@ -47,7 +51,8 @@ pub enum LogFormatError {
     /// Its beginning is missing.
     #[error(
         "the store's log has a commit and no snapshot before it (message {sequence})\n  = help: its beginning was removed \
-         in JetStream; remove the messages of this subject to begin with the store of a node"
+         in JetStream; `nats stream purge jf1_NAME_stores --subject jf1.NAME.store.PLUGIN` lets the log begin with the \
+         store of a node"
     )]
     NoBeginning {
         /// The place of the commit.
@@ -56,7 +61,8 @@ pub enum LogFormatError {
     /// Messages before it are missing: a home has removed them since, and has put a snapshot in their place.
     #[error(
         "messages of the store's log before message {sequence} were removed meanwhile\n  = help: if this stays, they \
-         were removed in JetStream; remove the messages of this subject to begin with the store of a node"
+         were removed in JetStream; `nats stream purge jf1_NAME_stores --subject jf1.NAME.store.PLUGIN` lets the log \
+         begin with the store of a node"
     )]
     Removed {
         /// The place of the message.
@@ -144,6 +150,7 @@ impl Kind {
 
 /// Writes the head of a part.
 pub(crate) fn put_head(message: &mut BytesMut, kind: Kind, link: Link, (index, count): (u32, u32)) {
+    message.put_slice(MARK);
     message.put_u8(VERSION);
     message.put_u8(kind.byte());
     message.put_u64(link.log);
@@ -154,11 +161,16 @@ pub(crate) fn put_head(message: &mut BytesMut, kind: Kind, link: Link, (index, c
     message.put_u32(count);
 }
 
+/// Returns whether a message is of a node.
+pub(crate) fn is_record(message: &[u8]) -> bool {
+    message.starts_with(MARK)
+}
+
 impl Head {
-    /// Reads the head of a message, and leaves the body.
+    /// Reads the head of a message of a node, and leaves the body.
     fn read(message: &mut Bytes, sequence: u64) -> Result<Self, LogFormatError> {
         let damaged = |reason| LogFormatError::Damaged { sequence, reason };
-        match message.first() {
+        match message.get(MARK.len()) {
             Some(&VERSION) => {}
             Some(&found) if found > VERSION => {
                 return Err(LogFormatError::Newer { sequence, found });
@@ -168,7 +180,7 @@ impl Head {
         if message.len() < HEAD_BYTES {
             return Err(damaged("its head is incomplete"));
         }
-        message.advance(1);
+        message.advance(MARK.len() + 1);
         let kind = message.get_u8();
         let kinds = [Kind::Commit, Kind::Snapshot, Kind::Takeover];
         let kind = kinds.into_iter().find(|it| it.byte() == kind);
@@ -224,6 +236,11 @@ impl Chain {
         sequence: u64,
         message: &mut Bytes,
     ) -> Result<Option<Part>, LogFormatError> {
+        if !is_record(message) {
+            // If it was a record, the next one is behind it, and is refused.
+            self.last = sequence;
+            return Ok(None);
+        }
         let Head { kind, link: Link { log, behind, term, id }, index, count } =
             Head::read(message, sequence)?;
         if self.log.is_none() {

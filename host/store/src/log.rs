@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::chain::{Chain, HEAD_BYTES, Kind, Link, LogFormatError, Part, put_head};
+use crate::chain::{Chain, HEAD_BYTES, Kind, Link, LogFormatError, Part, is_record, put_head};
 use crate::{Changes, Saved, Value};
 
 const GONE: u8 = 0;
@@ -43,6 +43,8 @@ pub struct LogState {
     pub bytes_since: usize,
     /// The number of the messages since.
     pub messages_since: usize,
+    /// The number of the messages of other programs, and the place of the last one.
+    pub foreign: (usize, u64),
 }
 
 /// Reads a log, message by message.
@@ -129,6 +131,9 @@ impl LogReader {
     pub fn take(&mut self, sequence: u64, mut message: Bytes) -> Result<(), LogFormatError> {
         self.state.messages_since += 1;
         self.state.bytes_since += message.len();
+        if !is_record(&message) {
+            self.state.foreign = (self.state.foreign.0 + 1, sequence);
+        }
         let Some(Part { kind, is_first, is_last }) =
             self.state.chain.take(sequence, &mut message)?
         else {

@@ -92,16 +92,16 @@ fn parts_count_together_or_not_at_all() {
 
 #[test]
 fn the_last_complete_snapshot_counts() {
-    let mut log = snapshot(&[("a", "1")], 0, 58);
+    let mut log = snapshot(&[("a", "1")], 0, 62);
     let begin = log.len();
     let end = 9 + u64::try_from(begin).unwrap();
-    log.extend(snapshot(&[("b", "a longer value than a part")], end, 58));
+    log.extend(snapshot(&[("b", "a longer value than a part")], end, 62));
     let state = read(log.clone()).unwrap();
     assert_eq!(state.saved, Some(saved(&[("b", "a longer value than a part")])));
     assert_eq!((state.bytes_since, state.messages_since), (0, 0));
     // A torn one changes nothing.
     let end = 9 + u64::try_from(log.len()).unwrap();
-    let torn = snapshot(&[("c", "a longer value than a part")], end, 58);
+    let torn = snapshot(&[("c", "a longer value than a part")], end, 62);
     log.push(torn[0].clone());
     assert_eq!(read(log.clone()).unwrap().saved, state.saved);
     // All before it may be removed.
@@ -112,7 +112,7 @@ fn the_last_complete_snapshot_counts() {
     let shortened = reader.finish();
     assert_eq!((shortened.saved, shortened.chain.accepted()), (state.saved, end));
     // A first one that is torn leaves no store at all.
-    let torn = snapshot(&[("c", "a longer value than a part")], 0, 58);
+    let torn = snapshot(&[("c", "a longer value than a part")], 0, 62);
     assert_eq!(read([torn[0].clone()]).unwrap().saved, None);
 }
 
@@ -126,15 +126,41 @@ fn logs_that_cannot_be_read_are_refused() {
         assert!(error.contains("\n  = help: "), "{error}");
     };
     fails(write(Record::Commit(&only), link(0), 1000), "no snapshot before it (message 10)");
-    let parts = snapshot(&[("a", "a longer value than a part")], 0, 58);
+    let parts = snapshot(&[("a", "a longer value than a part")], 0, 62);
     fails(vec![parts[1].clone()], "no snapshot before it (message 10)");
     let mut newer = good[0].to_vec();
-    newer[0] = 2;
+    newer[4] = 2;
     fails(vec![newer.into()], "is of version 2, and this server knows version 1");
-    for length in 0..good[0].len() {
+    for length in 4..good[0].len() {
         fails(vec![good[0].slice(..length)], "message 10");
     }
     let mut unknown = good[0].to_vec();
-    unknown[1] = 9;
+    unknown[5] = 9;
     fails(vec![unknown.into()], "its kind is unknown");
+}
+
+#[test]
+fn messages_of_other_programs_are_skipped() {
+    let garbage = || [&[][..], b"jfs", &[136; 80], &[1; 80]].map(Bytes::copy_from_slice);
+    let only = read(garbage()).unwrap();
+    assert_eq!((only.saved, only.chain.last(), only.foreign), (None, 13, (4, 13)));
+    let parts = snapshot(&[("a", "a longer value than a part")], 0, 62);
+    let mut log = Vec::from(garbage());
+    for part in parts {
+        log.push(part);
+        log.extend(garbage());
+    }
+    let end = 9 + u64::try_from(log.len()).unwrap();
+    log.extend(write(Record::Commit(&commit(&[("b", Some("2"))])), link(end - 4), 1000));
+    let state = read(log.clone()).unwrap();
+    let both = saved(&[("a", "a longer value than a part"), ("b", "2")]);
+    assert_eq!(state.saved.as_ref(), Some(&both));
+    assert_eq!((state.chain.last(), state.chain.accepted()), (end + 1, end + 1));
+    assert_eq!(state.foreign, (log.len() - log.len() / 5, end));
+    // A record whose mark is damaged is missed by the next one.
+    let damaged: Option<Bytes> = log.pop().map(|it| [&b"x"[..], &it[1..]].concat().into());
+    log.extend(damaged);
+    log.extend(write(Record::Commit(&commit(&[("c", Some("3"))])), link(end + 1), 1000));
+    let removed = LogFormatError::Removed { sequence: end + 2 };
+    assert_eq!(read(log), Err(removed));
 }

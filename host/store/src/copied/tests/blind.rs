@@ -1,5 +1,5 @@
 //! Two homes on a log that does not check what its messages are behind, as old servers of NATS may: each step of
-//! one can come between two steps of the other.
+//! one can come between two steps of the other, and another program writes as well.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -107,6 +107,11 @@ impl CommitLog for Node {
                 self.step();
                 let mut world = self.lock();
                 world.last += 1;
+                if world.below(20) == 0 {
+                    let place = world.last;
+                    world.all.push((place, Bytes::from_static(b"of another program")));
+                    world.last += 1;
+                }
                 let place = world.last;
                 world.all.push((place, part));
                 places.push(place);
