@@ -61,7 +61,7 @@ fn files(folder: &Path, name: &str) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let file = entry?.file_name();
-        let number = file.to_str().and_then(|it| {
+        let number: Option<u64> = file.to_str().and_then(|it| {
             it.strip_prefix(name)?.strip_prefix('-')?.strip_suffix(EXTENSION)?.parse().ok()
         });
         numbers.extend(number);

@@ -98,7 +98,7 @@ impl CommitLog for StoreLog {
             file = %file.display(),
             entries,
             "the store of a plugin on this node is replaced by the one of the cluster, which has never had it; \
-             it is saved to the file\n  = help: read it; `jackfield store import PLUGIN FILE` on the home of the plugin adds \
+             it is saved to the file; `jackfield store import PLUGIN FILE` on the home of the plugin adds \
              its entries"
         );
         Ok(())
@@ -106,6 +106,7 @@ impl CommitLog for StoreLog {
 
     fn given_up(&self, plugin: &str, error: &EngineError) {
         self.node.counts().store_given_up();
+        let error = error.to_string().replace("\n  = help: ", "; ");
         error!(name: "cluster.store_given_up", plugin, "the store of a plugin is not saved on this node any more: {error}; its home moves, or begins anew here");
         self.node.homes().give_up(plugin);
     }

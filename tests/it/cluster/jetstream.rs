@@ -1,4 +1,4 @@
-//! Servers of NATS that get JetStream, or more servers with it, later.
+//! Servers of NATS that get JetStream, or more servers with it, later, and other programs that write to its streams.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use jackfield_tests::client::within;
 
-use super::leases::{COUNTER, Place, counting, started, until_counted, until_home};
+use super::leases::{COUNTER, Place, count, counting, started, until_counted, until_home};
 use super::{Nats, status};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,4 +65,34 @@ async fn streams_get_copies_when_there_are_servers_for_them() {
     assert!(told.contains("\"num_replicas\":3"), "{told}");
     assert!(told.contains("\"max_bytes\":1000000"), "other settings stay: {told}");
     assert_eq!(until_home(&[&server], COUNTER).await, "web-1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_another_program_ends_no_plugin() {
+    let nats = Nats::with_jetstream();
+    let foreign = || {
+        let subject = format!("jf1.jackfield.store.{COUNTER}");
+        nats.request(&subject, &json!("of another program"));
+    };
+    // Before the first record of a node, which makes the streams.
+    let other_place = Place::new(&[&nats], "web-1", "");
+    let other = other_place.start();
+    until_home(&[&other], COUNTER).await;
+    nats.request("$JS.API.STREAM.PURGE.jf1_jackfield_stores", &json!({}));
+    foreign();
+    other.signal("TERM");
+    let places = ["web-2", "web-3"].map(|name| Place::new(&[&nats], name, ""));
+    let servers = started(&places).await;
+    let mut client = counting(&servers[0]).await;
+    assert_eq!(count(&mut client).await, Ok(1));
+    for number in 2..=3 {
+        foreign();
+        // The home cannot know who has written, and begins again with the log.
+        assert!(count(&mut client).await.is_err());
+        assert_eq!(until_counted(&mut client).await, number);
+    }
+    let is_told = |it: &jackfield_tests::server::Server| {
+        it.log().contains("another program has published messages to the log")
+    };
+    assert!(servers.iter().any(is_told), "{}", servers[0].log());
 }

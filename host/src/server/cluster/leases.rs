@@ -1,6 +1,7 @@
 //! Keeper of the leases of homes: asks whether NATS has JetStream, and makes, renews and releases the lease of each
 //! plugin whose home this node is or is to be. The store of a plugin is loaded between its lease and its first hook.
 
+mod load;
 mod rule;
 
 use std::collections::HashSet;
@@ -9,17 +10,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jackfield_cluster::{Pipe, Stream, StreamError, StreamMessage};
-use jackfield_sandbox::{PluginStores, TakeOverError, Taken};
-use jackfield_store::{LogFormatError, LogReader, LogState, TakeOver, WriteLease};
+use jackfield_sandbox::{PluginStores, Taken};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::cluster::{
-    ClusterNode, HeldLease, Lease, Next, Rule, RuleDecision, Streams, TIMES, lease_time,
-};
+use crate::cluster::{ClusterNode, HeldLease, Lease, Next, Rule, RuleDecision, TIMES, lease_time};
 use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 
@@ -40,9 +38,6 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time for which a node leaves a plugin to others, whose store it cannot load.
 const FAILED_PAUSE: Duration = Duration::from_secs(15);
-
-/// The times that a store is loaded again, because another node has written meanwhile.
-const MAX_LOADS: usize = 10;
 
 /// The maximum time for running hooks and the release of all leases, when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(3);
@@ -153,7 +148,7 @@ impl LeaseKeeper {
                     name: "cluster.leases_differ",
                     peer,
                     times,
-                    "a node has other leases, so plugins with state run nowhere\n  = help: set the same \
+                    "a node has other leases, so plugins with state run nowhere; set the same \
                      `cluster.leases` on all nodes, with servers of NATS that all have JetStream, or none"
                 );
             }
@@ -244,6 +239,7 @@ impl LeaseKeeper {
             // It is in the log.
             Ended::GivenUp => return,
             Ended::Failed(reason) => {
+                let reason = reason.replace("\n  = help: ", "; ");
                 error!(name: "cluster.store_not_loaded", plugin, "the store of a plugin cannot be loaded here; another node becomes its home, or this one tries again in {FAILED_PAUSE:?}: {reason}");
                 return;
             }
@@ -339,33 +335,6 @@ impl LeaseKeeper {
         Ended::GivenUp
     }
 
-    /// Loads the store of a plugin from its log, and makes this node the one that writes it.
-    async fn load(
-        &self,
-        stream: &Stream,
-        plugin: &str,
-        held: &Arc<HeldLease>,
-    ) -> Result<Taken, String> {
-        let mut reason = String::new();
-        for _ in 0..MAX_LOADS {
-            let state = match read(stream, plugin).await? {
-                Ok(state) => state,
-                Err(removed) => {
-                    reason = removed.to_string();
-                    continue;
-                }
-            };
-            let (node, held) = (self.node.names().0.to_owned(), Arc::clone(held));
-            let lease = WriteLease::new(held.number, move || held.is_valid());
-            match self.stores.take_over(plugin, TakeOver { state, node, lease }).await {
-                Ok(taken) => return Ok(taken),
-                Err(error @ TakeOverError::Behind) => reason = error.to_string(),
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        Err(reason)
-    }
-
     /// Removes the lease, if it is an own one.
     async fn release(&self, stream: &Stream, plugin: &str) {
         if let Ok(Some(last)) = answered(stream.last(plugin)).await
@@ -390,32 +359,6 @@ impl LeaseKeeper {
     fn follow(&self) {
         self.realms.default_realm().follow_homes(&self.node);
     }
-}
-
-/// Reads the log of a plugin's store. The inner error is a log that was shortened meanwhile.
-async fn read(stream: &Stream, plugin: &str) -> Result<Result<LogState, LogFormatError>, String> {
-    let failed = |error: StreamError| error.to_string();
-    let mut reader = LogReader::default();
-    let Some(last) = stream.last(plugin).await.map_err(failed)? else {
-        return Ok(Ok(reader.finish()));
-    };
-    let (mut from, mut first) = (1, None);
-    while from <= last.sequence {
-        let Some(message) = stream.next(plugin, from).await.map_err(failed)? else { break };
-        from = message.sequence + 1;
-        first.get_or_insert(message.sequence);
-        match reader.take(message.sequence, message.payload) {
-            Ok(()) => {}
-            Err(removed @ LogFormatError::Removed { .. }) => return Ok(Err(removed)),
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    // An operator may have removed the log, and another one has begun.
-    let now_first = stream.next(plugin, 1).await.map_err(failed)?.map(|it| it.sequence);
-    if now_first != first {
-        return Ok(Err(LogFormatError::Removed { sequence: last.sequence }));
-    }
-    Ok(Ok(reader.finish()))
 }
 
 /// Waits for an answer, for a bounded time.
