@@ -17,13 +17,15 @@ mod mirrors;
 mod numbered;
 mod releases;
 mod remote_subscribers;
+mod rule_decision;
+mod set_aside;
 mod store_log;
 mod streams;
 mod waits;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,7 @@ pub(crate) use members::Members;
 pub(crate) use mirrors::{HistoryQuestion, Mirrors};
 pub(crate) use releases::{DifferentNodes, NodeView, OwnRelease};
 pub(crate) use remote_subscribers::Ended;
+pub(crate) use rule_decision::{Absence, RuleDecision};
 pub(crate) use store_log::StoreLog;
 pub(crate) use streams::Streams;
 
@@ -60,8 +63,8 @@ pub(crate) struct ClusterNode {
     exchange: Exchange,
     homes: Homes,
     mirrors: Mirrors,
-    /// How nodes become homes; empty while it is undecided.
-    rule: OnceLock<Rule>,
+    /// How nodes become homes: the byte of a [`Rule`].
+    rule: AtomicU8,
     streams: OnceLock<Streams>,
     counts: ClusterCounts,
     began: Instant,
@@ -121,12 +124,12 @@ impl ClusterNode {
         let peers = releases::peers(id, &name, &settings.urls);
         let cluster = Arc::new(Cluster::new(peers, move || waking.notify_one()));
         let rule = match settings.leases {
-            Leases::Off => OnceLock::from(Rule::Heartbeat),
-            Leases::Auto | Leases::Required => OnceLock::new(),
+            Leases::Off => Rule::Heartbeat,
+            Leases::Auto | Leases::Required => Rule::Undecided,
         };
         Ok(Some(Arc::new(Self {
             id,
-            rule,
+            rule: AtomicU8::new(rule.byte()),
             streams: OnceLock::new(),
             settings: settings.clone(),
             name,
@@ -183,16 +186,6 @@ impl ClusterNode {
         &self.mirrors
     }
 
-    /// Returns how nodes become homes.
-    pub(crate) fn rule(&self) -> Rule {
-        self.rule.get().copied().unwrap_or(Rule::Undecided)
-    }
-
-    /// Decides how nodes become homes, once.
-    pub(crate) fn set_rule(&self, rule: Rule) {
-        self.rule.get_or_init(|| rule);
-    }
-
     /// Notes the connection to the other nodes, once.
     pub(crate) fn connect(&self, pipe: &Arc<Pipe>) -> &Streams {
         self.streams.get_or_init(|| Streams::of(pipe))
@@ -201,11 +194,6 @@ impl ClusterNode {
     /// Returns the streams; `None` before the connection is opened.
     pub(crate) fn streams(&self) -> Option<&Streams> {
         self.streams.get()
-    }
-
-    /// Returns whether JetStream has to grant homes.
-    pub(crate) fn requires_leases(&self) -> bool {
-        self.settings.leases == Leases::Required
     }
 
     /// Chooses the homes of plugins again. `taken` is called for each one that comes here from another node.

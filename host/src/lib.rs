@@ -115,6 +115,7 @@ mod shutdown;
 mod signals;
 mod signatures;
 mod site;
+mod store_lines;
 mod timers;
 mod timestamp;
 mod trace;

@@ -61,14 +61,15 @@ pub(crate) async fn open(
         return Ok(sandbox);
     };
     let file = folder.join(FILE);
-    let opening = tokio::task::spawn_blocking(move || engine(&folder));
+    let opened = folder.clone();
+    let opening = tokio::task::spawn_blocking(move || engine(&opened));
     let failed =
         |source| OpenStoresError::Folder { path: file.clone(), source: io::Error::other(source) };
     let engine = opening.await.map_err(failed)??;
     info!(name: "store.opened", file = %file.display(), "the stores of plugins are saved");
     let modes = plugins.clone();
     let engine: Box<dyn Engine> = match cluster {
-        Some(node) => Box::new(CopiedEngine::new(engine, StoreLog::new(node))),
+        Some(node) => Box::new(CopiedEngine::new(engine, StoreLog::new(node, folder), node.id().0)),
         None => Box::new(engine),
     };
     Ok(sandbox.saved_by(engine, move |plugin| modes.state(plugin))?)

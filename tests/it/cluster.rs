@@ -18,6 +18,7 @@ mod failures;
 mod faults;
 mod history;
 mod homes;
+mod jetstream;
 mod leases;
 mod member;
 mod moving;

@@ -90,6 +90,11 @@ impl Stream {
         match *self {}
     }
 
+    /// Gives the stream more copies.
+    pub async fn copy(&self) -> bool {
+        match *self {}
+    }
+
     /// Puts a message.
     ///
     /// # Errors

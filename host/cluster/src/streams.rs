@@ -14,7 +14,7 @@ use async_nats::jetstream::stream::{Config, RawMessageErrorKind, StorageType, St
 use async_nats::jetstream::{Context, ErrorCode};
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::stream::{JetStream, StreamError, StreamKind, StreamMessage, subject_token};
 
@@ -23,6 +23,9 @@ const MAX_REPLICAS: usize = 3;
 
 /// The time after which a server is asked again, while a stream has no leader.
 const LEADER_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The time after which an acknowledgement is looked for in the stream.
+const ACKNOWLEDGE_TIME: Duration = Duration::from_secs(2);
 
 /// The time within which JetStream recognizes a repeated message. Messages have no ids here.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(2);
@@ -86,22 +89,12 @@ impl Stream {
         Self { context, name, prefix: format!("{version}.{cluster}.{singular}."), max_age, kind }
     }
 
-    /// Makes the stream, if it is missing. It gets three copies, where there are as many servers.
+    /// Makes the stream, if it is missing. It gets three copies, if there are as many servers.
     ///
     /// # Errors
     /// JetStream does not answer, or refuses.
     pub async fn prepare(&self) -> Result<(), StreamError> {
-        let known = match self.context.get_stream(&self.name).await {
-            Ok(stream) => stream.cached_info().config.clone(),
-            Err(error) => match error.kind() {
-                GetStreamErrorKind::JetStream(answer)
-                    if answer.error_code() == ErrorCode::STREAM_NOT_FOUND =>
-                {
-                    return self.create().await;
-                }
-                _ => return Err(StreamError::unavailable(&self.name, &error)),
-            },
-        };
+        let Some(known) = self.known().await? else { return self.create().await };
         let wanted = self.config(MAX_REPLICAS);
         if known.max_age != wanted.max_age
             || known.max_messages_per_subject != wanted.max_messages_per_subject
@@ -109,11 +102,34 @@ impl Stream {
         {
             return Err(StreamError::Foreign { stream: self.name.clone() });
         }
-        if known.num_replicas < MAX_REPLICAS {
-            // Servers may have come since. Without them, it stays as it is.
-            let _unchanged = self.context.update_stream(wanted).await;
-        }
         Ok(())
+    }
+
+    /// Gives the stream three copies, if it has fewer: servers may have come since it was made. Returns whether it
+    /// has more than before. Other settings, which an operator may have made, stay.
+    pub async fn copy(&self) -> bool {
+        let Ok(Some(known)) = self.known().await else { return false };
+        let before = known.num_replicas;
+        if before >= MAX_REPLICAS {
+            return false;
+        }
+        let raised = self.context.update_stream(Config { num_replicas: MAX_REPLICAS, ..known });
+        raised.await.is_ok_and(|it| it.config.num_replicas > before)
+    }
+
+    /// Returns the settings of the stream; `None` if it is missing.
+    async fn known(&self) -> Result<Option<Config>, StreamError> {
+        match self.context.get_stream(&self.name).await {
+            Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(answer)
+                    if answer.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(None)
+                }
+                _ => Err(StreamError::unavailable(&self.name, &error)),
+            },
+        }
     }
 
     async fn create(&self) -> Result<(), StreamError> {
@@ -151,7 +167,8 @@ impl Stream {
     }
 
     /// Puts a message behind the last one of its name, which is `expected`; 0 if there is none. Returns its
-    /// sequence number. While the stream has no leader, it is tried again for the time of `patience`.
+    /// sequence number. For the time of `patience`, it is tried again: while the stream has no leader, and after an
+    /// answer that is lost, if the message is not there. No other message may have the same content.
     ///
     /// # Errors
     /// [`StreamError::Behind`] if the last message is another one. After [`StreamError::Unavailable`], the
@@ -164,31 +181,56 @@ impl Stream {
         patience: Duration,
     ) -> Result<u64, StreamError> {
         let until = Instant::now() + patience;
+        let mut may_be_there = false;
         loop {
             let publish = PublishMessage::build()
                 .payload(message.clone())
                 .expected_last_subject_sequence(expected);
             let sent = self.context.send_publish(self.subject(name), publish).await;
-            let sent = match sent {
-                Ok(acknowledged) => acknowledged.await,
-                Err(error) => Err(error),
-            };
-            let error = match sent {
-                Ok(acknowledged) => return Ok(acknowledged.sequence),
-                Err(error) => error,
-            };
-            match error.kind() {
-                PublishErrorKind::WrongLastSequence => return Err(StreamError::Behind),
-                PublishErrorKind::Other if is_behind(&error) => return Err(StreamError::Behind),
-                PublishErrorKind::MaxPayloadExceeded => {
-                    return Err(StreamError::unavailable(&self.name, &error));
+            let acknowledged = async { sent?.await };
+            let put = match timeout(ACKNOWLEDGE_TIME, acknowledged).await {
+                Ok(Ok(acknowledged)) => Ok(acknowledged.sequence),
+                Ok(Err(error)) => match error.kind() {
+                    PublishErrorKind::WrongLastSequence => Err(StreamError::Behind),
+                    PublishErrorKind::Other if is_behind(&error) => Err(StreamError::Behind),
+                    PublishErrorKind::MaxPayloadExceeded => {
+                        return Err(StreamError::unavailable(&self.name, &error));
+                    }
+                    // Nothing listens: the stream has no leader, so the message is not there.
+                    PublishErrorKind::StreamNotFound => {
+                        Err(StreamError::unavailable(&self.name, &error))
+                    }
+                    _ => {
+                        may_be_there = true;
+                        Err(StreamError::unavailable(&self.name, &error))
+                    }
+                },
+                Err(_late) => {
+                    may_be_there = true;
+                    let reason = format!("no answer within {ACKNOWLEDGE_TIME:?}");
+                    Err(StreamError::unavailable(&self.name, &reason))
                 }
-                // Nothing listens: the stream has no leader, so the message is not there.
-                PublishErrorKind::StreamNotFound if Instant::now() < until => {
-                    sleep(LEADER_INTERVAL).await;
-                }
-                _ => return Err(StreamError::unavailable(&self.name, &error)),
+            };
+            let is_answered = !matches!(put, Err(StreamError::Unavailable { .. }));
+            if patience.is_zero() || (is_answered && !may_be_there) {
+                return put;
             }
+            let mut put = put;
+            if may_be_there {
+                // It was sent before: the first of both counts.
+                match self.next(name, expected + 1).await {
+                    Ok(Some(found)) if found.payload == message => return Ok(found.sequence),
+                    Ok(Some(_)) => return Err(StreamError::Behind),
+                    Ok(None) | Err(_) => {
+                        let reason = "it is not known whether a message was saved";
+                        put = Err(StreamError::unavailable(&self.name, &reason));
+                    }
+                }
+            }
+            if Instant::now() >= until {
+                return put;
+            }
+            sleep(LEADER_INTERVAL).await;
         }
     }
 

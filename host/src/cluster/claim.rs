@@ -48,11 +48,19 @@ pub(super) struct Choice {
 }
 
 impl Rule {
-    const fn byte(self) -> u8 {
+    pub(super) const fn byte(self) -> u8 {
         match self {
             Self::Undecided => b'?',
             Self::Heartbeat => b'H',
             Self::Lease => b'L',
+        }
+    }
+
+    pub(super) const fn of_byte(byte: u8) -> Self {
+        match byte {
+            b'H' => Self::Heartbeat,
+            b'L' => Self::Lease,
+            _ => Self::Undecided,
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct ClusterNumbers {
     /// Doubts that have ended histories, late acknowledgements, peers that were given up, incomplete
     /// tables, silences of the pipe, moves of homes, leases of homes that were lost, and stores that could not be
     /// copied.
-    pub(crate) incidents: [(&'static str, u64); 8],
+    pub(crate) incidents: [(&'static str, u64); 9],
 }
 
 /// The counters.
@@ -33,6 +33,7 @@ pub(crate) struct ClusterCounts {
     moves: AtomicU64,
     lost_leases: AtomicU64,
     stores_given_up: AtomicU64,
+    foreign: AtomicU64,
 }
 
 impl ClusterCounts {
@@ -59,6 +60,11 @@ impl ClusterCounts {
     /// Counts a store whose commit another node has prevented, or could not be copied.
     pub(crate) fn store_given_up(&self) {
         self.stores_given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts messages of other programs in the log of a store.
+    pub(crate) fn foreign(&self, count: usize) {
+        self.foreign.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// Counts a home that has moved.
@@ -102,6 +108,7 @@ impl ClusterCounts {
                 ("home_moved", load(&self.moves)),
                 ("lease_lost", load(&self.lost_leases)),
                 ("store_given_up", load(&self.stores_given_up)),
+                ("foreign", load(&self.foreign)),
             ],
         }
     }

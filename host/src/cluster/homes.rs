@@ -31,6 +31,8 @@ pub(crate) struct Homes {
     known: ArcSwap<HashMap<String, Place>>,
     /// The leases of this node, of plugins that are ready here. A std mutex: a leaf.
     leases: Mutex<HashMap<String, Arc<HeldLease>>>,
+    /// The last homes by heartbeat, of plugins that have had no lease yet. A std mutex: a leaf.
+    preferred: Mutex<HashMap<String, NodeId>>,
     /// The plugins that this node has announced. A std mutex: held while homes are chosen. The lock of the
     /// peers is taken under it.
     announced: Mutex<HashMap<String, Announced>>,
@@ -160,6 +162,37 @@ impl Homes {
     /// Returns the nodes whose rule of homes differs from the one of this node.
     pub(crate) fn differing(&self) -> BTreeSet<NodeId> {
         self.known.load().values().filter_map(|it| it.differs).collect()
+    }
+
+    /// Returns whether a plugin has a home.
+    pub(crate) fn has_home(&self, plugin: &str) -> bool {
+        self.known.load().get(plugin).is_some_and(|it| it.home.is_some())
+    }
+
+    /// Lets the last homes take the first leases, as they have the newest stores.
+    pub(crate) fn prefer_last_homes(&self) {
+        let announced = self.lock();
+        let last = announced.iter().filter_map(|(plugin, it)| Some((plugin.clone(), it.last?)));
+        self.lock_preferred().extend(last);
+    }
+
+    /// Returns whether a node is to take the first lease of a plugin; `None` if there was one.
+    pub(crate) fn prefers(&self, plugin: &str, node: NodeId) -> Option<bool> {
+        self.lock_preferred().get(plugin).map(|it| *it == node)
+    }
+
+    /// A plugin has its first lease.
+    pub(crate) fn prefer_none(&self, plugin: &str) {
+        self.lock_preferred().remove(plugin);
+    }
+
+    /// Returns the rules of the other nodes that have a plugin of this one; `None` is one of a later version.
+    pub(super) fn rules_of_others(&self, cluster: &Cluster) -> Vec<Option<Rule>> {
+        let plugins: Vec<_> = self.lock().keys().map(|it| InterestKey::plugin(it)).collect();
+        cluster.read(|peers| {
+            let stakes = plugins.iter().flat_map(|it| peers.nodes_with(it));
+            stakes.map(|(_, it)| Claim::decode(&it.detail).map(|claim| claim.rule)).collect()
+        })
     }
 
     /// Takes a lease into use: hooks may run here when the homes are followed the next time.
@@ -299,6 +332,10 @@ impl Homes {
         self.passages.remove_all(node);
         self.deferred.remove_all(node);
         self.awaited.remove_all(node);
+    }
+
+    fn lock_preferred(&self) -> MutexGuard<'_, HashMap<String, NodeId>> {
+        self.preferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_leases(&self) -> MutexGuard<'_, HashMap<String, Arc<HeldLease>>> {

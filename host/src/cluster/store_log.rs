@@ -1,19 +1,24 @@
 //! The logs of stores in a stream of JetStream, for the thread that saves.
 
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use jackfield_cluster::{Stream, StreamError};
-use jackfield_store::{Append, AppendError, Appended, CommitLog, EngineError};
+use jackfield_store::{Append, AppendError, Appended, CommitLog, EngineError, Saved};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
+use super::set_aside::set_aside;
 use super::{ClusterNode, Rule};
+use crate::wall_clock;
 
-/// The maximum time for which JetStream may not acknowledge a commit: hooks wait for ten seconds. A stream whose
-/// leader has died has a new one after four to nine.
+/// The maximum time for which JetStream may not acknowledge a message: hooks wait for ten seconds. A stream whose
+/// leader has died has a new one after four to nine. Each part of a long commit has it: a snapshot has thousands.
 const APPEND_TIME: Duration = Duration::from_secs(8);
 
 /// The bytes of a message that are not its content: its headers.
@@ -25,13 +30,15 @@ const DEFAULT_MESSAGE_BYTES: usize = 64 << 10;
 /// The logs of stores, as the thread that saves reaches them.
 pub(crate) struct StoreLog {
     node: Arc<ClusterNode>,
+    /// The folder of the stores.
+    folder: PathBuf,
     runtime: Handle,
 }
 
 impl StoreLog {
-    /// Creates the logs of a node. Has to be called within the runtime.
-    pub(crate) fn new(node: &Arc<ClusterNode>) -> Self {
-        Self { node: Arc::clone(node), runtime: Handle::current() }
+    /// Creates the logs of a node, whose stores are in a folder. Has to be called within the runtime.
+    pub(crate) fn new(node: &Arc<ClusterNode>, folder: PathBuf) -> Self {
+        Self { node: Arc::clone(node), folder, runtime: Handle::current() }
     }
 }
 
@@ -50,9 +57,27 @@ impl CommitLog for StoreLog {
             let failed = AppendError::Failed("NATS was not connected yet".to_owned());
             return appends.iter().map(|_| Err(failed.clone())).collect();
         };
-        let until = Instant::now() + APPEND_TIME;
-        let all = appends.into_iter().map(|it| append(&streams.stores, it, until));
+        let all = appends.into_iter().map(|it| append(&streams.stores, it));
         self.runtime.block_on(join_all(all))
+    }
+
+    fn read_back(
+        &mut self,
+        plugin: &str,
+        places: RangeInclusive<u64>,
+    ) -> Result<Vec<(u64, Bytes)>, AppendError> {
+        let Some(streams) = self.node.streams() else { return Ok(Vec::new()) };
+        let stream = &streams.stores;
+        self.runtime.block_on(async {
+            let (mut from, mut found) = (*places.start(), Vec::new());
+            while from <= *places.end() {
+                let next = answered(stream.next(plugin, from)).await?;
+                let Some(message) = next.filter(|it| places.contains(&it.sequence)) else { break };
+                from = message.sequence + 1;
+                found.push((message.sequence, message.payload));
+            }
+            Ok(found)
+        })
     }
 
     fn trim(&mut self, plugin: &str, before: u64) {
@@ -62,26 +87,48 @@ impl CommitLog for StoreLog {
         }
     }
 
+    fn set_aside(&mut self, plugin: &str, saved: &Saved) -> Result<(), EngineError> {
+        let now = u64::try_from(wall_clock::since_epoch().as_millis()).unwrap_or(u64::MAX);
+        let (folder, entries) = (self.folder.clone(), saved.entries.len());
+        let failed = |source| EngineError::Backup { file: folder, source };
+        let file = set_aside(&self.folder, plugin, saved, now).map_err(failed)?;
+        warn!(
+            name: "cluster.store_replaced",
+            plugin,
+            file = %file.display(),
+            entries,
+            "the store of a plugin on this node is replaced by the one of the cluster, which has never had it; \
+             it is saved to the file; `jackfield store import PLUGIN FILE` on the home of the plugin adds \
+             its entries"
+        );
+        Ok(())
+    }
+
     fn given_up(&self, plugin: &str, error: &EngineError) {
         self.node.counts().store_given_up();
+        let error = error.to_string().replace("\n  = help: ", "; ");
         error!(name: "cluster.store_given_up", plugin, "the store of a plugin is not saved on this node any more: {error}; its home moves, or begins anew here");
         self.node.homes().give_up(plugin);
     }
 }
 
 /// Appends the messages of one record, one behind the other.
-async fn append(stream: &Stream, append: Append, until: Instant) -> Result<Appended, AppendError> {
+async fn append(stream: &Stream, append: Append) -> Result<Appended, AppendError> {
     let Append { plugin, mut expected, parts } = append;
     let mut first = None;
     for part in parts {
-        let patience = until.saturating_duration_since(Instant::now());
-        let put = timeout_at(until, stream.put(&plugin, expected, part, patience)).await;
-        let late =
-            |_| AppendError::Failed(format!("JetStream has not answered for {APPEND_TIME:?}"));
-        expected = put.map_err(late)?.map_err(failed)?;
+        expected = answered(stream.put(&plugin, expected, part, APPEND_TIME)).await?;
         first.get_or_insert(expected);
     }
     Ok(Appended { first: first.unwrap_or(expected), last: expected })
+}
+
+/// Waits for an answer, for a bounded time.
+async fn answered<T>(
+    asked: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, AppendError> {
+    let late = |_| AppendError::Failed(format!("JetStream has not answered for {APPEND_TIME:?}"));
+    timeout(APPEND_TIME, asked).await.map_err(late)?.map_err(failed)
 }
 
 fn failed(error: StreamError) -> AppendError {

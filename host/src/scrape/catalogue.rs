@@ -263,7 +263,7 @@ pub(super) const CLUSTER_DIFFERENT: Metric = gauge(
 pub(super) const CLUSTER_INCIDENTS: Metric = counter(
     "jackfield_cluster_incidents_total",
     &["kind"],
-    "Incidents: doubt (events may be missing, histories have ended), late (a node did not acknowledge a subscription or procedure in time), dead (a node was given up), incomplete (a node has more topics than this one can keep), silent (NATS was connected, and no message passed), home_moved (another node runs the hooks of a plugin), lease_lost (this node has lost the home of a plugin), store_given_up (a commit of a store was not saved in JetStream or here).",
+    "Incidents: doubt (events may be missing, histories have ended), late (a node did not acknowledge a subscription or procedure in time), dead (a node was given up), incomplete (a node has more topics than this one can keep), silent (NATS was connected, and no message passed), home_moved (another node runs the hooks of a plugin), lease_lost (this node has lost the home of a plugin), store_given_up (a commit of a store was not saved in JetStream or here), foreign (a new home has skipped a message of another program in the log of a store).",
 );
 pub(super) const OUTBOX: Metric = histogram(
     "jackfield_outbox_bytes",

@@ -55,6 +55,10 @@ const MAX_START_WAIT: Duration = Duration::from_secs(5);
 /// The maximum time for which a node that stops waits until others follow its topics.
 const HAND_OVER_TIME: Duration = Duration::from_secs(3);
 
+/// The maximum time for which a start waits for the decision how nodes become homes: it takes 10 seconds if no
+/// node has decided it, and NATS has no JetStream.
+const MAX_RULE_WAIT: Duration = Duration::from_secs(12);
+
 /// Subscribers and matching steps of remote events until the task yields.
 const MAX_UNSHARED_WORK: usize = 32_768;
 
@@ -124,7 +128,7 @@ impl ClusterTasks {
     pub(super) async fn join(&self) {
         let node = &self.node;
         let joined = async {
-            while node.pipe() != PipeState::Working || node.rule() == Rule::Undecided {
+            while node.pipe() != PipeState::Working {
                 self.progress().await;
             }
             sleep(FIND_TIME).await;
@@ -139,6 +143,12 @@ impl ClusterTasks {
             let peers = node.peers().len();
             info!(name: "cluster.joined_at_start", cluster, node = name, id, peers, "a node of the cluster {cluster}");
         }
+        let decided = async {
+            while node.pipe() == PipeState::Working && node.rule() == Rule::Undecided {
+                self.progress().await;
+            }
+        };
+        let _undecided = timeout(MAX_RULE_WAIT, decided).await;
         node.shared().write(Peers::open);
     }
 

@@ -5,15 +5,23 @@
 //! node that was replaced without knowing it is refused, and gives the plugin up. It does so too if the log does
 //! not answer, and if the file cannot be written: then the log may have what the file has not. A plugin that was
 //! given up is read from the log again before the next commit ([`Engine::take_over`]).
+//!
+//! Some servers of NATS can accept two messages behind the same one, if they are under way at once: one of a
+//! former home, and one of the next. The [chain](crate::chain) of the log decides which one counts. A new home
+//! reads back whether its first record counts. A commit counts if the lease of the home is valid when it is acknowledged: no
+//! later home has begun to write then, and earlier ones are skipped.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::Chain;
 use crate::log::{Record, write};
 use crate::{
-    Backup, Changes, Engine, EngineError, LogState, Saved, SqliteEngine, Syncer, TakeOver, Value,
+    Backup, Changes, Engine, EngineError, LogFormatError, LogState, Saved, SqliteEngine, Syncer,
+    TakeOver, Value, WriteLease,
 };
 
 /// The minimum size of a log's commits before a snapshot replaces them, in bytes.
@@ -36,8 +44,24 @@ pub trait CommitLog: Send {
     /// Puts messages to logs of different plugins, all at the same time. Returns the results in their order.
     fn append(&mut self, appends: Vec<Append>) -> Vec<Result<Appended, AppendError>>;
 
+    /// Returns the messages of a plugin from one place to another, both included, and their places.
+    ///
+    /// # Errors
+    /// The log does not answer.
+    fn read_back(
+        &mut self,
+        plugin: &str,
+        places: RangeInclusive<u64>,
+    ) -> Result<Vec<(u64, Bytes)>, AppendError>;
+
     /// Removes the messages of a plugin before a sequence number, if the log answers.
     fn trim(&mut self, plugin: &str, before: u64);
+
+    /// Saves a store elsewhere, before it is replaced by that of the log, which has never had it.
+    ///
+    /// # Errors
+    /// It cannot be saved.
+    fn set_aside(&mut self, plugin: &str, saved: &Saved) -> Result<(), EngineError>;
 
     /// This engine has given a plugin up, for this reason.
     fn given_up(&self, plugin: &str, error: &EngineError);
@@ -72,6 +96,22 @@ pub enum AppendError {
     Failed(String),
 }
 
+/// A record that was appended.
+struct Written {
+    appended: Appended,
+    bytes: usize,
+    messages: usize,
+}
+
+impl From<LogFormatError> for EngineError {
+    fn from(error: LogFormatError) -> Self {
+        match error {
+            LogFormatError::Removed { .. } => Self::Replaced,
+            error => Self::Log(error.to_string()),
+        }
+    }
+}
+
 impl From<AppendError> for EngineError {
     fn from(error: AppendError) -> Self {
         match error {
@@ -87,12 +127,16 @@ pub struct CopiedEngine<L, E = SqliteEngine> {
     log: L,
     /// The plugins whose home is this node.
     copies: HashMap<Arc<str>, Copy>,
+    /// The id of the last record.
+    last_id: u64,
 }
 
 /// The end of a plugin's log.
 #[derive(Debug)]
 struct Copy {
-    last: u64,
+    chain: Chain,
+    lease: WriteLease,
+    term: u64,
     snapshot_bytes: usize,
     bytes_since: usize,
     messages_since: usize,
@@ -101,13 +145,21 @@ struct Copy {
 }
 
 impl Copy {
-    fn of(state: &LogState) -> Self {
-        let LogState { last, snapshot_bytes, bytes_since, messages_since, .. } = *state;
-        Self { last, snapshot_bytes, bytes_since, messages_since, trim: None }
+    fn of(state: &LogState, lease: WriteLease) -> Self {
+        let LogState { chain, snapshot_bytes, bytes_since, messages_since, .. } = state;
+        let (snapshot_bytes, bytes_since, messages_since) =
+            (*snapshot_bytes, *bytes_since, *messages_since);
+        let (chain, term) = (chain.clone(), chain.next_term(lease.number()));
+        Self { chain, lease, term, snapshot_bytes, bytes_since, messages_since, trim: None }
     }
 
-    fn appended(&mut self, appended: Appended, bytes: usize, messages: usize) {
-        self.last = appended.last;
+    /// The log is a snapshot of this size.
+    fn begin(&mut self, bytes: usize) {
+        self.snapshot_bytes = bytes;
+        (self.bytes_since, self.messages_since) = (0, 0);
+    }
+
+    fn add(&mut self, bytes: usize, messages: usize) {
         self.bytes_since += bytes;
         self.messages_since += messages;
     }
@@ -125,13 +177,21 @@ fn size(parts: &[Bytes]) -> usize {
 }
 
 impl<L: CommitLog, E: Engine> CopiedEngine<L, E> {
-    /// An engine that writes to the log, then to the file.
-    pub fn new(inner: E, log: L) -> Self {
-        Self { inner, log, copies: HashMap::new() }
+    /// An engine that writes to the log, then to the file. `seed` is a random number: no other engine of the
+    /// cluster has it.
+    pub fn new(inner: E, log: L, seed: u64) -> Self {
+        Self { inner, log, copies: HashMap::new(), last_id: seed }
+    }
+
+    /// Returns a number that no other record has.
+    fn next_id(&mut self) -> u64 {
+        self.last_id = self.last_id.wrapping_add(1);
+        self.last_id
     }
 
     fn give_up(&mut self, plugin: &str, error: &EngineError) {
         if self.copies.remove(plugin).is_some() {
+            self.inner.resign(plugin);
             self.log.given_up(plugin, error);
         }
     }
@@ -139,39 +199,45 @@ impl<L: CommitLog, E: Engine> CopiedEngine<L, E> {
     /// Gives all plugins up: the file may lack what their logs have.
     fn give_up_all(&mut self, error: &EngineError) {
         for (plugin, _) in std::mem::take(&mut self.copies) {
+            self.inner.resign(&plugin);
             self.log.given_up(&plugin, error);
         }
     }
 
-    /// Appends one record.
+    /// Appends one record, and reads back whether it counts: another writer may have appended at the same time.
     fn append(
         &mut self,
         plugin: &Arc<str>,
-        expected: u64,
+        (chain, term): (&mut Chain, u64),
         record: Record<'_>,
-    ) -> Result<(Appended, usize, usize), EngineError> {
-        let parts = write(record, expected, self.log.max_message_bytes());
+    ) -> Result<Written, EngineError> {
+        let parts = write(record, chain.link(term, self.next_id()), self.log.max_message_bytes());
         let (bytes, messages) = (size(&parts), parts.len());
-        let append = Append { plugin: Arc::clone(plugin), expected, parts };
+        let append = Append { plugin: Arc::clone(plugin), expected: chain.last(), parts };
         let appended = self.log.append(vec![append]).pop();
         let appended =
             appended.unwrap_or_else(|| Err(AppendError::Failed("no answer".to_owned())))?;
-        Ok((appended, bytes, messages))
+        let places = chain.last().saturating_add(1)..=appended.last;
+        for (place, mut message) in self.log.read_back(plugin, places)? {
+            chain.take(place, &mut message)?;
+        }
+        if chain.accepted() != appended.last {
+            return Err(EngineError::Replaced);
+        }
+        Ok(Written { appended, bytes, messages })
     }
 
     /// Replaces a long log by a snapshot of the store, and removes the messages before it.
     fn compact(&mut self, plugin: &Arc<str>) -> Result<(), EngineError> {
-        let Some(expected) = self.copies.get(plugin).map(|it| it.last) else { return Ok(()) };
+        let Some(copy) = self.copies.get(plugin) else { return Ok(()) };
+        let (mut chain, term) = (copy.chain.clone(), copy.term);
         let saved = self.inner.read(plugin)?;
-        let (appended, bytes, _) = self.append(plugin, expected, Record::Snapshot(&saved))?;
-        let copy = Copy {
-            last: appended.last,
-            snapshot_bytes: bytes,
-            bytes_since: 0,
-            messages_since: 0,
-            trim: Some(appended.first),
-        };
-        self.copies.insert(Arc::clone(plugin), copy);
+        let Written { appended, bytes, .. } =
+            self.append(plugin, (&mut chain, term), Record::Snapshot(&saved))?;
+        if let Some(copy) = self.copies.get_mut(plugin) {
+            copy.begin(bytes);
+            (copy.chain, copy.trim) = (chain, Some(appended.first));
+        }
         Ok(())
     }
 
@@ -213,12 +279,13 @@ impl<L: CommitLog, E: Engine> Engine for CopiedEngine<L, E> {
         let max = self.log.max_message_bytes();
         let (mut results, mut appends) = (Vec::new(), Vec::new());
         for (place, changes) in changes.iter().enumerate() {
+            let id = self.next_id();
             results.push(match self.copies.get(&changes.plugin) {
                 _ if changes.entries.is_empty() => Ok(()),
                 None => Err(EngineError::NotHome),
                 Some(copy) => {
-                    let parts = write(Record::Commit(changes), copy.last, max);
-                    let (plugin, expected) = (Arc::clone(&changes.plugin), copy.last);
+                    let parts = write(Record::Commit(changes), copy.chain.link(copy.term, id), max);
+                    let (plugin, expected) = (Arc::clone(&changes.plugin), copy.chain.last());
                     appends.push((place, Append { plugin, expected, parts }));
                     Ok(())
                 }
@@ -235,14 +302,16 @@ impl<L: CommitLog, E: Engine> Engine for CopiedEngine<L, E> {
         let missing = || Err(AppendError::Failed("no answer".to_owned()));
         let appended = appended.into_iter().chain(std::iter::repeat_with(missing));
         for ((place, plugin, bytes, messages), appended) in sizes.into_iter().zip(appended) {
+            let copy = self.copies.get_mut(&plugin);
             match appended {
-                Ok(appended) => {
-                    if let Some(copy) = self.copies.get_mut(&plugin) {
-                        copy.appended(appended, bytes, messages);
+                Ok(appended) if copy.as_ref().is_some_and(|it| it.lease.is_valid()) => {
+                    if let Some(copy) = copy {
+                        copy.chain.written(copy.term, appended.last);
+                        copy.add(bytes, messages);
                     }
                 }
-                Err(error) => {
-                    let error = error.into();
+                appended => {
+                    let error = appended.err().map_or(EngineError::NotHome, Into::into);
                     self.give_up(&plugin, &error);
                     if let Some(result) = results.get_mut(place) {
                         *result = Err(error);
@@ -274,31 +343,46 @@ impl<L: CommitLog, E: Engine> Engine for CopiedEngine<L, E> {
     }
 
     fn take_over(&mut self, plugin: &str, from: TakeOver) -> Result<Saved, EngineError> {
-        let TakeOver { state, node } = from;
+        let TakeOver { state, node, lease } = from;
+        if !lease.is_valid() {
+            // A later home may be in what was read.
+            return Err(EngineError::Replaced);
+        }
         let plugin: Arc<str> = plugin.into();
         let here = self.inner.read(&plugin)?;
-        let mut copy = Copy::of(&state);
+        let mut copy = Copy::of(&state, lease);
         let saved = if let Some(saved) = state.saved {
-            let taken = self.append(&plugin, copy.last, Record::Takeover(&node))?;
-            copy.appended(taken.0, taken.1, taken.2);
+            let Written { bytes, messages, .. } =
+                self.append(&plugin, (&mut copy.chain, copy.term), Record::Takeover(&node))?;
+            copy.add(bytes, messages);
             let changes = difference(&plugin, &here, &saved);
+            let is_lost =
+                |key: &Arc<str>| here.entries.binary_search_by(|it| (*it.0).cmp(key)).is_ok();
+            if self.inner.origin(&plugin) != copy.chain.log()
+                && changes.entries.iter().any(|(key, _)| is_lost(key))
+            {
+                self.log.set_aside(&plugin, &here)?;
+            }
             if !changes.entries.is_empty() || here.schema != saved.schema {
                 self.inner.commit(&[&changes])?;
             }
             saved
         } else {
-            let (appended, bytes, _) = self.append(&plugin, copy.last, Record::Snapshot(&here))?;
-            copy.last = appended.last;
-            copy.snapshot_bytes = bytes;
-            (copy.bytes_since, copy.messages_since) = (0, 0);
+            let Written { bytes, .. } =
+                self.append(&plugin, (&mut copy.chain, copy.term), Record::Snapshot(&here))?;
+            copy.begin(bytes);
             here
         };
+        if let Some(log) = copy.chain.log() {
+            self.inner.set_origin(&plugin, log)?;
+        }
         self.copies.insert(plugin, copy);
         Ok(saved)
     }
 
     fn resign(&mut self, plugin: &str) {
         self.copies.remove(plugin);
+        self.inner.resign(plugin);
     }
 
     fn probe(&mut self) -> Result<(), EngineError> {

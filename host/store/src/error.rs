@@ -50,7 +50,8 @@ pub enum EngineError {
     #[error("{0}")]
     Sqlite(String),
     #[error(
-        "another node has written to the plugin's store since: this node is not its home any more"
+        "another node, or another program, has written to the log of the plugin's store since: this node is not its \
+         home any more"
     )]
     Replaced,
     #[error(

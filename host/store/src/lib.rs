@@ -5,6 +5,7 @@
 //! thread. In a cluster, a [`CopiedEngine`] writes each commit to a log of all nodes first. [`HistoryFile`] is another
 //! file, with the events of durable histories.
 
+mod chain;
 mod copied;
 mod error;
 mod history;
@@ -12,16 +13,18 @@ mod log;
 mod seal;
 mod sqlite;
 
+pub use chain::LogFormatError;
 pub use copied::{Append, AppendError, Appended, CommitLog, CopiedEngine};
 pub use error::EngineError;
 pub use history::{
     HISTORY_FILE, HISTORY_VERSION, HistoryChange, HistoryFile, HistorySyncer, LoggedExtent,
     LoggedTopic, MachineBoot, TopicKey,
 };
-pub use log::{LogFormatError, LogReader, LogState};
+pub use log::{LogReader, LogState};
 pub use seal::{break_seal, is_sealed, seal};
 pub use sqlite::{FILE, SqliteEngine, VERSION};
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,6 +58,20 @@ pub trait Engine: Send {
     /// [`EngineError::Replaced`] if there is more by now. There are no other copies, or one cannot be written.
     fn take_over(&mut self, _plugin: &str, _from: TakeOver) -> Result<Saved, EngineError> {
         Err(EngineError::Log("this store has no log".to_owned()))
+    }
+
+    /// Returns the log of a cluster of which the entries of a plugin are a copy; `None` if there were changes that
+    /// are in no log.
+    fn origin(&self, _plugin: &str) -> Option<u64> {
+        None
+    }
+
+    /// The entries of a plugin are a copy of a log, and so are its commits until [`Engine::resign`].
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn set_origin(&mut self, _plugin: &str, _log: u64) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// Ends being the writer of a plugin: further changes are refused.
@@ -120,6 +137,36 @@ pub struct TakeOver {
     pub state: LogState,
     /// The name of the node, for people.
     pub node: String,
+    /// The lease of the node.
+    pub lease: WriteLease,
+}
+
+/// The right of this node to write for a plugin, which ends by itself.
+#[derive(Clone)]
+pub struct WriteLease {
+    number: u64,
+    is_valid: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl WriteLease {
+    /// A lease that is valid while a function returns `true`. Later ones have larger numbers.
+    pub fn new(number: u64, is_valid: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { number, is_valid: Arc::new(is_valid) }
+    }
+
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        (self.is_valid)()
+    }
+}
+
+impl fmt::Debug for WriteLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WriteLease").field(&self.number).finish()
+    }
 }
 
 /// All that one plugin has in the file.

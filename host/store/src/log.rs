@@ -1,32 +1,19 @@
-//! Format of a store's log: the commits of one plugin, in order, as messages that all nodes of a cluster read.
+//! Content of a store's log: the commits of one plugin, in order, as messages that all nodes of a cluster read.
 //!
 //! A record is a commit, a snapshot of all entries, or a takeover by a new home. One that is longer than a
 //! message is cut into parts, and counts only as a whole: a writer may die between two of them. A log begins
-//! with a snapshot, and a later one replaces all before it.
+//! with a snapshot, and a later one replaces all before it. The [chain](crate::chain) of the records decides which
+//! of them count.
 //!
-//! A message has a head (the version, the kind, the number of the record, the index and the number of its
-//! parts), then a part of the body. The body of a commit or a snapshot has the schema and the entries. All
-//! numbers are big-endian.
+//! The body of a commit or a snapshot has the schema and the entries. All numbers are big-endian.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::chain::{Chain, HEAD_BYTES, Kind, Link, LogFormatError, Part, is_record, put_head};
 use crate::{Changes, Saved, Value};
-
-/// The version of the format.
-const VERSION: u8 = 1;
-
-/// The size of a message's head in bytes.
-const HEAD_BYTES: usize = 18;
-
-/// The maximum size of a record in bytes. A store has a quota far below.
-const MAX_RECORD_BYTES: usize = 1 << 30;
-
-const COMMIT: u8 = 1;
-const SNAPSHOT: u8 = 2;
-const TAKEOVER: u8 = 3;
 
 const GONE: u8 = 0;
 const KEPT: u8 = 1;
@@ -43,55 +30,21 @@ pub(crate) enum Record<'a> {
     Takeover(&'a str),
 }
 
-/// A log cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LogFormatError {
-    /// A newer server has written it.
-    #[error(
-        "message {sequence} of the store's log is of version {found}, and this server knows version {VERSION}\n  = \
-         help: run the same version of jackfield on all nodes"
-    )]
-    Newer {
-        /// The place of the message.
-        sequence: u64,
-        /// Its version.
-        found: u8,
-    },
-    /// It is no such message.
-    #[error(
-        "message {sequence} of the store's log cannot be read: {reason}\n  = help: only nodes of the cluster may write \
-         to its streams; remove the messages of this subject to begin with the store of a node"
-    )]
-    Damaged {
-        /// The place of the message.
-        sequence: u64,
-        /// The reason.
-        reason: &'static str,
-    },
-    /// Its beginning is missing.
-    #[error(
-        "the store's log has a commit and no snapshot before it (message {sequence})\n  = help: its beginning was removed \
-         in JetStream; remove the messages of this subject to begin with the store of a node"
-    )]
-    NoBeginning {
-        /// The place of the commit.
-        sequence: u64,
-    },
-}
-
 /// The content of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogState {
     /// The store at the end of the log; `None` if there is no complete snapshot, so that no commit counts.
     pub saved: Option<Saved>,
-    /// The place of the last message; 0 without any.
-    pub last: u64,
+    /// The end of the log.
+    pub(crate) chain: Chain,
     /// The size of the last snapshot, in bytes.
     pub snapshot_bytes: usize,
     /// The size and number of the messages since.
     pub bytes_since: usize,
     /// The number of the messages since.
     pub messages_since: usize,
+    /// The number of the messages of other programs, and the place of the last one.
+    pub foreign: (usize, u64),
 }
 
 /// Reads a log, message by message.
@@ -100,17 +53,8 @@ pub struct LogReader {
     schema: Option<u32>,
     entries: Option<BTreeMap<String, Value>>,
     state: LogState,
-    partial: Option<Partial>,
-}
-
-/// A record of which parts are missing.
-#[derive(Debug)]
-struct Partial {
-    kind: u8,
-    number: u64,
-    next: u32,
-    count: u32,
-    body: BytesMut,
+    /// The parts of a record of which others are missing.
+    parts: BytesMut,
 }
 
 /// A commit that was read.
@@ -119,18 +63,18 @@ struct Body {
     entries: Vec<(String, Option<Value>)>,
 }
 
-/// Writes a record as messages of up to `max_bytes`. `number` tells two records of a log apart.
-pub(crate) fn write(record: Record<'_>, number: u64, max_bytes: usize) -> Vec<Bytes> {
+/// Writes a record as messages of up to `max_bytes`.
+pub(crate) fn write(record: Record<'_>, link: Link, max_bytes: usize) -> Vec<Bytes> {
     let (kind, body) = match record {
         Record::Commit(changes) => {
             let entries = changes.entries.iter().map(|(key, value)| (&**key, value.as_ref()));
-            (COMMIT, write_body(Some(changes.schema), entries))
+            (Kind::Commit, write_body(Some(changes.schema), entries))
         }
         Record::Snapshot(saved) => {
             let entries = saved.entries.iter().map(|(key, value)| (key.as_str(), Some(value)));
-            (SNAPSHOT, write_body(saved.schema, entries))
+            (Kind::Snapshot, write_body(saved.schema, entries))
         }
-        Record::Takeover(name) => (TAKEOVER, Bytes::copy_from_slice(name.as_bytes())),
+        Record::Takeover(name) => (Kind::Takeover, Bytes::copy_from_slice(name.as_bytes())),
     };
     let room = max_bytes.saturating_sub(HEAD_BYTES).max(1);
     let count = length(body.len().div_ceil(room).max(1));
@@ -139,11 +83,7 @@ pub(crate) fn write(record: Record<'_>, number: u64, max_bytes: usize) -> Vec<By
             room.saturating_mul(usize::try_from(index).unwrap_or(usize::MAX)).min(body.len());
         let part = body.slice(begin..begin.saturating_add(room).min(body.len()));
         let mut message = BytesMut::with_capacity(HEAD_BYTES + part.len());
-        message.put_u8(VERSION);
-        message.put_u8(kind);
-        message.put_u64(number);
-        message.put_u32(index);
-        message.put_u32(count);
+        put_head(&mut message, kind, link, (index, count));
         message.put(part);
         message.freeze()
     });
@@ -184,22 +124,40 @@ fn length(length: usize) -> u32 {
 }
 
 impl LogReader {
-    /// Takes the next message.
+    /// Takes the next message. One of a record that does not count changes nothing.
     ///
     /// # Errors
-    /// It is not one of this version, or the beginning of the log is missing.
-    pub fn take(&mut self, sequence: u64, message: Bytes) -> Result<(), LogFormatError> {
-        self.state.last = sequence;
+    /// It is not one of this version, or messages before it are missing.
+    pub fn take(&mut self, sequence: u64, mut message: Bytes) -> Result<(), LogFormatError> {
         self.state.messages_since += 1;
         self.state.bytes_since += message.len();
-        let damaged = |reason| LogFormatError::Damaged { sequence, reason };
-        let Some((kind, body)) = self.join(message, sequence)? else { return Ok(()) };
-        if kind == TAKEOVER {
+        if !is_record(&message) {
+            self.state.foreign = (self.state.foreign.0 + 1, sequence);
+        }
+        let Some(Part { kind, is_first, is_last }) =
+            self.state.chain.take(sequence, &mut message)?
+        else {
+            return Ok(());
+        };
+        if is_first {
+            self.parts = BytesMut::new();
+        }
+        let body = if is_first && is_last {
+            message
+        } else {
+            self.parts.put(message);
+            if !is_last {
+                return Ok(());
+            }
+            std::mem::take(&mut self.parts).freeze()
+        };
+        if kind == Kind::Takeover {
             return Ok(());
         }
         let size = body.len();
+        let damaged = |reason| LogFormatError::Damaged { sequence, reason };
         let Body { schema, entries } = read_body(body).map_err(damaged)?;
-        if kind == SNAPSHOT {
+        if kind == Kind::Snapshot {
             self.entries = Some(BTreeMap::new());
             self.state.snapshot_bytes = size;
             (self.state.bytes_since, self.state.messages_since) = (0, 0);
@@ -223,58 +181,6 @@ impl LogReader {
         let saved =
             self.entries.map(|entries| Saved { schema, entries: entries.into_iter().collect() });
         LogState { saved, ..self.state }
-    }
-
-    /// Puts a message to the parts before it. Returns the kind and the body of a record that is whole.
-    fn join(
-        &mut self,
-        mut message: Bytes,
-        sequence: u64,
-    ) -> Result<Option<(u8, Bytes)>, LogFormatError> {
-        let damaged = |reason| LogFormatError::Damaged { sequence, reason };
-        match message.first() {
-            Some(&VERSION) => {}
-            Some(&found) if found > VERSION => {
-                return Err(LogFormatError::Newer { sequence, found });
-            }
-            _ => return Err(damaged("it has no version")),
-        }
-        if message.len() < HEAD_BYTES {
-            return Err(damaged("its head is incomplete"));
-        }
-        message.advance(1);
-        let (kind, number) = (message.get_u8(), message.get_u64());
-        let (index, count) = (message.get_u32(), message.get_u32());
-        if ![COMMIT, SNAPSHOT, TAKEOVER].contains(&kind) {
-            return Err(damaged("its kind is unknown"));
-        }
-        if index >= count {
-            return Err(damaged("its parts are miscounted"));
-        }
-        if index == 0 {
-            // The parts of a writer that has died count for nothing.
-            let body = BytesMut::new();
-            self.partial = Some(Partial { kind, number, next: 0, count, body });
-        }
-        let is_next = |it: &Partial| {
-            it.kind == kind && it.number == number && it.next == index && it.count == count
-        };
-        let Some(mut partial) = self.partial.take().filter(is_next) else {
-            return Err(damaged("a part before it is missing"));
-        };
-        if partial.body.len() + message.len() > MAX_RECORD_BYTES {
-            return Err(damaged("it is too long"));
-        }
-        if count == 1 {
-            return Ok(Some((kind, message)));
-        }
-        partial.body.put(message);
-        partial.next += 1;
-        if partial.next == count {
-            return Ok(Some((kind, partial.body.freeze())));
-        }
-        self.partial = Some(partial);
-        Ok(None)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod backup;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -48,6 +48,11 @@ INSERT INTO opening VALUES (1, 0);
 ",
 };
 
+/// The logs of a cluster of which the entries of plugins are a copy. Servers without it ignore it.
+const COPIES: &str = "
+CREATE TABLE IF NOT EXISTS copy (plugin TEXT PRIMARY KEY NOT NULL, log INTEGER NOT NULL) WITHOUT ROWID
+";
+
 /// The kind of a file.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -72,6 +77,10 @@ pub struct SqliteEngine {
     log_file: Option<File>,
     /// The numbers of layouts that are in the file already.
     schemas: HashMap<Arc<str>, u32>,
+    /// The table of copies.
+    origins: HashMap<Arc<str>, u64>,
+    /// The plugins whose commits are in their log.
+    copied: HashSet<Arc<str>>,
     /// The backup that is under way.
     backup: Option<Arc<BackupState>>,
     max_backup_log: u64,
@@ -85,12 +94,16 @@ impl SqliteEngine {
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
         let (file, connection, log) = create(folder, FILE, &LAYOUT)?;
         let file = Arc::new(file);
+        connection.execute_batch(COPIES)?;
+        let origins = origins(&connection)?;
         Ok(Self {
             connection,
             file,
             log,
             log_file: None,
             schemas: HashMap::new(),
+            origins,
+            copied: HashSet::new(),
             backup: None,
             max_backup_log: MAX_BACKUP_LOG_BYTES,
         })
@@ -104,6 +117,11 @@ impl SqliteEngine {
                     .connection
                     .prepare_cached("INSERT OR REPLACE INTO space VALUES (?1, ?2)")?;
                 put.execute(params![plugin, changes.schema])?;
+            }
+            if self.loses_origin(plugin) {
+                let mut forget =
+                    self.connection.prepare_cached("DELETE FROM copy WHERE plugin = ?1")?;
+                forget.execute([plugin])?;
             }
             let mut put = self
                 .connection
@@ -123,6 +141,11 @@ impl SqliteEngine {
             }
         }
         self.run("COMMIT")
+    }
+
+    /// Returns whether a commit, which is in no log, makes the entries of a plugin differ from those of its log.
+    fn loses_origin(&self, plugin: &str) -> bool {
+        self.origins.contains_key(plugin) && !self.copied.contains(plugin)
     }
 
     fn run(&self, statement: &str) -> rusqlite::Result<()> {
@@ -192,12 +215,34 @@ impl Engine for SqliteEngine {
             return Err(error.into());
         }
         for changes in changes {
+            if self.loses_origin(&changes.plugin) {
+                self.origins.remove(&changes.plugin);
+            }
             if self.schemas.get(&changes.plugin) != Some(&changes.schema) {
                 self.schemas.insert(Arc::clone(&changes.plugin), changes.schema);
             }
         }
         self.bound_backup();
         Ok(())
+    }
+
+    fn origin(&self, plugin: &str) -> Option<u64> {
+        self.origins.get(plugin).copied()
+    }
+
+    fn set_origin(&mut self, plugin: &str, log: u64) -> Result<(), EngineError> {
+        if self.origin(plugin) != Some(log) {
+            let mut put =
+                self.connection.prepare_cached("INSERT OR REPLACE INTO copy VALUES (?1, ?2)")?;
+            put.execute(params![plugin, log.cast_signed()])?;
+        }
+        self.origins.insert(plugin.into(), log);
+        self.copied.insert(plugin.into());
+        Ok(())
+    }
+
+    fn resign(&mut self, plugin: &str) {
+        self.copied.remove(plugin);
     }
 
     fn probe(&mut self) -> Result<(), EngineError> {
@@ -238,6 +283,15 @@ impl Engine for SqliteEngine {
         self.backup = None;
         Ok(self.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?)
     }
+}
+
+fn origins(connection: &Connection) -> Result<HashMap<Arc<str>, u64>, EngineError> {
+    let mut rows = connection.prepare("SELECT plugin, log FROM copy")?;
+    let rows = rows.query_map([], |row| {
+        let (plugin, log): (String, i64) = (row.get(0)?, row.get(1)?);
+        Ok((plugin.into(), log.cast_unsigned()))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Opens a file in a folder, created if missing. Returns it with its connection and the path of its

@@ -59,6 +59,18 @@ impl Place {
         Self { site, data, config }
     }
 
+    /// Sets `cluster.leases` of a node that has the setting.
+    pub(super) fn set_leases(&mut self, leases: &str) {
+        let begin = self.config.find("leases: ").unwrap() + "leases: ".len();
+        let end = begin + self.config[begin..].find(' ').unwrap();
+        self.config.replace_range(begin..end, leases);
+    }
+
+    /// The folder of its stores.
+    pub(super) fn stores(&self) -> std::path::PathBuf {
+        self.data.path().join("data/store")
+    }
+
     pub(super) fn start(&self) -> Server {
         assert!(self.data.path().is_dir());
         Server::configured(self.site.path(), &self.config)

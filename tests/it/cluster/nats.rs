@@ -1,6 +1,7 @@
 //! Servers of NATS: Debian's package, each a process on a free port.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use jackfield_tests::client::PATIENCE;
 use jackfield_tests::packages;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A server that ends with the test.
@@ -108,6 +110,23 @@ impl Nats {
             assert!(began.elapsed() < PATIENCE, "nats-server does not listen");
             sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Lets it have JetStream from its next start on.
+    pub(super) fn add_jetstream(&mut self) {
+        self.arguments.push("-js".to_owned());
+    }
+
+    /// Asks a service of NATS, and returns its answer.
+    pub(super) fn request(&self, subject: &str, request: &Value) -> String {
+        let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = request.to_string();
+        let length = request.len();
+        write!(tcp, "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB {subject} answer {length}\r\n{request}\r\n").unwrap();
+        let mut lines = BufReader::new(tcp).lines().map(Result::unwrap);
+        lines.find(|it| it.starts_with("MSG ")).unwrap();
+        lines.next().unwrap()
     }
 
     /// Ends the server at once.

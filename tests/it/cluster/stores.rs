@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -121,6 +122,55 @@ async fn long_commits_are_whole_and_long_logs_become_short() {
     assert_eq!(home(&others[0].0, COUNTER), Some(second));
     let value = stored(&others[0].0, &["get", COUNTER, "long"]);
     assert!(value.starts_with("11 xxx") && value.trim_end().len() == 400_003, "{}", value.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_acknowledgement_is_late_is_found() {
+    let nats = Nats::with_jetstream();
+    let place = Place::new(&[&nats], "web-1", "");
+    let server = place.start();
+    until_home(&[&server], COUNTER).await;
+    let mut client = counting(&server).await;
+    assert_eq!(count(&mut client).await, Ok(1));
+    nats.signal("STOP");
+    let counted = tokio::spawn(async move { (count(&mut client).await, client) });
+    // Longer than the client of NATS waits for an answer.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    nats.signal("CONT");
+    let (number, mut client) = counted.await.unwrap();
+    assert_eq!(number, Ok(2));
+    assert_eq!(count(&mut client).await, Ok(3));
+    assert!(!server.log().contains("is not saved on this node any more"), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_the_cluster_has_never_had_is_saved_before_it_is_replaced() {
+    let nats = Nats::with_jetstream();
+    let mut places = ["web-1", "web-2"].map(|name| Place::new(&[&nats], name, ", leases: off"));
+    for (place, value) in places.iter().zip(["one", "two"]) {
+        let server = place.start();
+        until_home(&[&server], COUNTER).await;
+        stored(&server, &["set", COUNTER, "who", value]);
+    }
+    for place in &mut places {
+        place.set_leases("auto");
+    }
+    let servers: Vec<_> = started(&places).await.into_iter().zip(places).collect();
+    let first = until_home(&[&servers[0].0, &servers[1].0], COUNTER).await;
+    let ((stopped, _place), others) = split(servers, &first);
+    let value = stored(&stopped, &["get", COUNTER, "who"]);
+    assert_eq!(value.trim_end(), if first == "web-1" { "one" } else { "two" });
+    stopped.signal("TERM");
+    let (server, place) = &others[0];
+    until_other_home(server, COUNTER, &first).await;
+    assert_eq!(stored(server, &["get", COUNTER, "who"]), value);
+    let log = server.logged("is replaced by the one of the cluster");
+    let folder = place.stores().join("replaced");
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()).collect();
+    assert!(files.len() == 1 && log.contains(files[0].to_str().unwrap()), "{log} {files:?}");
+    stored(server, &["import", COUNTER, files[0].to_str().unwrap()]);
+    let other = if first == "web-1" { "two" } else { "one" };
+    assert_eq!(stored(server, &["get", COUNTER, "who"]).trim_end(), other);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,43 +8,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use jackfield_sandbox::{StoreEntry, StoreRange, StoreValue};
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::Context;
 use super::super::audit::{self, Caller, Subject};
 use super::super::problem::Problem;
 use super::{Access, Found, Query, failed, find};
+use crate::store_lines::{Head, Line, VERSION, put};
 
-/// The version of the form.
-pub(super) const VERSION: u32 = 1;
 /// Bytes of lines that are written at a time.
 const CHUNK_BYTES: usize = 64 << 10;
-
-/// The first line.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Head {
-    /// The version of the form.
-    pub(super) jackfield_store: u32,
-    /// The plugin's name.
-    pub(super) plugin: String,
-    /// The number of its store's layout.
-    pub(super) schema: u32,
-    /// The number of entries.
-    pub(super) entries: usize,
-}
-
-/// Another line.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Line {
-    pub(super) key: String,
-    pub(super) value: StoreValue,
-    /// The time of its expiry, in milliseconds since 1970 by the clock of the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expires_ms: Option<u64>,
-}
 
 /// The lines of one moment of a store. The values are shared with the store; those that change
 /// meanwhile are kept until they are written, so the number of exports is bounded.
@@ -105,12 +78,6 @@ impl Lines {
         }
         (!chunk.is_empty()).then(|| chunk.into())
     }
-}
-
-fn put(chunk: &mut Vec<u8>, line: &impl Serialize) {
-    // Fields whose names are texts cannot fail to be written.
-    let _written = serde_json::to_writer(&mut *chunk, line);
-    chunk.push(b'\n');
 }
 
 impl Body for Lines {

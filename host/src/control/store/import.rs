@@ -18,9 +18,10 @@ use super::super::body::{Pace, Parts};
 use super::super::change::ChangeEnd;
 use super::super::problem::Problem;
 use super::super::{Context, change};
-use super::export::{Head, Line, VERSION, now_ms};
+use super::export::now_ms;
 use super::{Access, Found, MAX_TEXT_BYTES, Query, failed, find};
 use crate::http::response::Answer;
+use crate::store_lines::{Head, Line, VERSION};
 
 /// The maximum size of a line: a value of the maximum size whose bytes are all escaped.
 const MAX_LINE_BYTES: usize = 7 << 20;

@@ -1,21 +1,23 @@
 //! Keeper of the leases of homes: asks whether NATS has JetStream, and makes, renews and releases the lease of each
 //! plugin whose home this node is or is to be. The store of a plugin is loaded between its lease and its first hook.
 
+mod load;
+mod rule;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jackfield_cluster::{JetStream, Pipe, Stream, StreamError, StreamMessage};
-use jackfield_sandbox::{PluginStores, TakeOverError, Taken};
-use jackfield_store::{LogReader, LogState, TakeOver};
+use jackfield_cluster::{Pipe, Stream, StreamError, StreamMessage};
+use jackfield_sandbox::{PluginStores, Taken};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::cluster::{ClusterNode, HeldLease, Lease, Next, Rule, Streams, TIMES, lease_time};
+use crate::cluster::{ClusterNode, HeldLease, Lease, Next, Rule, RuleDecision, TIMES, lease_time};
 use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 
@@ -36,9 +38,6 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time for which a node leaves a plugin to others, whose store it cannot load.
 const FAILED_PAUSE: Duration = Duration::from_secs(15);
-
-/// The times that a store is loaded again, because another node has written meanwhile.
-const MAX_LOADS: usize = 10;
 
 /// The maximum time for running hooks and the release of all leases, when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(3);
@@ -91,17 +90,26 @@ impl LeaseKeeper {
     /// Decides how nodes become homes, then keeps the leases of all plugins until the server stops.
     pub(super) async fn run(self: Arc<Self>) {
         let streams = self.node.connect(&self.pipe);
-        while self.node.rule() == Rule::Undecided {
-            let pause = self.decide(streams).await;
-            self.follow();
-            sleep(pause).await;
-        }
+        let mut decision = RuleDecision::default();
         let mut kept = HashSet::new();
         while !*self.stopping.borrow() {
             self.report_differing();
-            sleep(LOOK_INTERVAL).await;
-            if self.node.rule() != Rule::Lease {
-                continue;
+            match self.node.rule() {
+                Rule::Undecided => {
+                    let pause = self.decide(streams, &mut decision).await;
+                    self.follow();
+                    sleep(pause).await;
+                    continue;
+                }
+                Rule::Heartbeat => {
+                    self.reconsider(streams, &mut decision).await;
+                    sleep(LOOK_INTERVAL).await;
+                    continue;
+                }
+                Rule::Lease => {}
+            }
+            if decision.are_copies_due(Instant::now()) {
+                self.copy(streams).await;
             }
             let mut keepers = self.keepers.lock().await;
             while let Some(ended) = keepers.try_join_next() {
@@ -113,6 +121,8 @@ impl LeaseKeeper {
                     keepers.spawn(Arc::clone(&self).keep(plugin));
                 }
             }
+            drop(keepers);
+            sleep(LOOK_INTERVAL).await;
         }
     }
 
@@ -122,37 +132,6 @@ impl LeaseKeeper {
         let mut keepers = self.keepers.lock().await;
         let all = async { while keepers.join_next().await.is_some() {} };
         let _late = timeout(STOP_TIME, all).await;
-    }
-
-    /// Asks for JetStream once. Returns the time to the next question.
-    async fn decide(&self, streams: &Streams) -> Duration {
-        if !self.pipe.is_connected() {
-            return LOOK_INTERVAL;
-        }
-        match self.pipe.jetstream().await {
-            JetStream::Present => {
-                let prepared = match streams.homes.prepare().await {
-                    Ok(()) => streams.stores.prepare().await,
-                    failed => failed,
-                };
-                match prepared {
-                    Ok(()) => {
-                        info!(name: "cluster.leases_on", "JetStream grants the homes of plugins, and has the logs of their stores");
-                        self.node.set_rule(Rule::Lease);
-                    }
-                    Err(error) => self.warn("the streams of JetStream", &error.to_string()),
-                }
-            }
-            JetStream::Absent(reason) if self.node.requires_leases() => {
-                self.warn("cluster.leases is `required`, and there is no JetStream", &reason);
-            }
-            JetStream::Absent(reason) => {
-                info!(name: "cluster.leases_off", reason, "there is no JetStream for this node: homes of plugins follow heartbeats, and stores are not copied");
-                self.node.set_rule(Rule::Heartbeat);
-            }
-            JetStream::Unknown(reason) => self.warn("JetStream does not answer", &reason),
-        }
-        ASK_INTERVAL
     }
 
     fn warn(&self, failed: &str, reason: &str) {
@@ -169,7 +148,7 @@ impl LeaseKeeper {
                     name: "cluster.leases_differ",
                     peer,
                     times,
-                    "a node has other leases, so plugins with state run nowhere\n  = help: set the same \
+                    "a node has other leases, so plugins with state run nowhere; set the same \
                      `cluster.leases` on all nodes, with servers of NATS that all have JetStream, or none"
                 );
             }
@@ -183,8 +162,14 @@ impl LeaseKeeper {
         while !*self.stopping.borrow() && self.has(&plugin) {
             let mut pause = LOOK_INTERVAL;
             match homes.vacancy(&plugin, self.node.id()) {
-                None => vacant_since = None,
+                None => {
+                    vacant_since = None;
+                    if homes.has_home(&plugin) {
+                        homes.prefer_none(&plugin);
+                    }
+                }
                 Some(is_next) => {
+                    let is_next = homes.prefers(&plugin, self.node.id()).unwrap_or(is_next);
                     let since: Instant = *vacant_since.get_or_insert_with(Instant::now);
                     if is_next || since.elapsed() >= ANYONE_AFTER {
                         pause = self.be_home(&plugin).await;
@@ -254,6 +239,7 @@ impl LeaseKeeper {
             // It is in the log.
             Ended::GivenUp => return,
             Ended::Failed(reason) => {
+                let reason = reason.replace("\n  = help: ", "; ");
                 error!(name: "cluster.store_not_loaded", plugin, "the store of a plugin cannot be loaded here; another node becomes its home, or this one tries again in {FAILED_PAUSE:?}: {reason}");
                 return;
             }
@@ -272,17 +258,16 @@ impl LeaseKeeper {
 
     /// Makes a lease; `None` if there is one of another node.
     async fn make(&self, stream: &Stream, plugin: &str) -> Result<Option<Lease>, String> {
+        // A refused message is work for all servers, and in old versions a danger: each of them decides by its own
+        // clock whether the last lease has expired.
+        let expected = match answered(stream.last(plugin)).await.map_err(shown)? {
+            None => 0,
+            // An answer was lost.
+            Some(last) if self.is_own(&last) => last.sequence,
+            Some(_) => return Ok(None),
+        };
         let sent = lease_time();
-        match answered(stream.put(plugin, 0, self.holder(), Duration::ZERO)).await {
-            Ok(place) => return Ok(Some(Lease::new(TIMES, place, sent))),
-            Err(Some(StreamError::Behind)) => {}
-            Err(error) => return Err(shown(error)),
-        }
-        // It may be an own one, whose answer was lost.
-        let last = answered(stream.last(plugin)).await.map_err(shown)?;
-        let Some(last) = last.filter(|it| self.is_own(it)) else { return Ok(None) };
-        let sent = lease_time();
-        match answered(stream.put(plugin, last.sequence, self.holder(), Duration::ZERO)).await {
+        match answered(stream.put(plugin, expected, self.holder(), Duration::ZERO)).await {
             Ok(place) => Ok(Some(Lease::new(TIMES, place, sent))),
             Err(Some(StreamError::Behind)) => Ok(None),
             Err(error) => Err(shown(error)),
@@ -335,7 +320,7 @@ impl LeaseKeeper {
         // Also of a plugin that does not use its store: its next version may.
         if self.stores.is_saved(plugin) {
             let began = Instant::now();
-            match self.load(stream, plugin).await {
+            match self.load(stream, plugin, held).await {
                 Ok(Taken { entries, bytes }) => {
                     let seconds = began.elapsed().as_secs_f64();
                     info!(name: "cluster.store_loaded", plugin, entries, bytes, seconds, "the store of a plugin is here, with all that its last home has acknowledged");
@@ -348,21 +333,6 @@ impl LeaseKeeper {
         info!(name: "cluster.lease_taken", plugin, lease = held.number, "this node is the home of a plugin");
         held.until_given_up().await;
         Ended::GivenUp
-    }
-
-    /// Loads the store of a plugin from its log, and makes this node the one that writes it.
-    async fn load(&self, stream: &Stream, plugin: &str) -> Result<Taken, String> {
-        let mut reason = String::new();
-        for _ in 0..MAX_LOADS {
-            let state = read(stream, plugin).await?;
-            let node = self.node.names().0.to_owned();
-            match self.stores.take_over(plugin, TakeOver { state, node }).await {
-                Ok(taken) => return Ok(taken),
-                Err(error @ TakeOverError::Behind) => reason = error.to_string(),
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        Err(reason)
     }
 
     /// Removes the lease, if it is an own one.
@@ -389,20 +359,6 @@ impl LeaseKeeper {
     fn follow(&self) {
         self.realms.default_realm().follow_homes(&self.node);
     }
-}
-
-/// Reads the log of a plugin's store.
-async fn read(stream: &Stream, plugin: &str) -> Result<LogState, String> {
-    let failed = |error: StreamError| error.to_string();
-    let mut reader = LogReader::default();
-    let Some(last) = stream.last(plugin).await.map_err(failed)? else { return Ok(reader.finish()) };
-    let mut from = 1;
-    while from <= last.sequence {
-        let Some(message) = stream.next(plugin, from).await.map_err(failed)? else { break };
-        from = message.sequence + 1;
-        reader.take(message.sequence, message.payload).map_err(|error| error.to_string())?;
-    }
-    Ok(reader.finish())
 }
 
 /// Waits for an answer, for a bounded time.

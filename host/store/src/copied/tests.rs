@@ -1,11 +1,14 @@
 //! Tests of the engine of a cluster, on a log of one plugin that several nodes share.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::LogReader;
+
+mod blind;
 
 /// The log of one plugin, as several nodes see it.
 #[derive(Clone, Default)]
@@ -20,6 +23,11 @@ struct Messages {
     /// A part of an append that is the last one.
     torn_at: Option<usize>,
     given_up: Vec<String>,
+    set_aside: Vec<Vec<(String, String)>>,
+    /// Whether commits need not be in the log.
+    is_off: bool,
+    /// Whether the expected places are not checked.
+    is_blind: bool,
 }
 
 impl Shared {
@@ -38,7 +46,7 @@ impl Shared {
 
 impl CommitLog for Shared {
     fn is_required(&self) -> bool {
-        true
+        !self.lock().is_off
     }
 
     fn max_message_bytes(&self) -> usize {
@@ -52,7 +60,7 @@ impl CommitLog for Shared {
                 log.failures -= 1;
                 return Err(AppendError::Failed("no answer in time".to_owned()));
             }
-            if log.last != it.expected {
+            if !log.is_blind && log.last != it.expected {
                 return Err(AppendError::Behind);
             }
             let first = log.last + 1;
@@ -69,8 +77,22 @@ impl CommitLog for Shared {
         appends.into_iter().map(&mut append).collect()
     }
 
+    fn read_back(
+        &mut self,
+        _plugin: &str,
+        places: RangeInclusive<u64>,
+    ) -> Result<Vec<(u64, Bytes)>, AppendError> {
+        let log = self.lock();
+        Ok(log.all.iter().filter(|it| places.contains(&it.0)).cloned().collect())
+    }
+
     fn trim(&mut self, _plugin: &str, before: u64) {
         self.lock().all.retain(|(sequence, _)| *sequence >= before);
+    }
+
+    fn set_aside(&mut self, _plugin: &str, saved: &Saved) -> Result<(), EngineError> {
+        self.lock().set_aside.push(texts(saved.clone()));
+        Ok(())
     }
 
     fn given_up(&self, plugin: &str, error: &EngineError) {
@@ -82,6 +104,7 @@ impl CommitLog for Shared {
 struct Node {
     engine: CopiedEngine<Shared>,
     log: Shared,
+    has_lease: Arc<AtomicBool>,
     _folder: TempDir,
 }
 
@@ -89,11 +112,17 @@ impl Node {
     fn of(log: &Shared) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let inner = SqliteEngine::open(folder.path()).unwrap();
-        Self { engine: CopiedEngine::new(inner, log.clone()), log: log.clone(), _folder: folder }
+        static SEED: AtomicU64 = AtomicU64::new(0);
+        let seed = SEED.fetch_add(1 << 32, Ordering::Relaxed);
+        let engine = CopiedEngine::new(inner, log.clone(), seed);
+        let has_lease = Arc::new(AtomicBool::new(true));
+        Self { engine, log: log.clone(), has_lease, _folder: folder }
     }
 
     fn take_over(&mut self) -> Result<Saved, EngineError> {
-        let from = TakeOver { state: self.log.read(), node: "web".to_owned() };
+        let has_lease = Arc::clone(&self.has_lease);
+        let lease = WriteLease::new(1, move || has_lease.load(Ordering::Relaxed));
+        let from = TakeOver { state: self.log.read(), node: "web".to_owned(), lease };
         self.engine.take_over("acme", from)
     }
 
@@ -222,7 +251,7 @@ fn a_long_log_becomes_a_snapshot() {
 
 #[test]
 fn many_short_commits_become_a_snapshot_as_well() {
-    let mut copy = Copy::of(&LogState::default());
+    let mut copy = Copy::of(&LogState::default(), WriteLease::new(1, || true));
     copy.messages_since = MIN_COMPACTED_MESSAGES;
     assert!(!copy.is_long());
     copy.messages_since += 1;
@@ -245,4 +274,80 @@ fn a_file_that_is_written_anew_gives_the_plugins_up() {
     assert!(matches!(node.save("a", "2"), Err(EngineError::NotHome)));
     node.take_over().unwrap();
     node.save("a", "2").unwrap();
+}
+
+#[test]
+fn a_commit_that_is_acknowledged_after_the_lease_is_no_success() {
+    let log = Shared::default();
+    let mut node = Node::of(&log);
+    node.take_over().unwrap();
+    node.save("a", "1").unwrap();
+    node.has_lease.store(false, Ordering::Relaxed);
+    assert!(matches!(node.save("a", "2"), Err(EngineError::NotHome)));
+    assert_eq!(log.lock().given_up.len(), 1);
+    assert_eq!(node.saved(), all(&[("a", "1")]));
+}
+
+/// The log accepts two messages behind the same one.
+#[test]
+fn a_home_whose_first_record_does_not_count_begins_again() {
+    let log = Shared::default();
+    let (mut first, mut second) = (Node::of(&log), Node::of(&log));
+    first.take_over().unwrap();
+    let state = log.read();
+    // It comes between the look of the second one and its record.
+    first.save("a", "1").unwrap();
+    log.lock().is_blind = true;
+    let from = TakeOver { state, node: "web".to_owned(), lease: WriteLease::new(1, || true) };
+    assert!(matches!(second.engine.take_over("acme", from), Err(EngineError::Replaced)));
+    // Its record is skipped, and one of the first one behind it.
+    assert_eq!(texts(second.take_over().unwrap()), all(&[("a", "1")]));
+    first.save("a", "late").unwrap();
+    assert_eq!(log.read().saved, Some(second.engine.read("acme").unwrap()));
+}
+
+#[test]
+fn a_store_that_no_log_has_is_set_aside_once() {
+    let log = Shared::default();
+    let (mut first, mut second) = (Node::of(&log), Node::of(&log));
+    // Both have been homes without a log.
+    log.lock().is_off = true;
+    first.save("a", "first").unwrap();
+    second.save("a", "second").unwrap();
+    second.save("b", "more").unwrap();
+    log.lock().is_off = false;
+    first.take_over().unwrap();
+    first.save("c", "1").unwrap();
+    assert_eq!(texts(second.take_over().unwrap()), all(&[("a", "first"), ("c", "1")]));
+    let own = all(&[("a", "second"), ("b", "more")]);
+    assert_eq!(log.lock().set_aside, [own.clone()]);
+    // Older copies of the log are none of their own.
+    second.save("a", "2").unwrap();
+    first.take_over().unwrap();
+    first.save("a", "3").unwrap();
+    second.take_over().unwrap();
+    assert_eq!(log.lock().set_aside.len(), 1);
+    // Without a log for a while, and with another one.
+    second.engine.resign("acme");
+    log.lock().is_off = true;
+    second.save("d", "alone").unwrap();
+    log.lock().is_off = false;
+    first.take_over().unwrap();
+    second.take_over().unwrap();
+    let alone = all(&[("a", "3"), ("c", "1"), ("d", "alone")]);
+    assert_eq!(log.lock().set_aside, [own, alone.clone()]);
+    second.save("e", "5").unwrap();
+    log.lock().all.clear();
+    log.lock().last = 0;
+    first.take_over().unwrap();
+    second.take_over().unwrap();
+    assert_eq!(log.lock().set_aside.len(), 3);
+    assert_eq!(log.lock().set_aside[2], all(&[("a", "3"), ("c", "1"), ("e", "5")]));
+    // A store that has all of it is not.
+    let mut third = Node::of(&log);
+    log.lock().is_off = true;
+    third.save("a", "3").unwrap();
+    log.lock().is_off = false;
+    third.take_over().unwrap();
+    assert_eq!(log.lock().set_aside.len(), 3);
 }

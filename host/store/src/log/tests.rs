@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// The link of a record behind a place.
+fn link(behind: u64) -> Link {
+    Link { log: 1, behind, term: 1, id: behind + 100 }
+}
+
 fn value(text: &str) -> Value {
     Value { bytes: Arc::from(text.as_bytes()), expires: None }
 }
@@ -26,19 +31,24 @@ fn read(messages: impl IntoIterator<Item = Bytes>) -> Result<LogState, LogFormat
 }
 
 fn snapshot(entries: &[(&str, &str)], number: u64, max: usize) -> Vec<Bytes> {
-    write(Record::Snapshot(&saved(entries)), number, max)
+    write(Record::Snapshot(&saved(entries)), link(number), max)
 }
 
 #[test]
 fn commits_follow_a_snapshot() {
     let mut log = snapshot(&[("a", "1"), ("b", "2")], 0, 1000);
-    log.extend(write(Record::Takeover("web-2"), 10, 1000));
+    log.extend(write(Record::Takeover("web-2"), Link { term: 2, ..link(10) }, 1000));
     let first = commit(&[("a", None), ("c", Some("3"))]);
-    log.extend(write(Record::Commit(&first), 11, 1000));
-    log.extend(write(Record::Commit(&commit(&[("c", Some("4"))])), 12, 1000));
+    log.extend(write(Record::Commit(&first), Link { term: 2, ..link(11) }, 1000));
+    log.extend(write(
+        Record::Commit(&commit(&[("c", Some("4"))])),
+        Link { term: 2, ..link(12) },
+        1000,
+    ));
     let state = read(log).unwrap();
     assert_eq!(state.saved, Some(saved(&[("b", "2"), ("c", "4")])));
-    assert_eq!((state.last, state.messages_since), (13, 3));
+    assert_eq!((state.chain.last(), state.chain.accepted()), (13, 13));
+    assert_eq!(state.messages_since, 3);
     assert_eq!(read([]).unwrap(), LogState::default());
 }
 
@@ -50,20 +60,21 @@ fn times_to_live_and_bytes_are_kept() {
         entries: vec![("ü".into(), Some(Value { bytes: Arc::from([0, 255]), expires: Some(-7) }))],
     };
     let empty = Saved::default();
-    let mut log = write(Record::Snapshot(&empty), 0, 100);
-    log.extend(write(Record::Commit(&changes), 1, 100));
+    let mut log = write(Record::Snapshot(&empty), link(0), 100);
+    log.extend(write(Record::Commit(&changes), link(10), 100));
     let saved = read(log).unwrap().saved.unwrap();
     assert_eq!(saved.schema, Some(0));
     let entry = Value { bytes: Arc::from([0, 255]), expires: Some(-7) };
     assert_eq!(saved.entries, [("ü".to_owned(), entry)]);
-    assert_eq!(read(write(Record::Snapshot(&empty), 0, 100)).unwrap().saved, Some(empty));
+    assert_eq!(read(write(Record::Snapshot(&empty), link(0), 100)).unwrap().saved, Some(empty));
 }
 
 #[test]
 fn parts_count_together_or_not_at_all() {
     let text = "x".repeat(1000);
     let log = snapshot(&[("a", "1")], 0, 100);
-    let parts = write(Record::Commit(&commit(&[("a", Some("2")), ("b", Some(&text))])), 10, 100);
+    let parts =
+        write(Record::Commit(&commit(&[("a", Some("2")), ("b", Some(&text))])), link(10), 100);
     assert!(parts.len() > 10);
     assert!(parts.iter().all(|it| it.len() <= 100));
     let all = |parts: &[Bytes]| read(log.iter().chain(parts).cloned()).unwrap();
@@ -72,7 +83,8 @@ fn parts_count_together_or_not_at_all() {
         let torn = all(&parts[..end]);
         assert_eq!(torn.saved, Some(saved(&[("a", "1")])), "{end} parts");
         // The next home goes on behind them.
-        let more = write(Record::Commit(&commit(&[("c", Some("3"))])), 99, 100);
+        let next = Link { id: 7, ..link(10) };
+        let more = write(Record::Commit(&commit(&[("c", Some("3"))])), next, 100);
         let messages = log.iter().chain(&parts[..end]).chain(&more).cloned();
         assert_eq!(read(messages).unwrap().saved, Some(saved(&[("a", "1"), ("c", "3")])));
     }
@@ -80,19 +92,27 @@ fn parts_count_together_or_not_at_all() {
 
 #[test]
 fn the_last_complete_snapshot_counts() {
-    let mut log = snapshot(&[("a", "1")], 0, 30);
-    log.extend(snapshot(&[("b", "a longer value than a part")], 10, 30));
+    let mut log = snapshot(&[("a", "1")], 0, 62);
+    let begin = log.len();
+    let end = 9 + u64::try_from(begin).unwrap();
+    log.extend(snapshot(&[("b", "a longer value than a part")], end, 62));
     let state = read(log.clone()).unwrap();
     assert_eq!(state.saved, Some(saved(&[("b", "a longer value than a part")])));
     assert_eq!((state.bytes_since, state.messages_since), (0, 0));
     // A torn one changes nothing.
-    let torn = snapshot(&[("c", "a longer value than a part")], 20, 30);
+    let end = 9 + u64::try_from(log.len()).unwrap();
+    let torn = snapshot(&[("c", "a longer value than a part")], end, 62);
     log.push(torn[0].clone());
     assert_eq!(read(log.clone()).unwrap().saved, state.saved);
     // All before it may be removed.
-    let begin = snapshot(&[("a", "1")], 0, 30).len();
-    assert_eq!(read(log[begin..].iter().cloned()).unwrap().saved, state.saved);
+    let mut reader = LogReader::default();
+    for (sequence, message) in (10..).zip(log).skip(begin) {
+        reader.take(sequence, message).unwrap();
+    }
+    let shortened = reader.finish();
+    assert_eq!((shortened.saved, shortened.chain.accepted()), (state.saved, end));
     // A first one that is torn leaves no store at all.
+    let torn = snapshot(&[("c", "a longer value than a part")], 0, 62);
     assert_eq!(read([torn[0].clone()]).unwrap().saved, None);
 }
 
@@ -105,20 +125,42 @@ fn logs_that_cannot_be_read_are_refused() {
         assert!(error.contains(expect), "{error}\n{expect}");
         assert!(error.contains("\n  = help: "), "{error}");
     };
-    fails(write(Record::Commit(&only), 0, 1000), "no snapshot before it (message 10)");
+    fails(write(Record::Commit(&only), link(0), 1000), "no snapshot before it (message 10)");
+    let parts = snapshot(&[("a", "a longer value than a part")], 0, 62);
+    fails(vec![parts[1].clone()], "no snapshot before it (message 10)");
     let mut newer = good[0].to_vec();
-    newer[0] = 2;
+    newer[4] = 2;
     fails(vec![newer.into()], "is of version 2, and this server knows version 1");
-    for length in 0..good[0].len() {
+    for length in 4..good[0].len() {
         fails(vec![good[0].slice(..length)], "message 10");
     }
     let mut unknown = good[0].to_vec();
-    unknown[1] = 9;
+    unknown[5] = 9;
     fails(vec![unknown.into()], "its kind is unknown");
-    let parts = snapshot(&[("a", "a longer value than a part")], 0, 30);
-    fails(vec![parts[1].clone()], "a part before it is missing");
-    fails(
-        vec![parts[0].clone(), parts[0].clone(), parts[2].clone()],
-        "a part before it is missing",
-    );
+}
+
+#[test]
+fn messages_of_other_programs_are_skipped() {
+    let garbage = || [&[][..], b"jfs", &[136; 80], &[1; 80]].map(Bytes::copy_from_slice);
+    let only = read(garbage()).unwrap();
+    assert_eq!((only.saved, only.chain.last(), only.foreign), (None, 13, (4, 13)));
+    let parts = snapshot(&[("a", "a longer value than a part")], 0, 62);
+    let mut log = Vec::from(garbage());
+    for part in parts {
+        log.push(part);
+        log.extend(garbage());
+    }
+    let end = 9 + u64::try_from(log.len()).unwrap();
+    log.extend(write(Record::Commit(&commit(&[("b", Some("2"))])), link(end - 4), 1000));
+    let state = read(log.clone()).unwrap();
+    let both = saved(&[("a", "a longer value than a part"), ("b", "2")]);
+    assert_eq!(state.saved.as_ref(), Some(&both));
+    assert_eq!((state.chain.last(), state.chain.accepted()), (end + 1, end + 1));
+    assert_eq!(state.foreign, (log.len() - log.len() / 5, end));
+    // A record whose mark is damaged is missed by the next one.
+    let damaged: Option<Bytes> = log.pop().map(|it| [&b"x"[..], &it[1..]].concat().into());
+    log.extend(damaged);
+    log.extend(write(Record::Commit(&commit(&[("c", Some("3"))])), link(end + 1), 1000));
+    let removed = LogFormatError::Removed { sequence: end + 2 };
+    assert_eq!(read(log), Err(removed));
 }
