@@ -19,7 +19,7 @@ use crate::client_key::ClientKey;
 const FREED_SHARE: usize = 8;
 
 /// The part of the memory, one in so many, that positions without events may use when it is exceeded.
-const POSITION_SHARE: usize = 8;
+const POSITION_SHARE: usize = 2;
 
 /// What is lost if a topic has to give up memory, the least loss first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
