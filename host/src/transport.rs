@@ -313,7 +313,7 @@ impl ClientTransport {
             None => outbox.drain(|slices| match slices {
                 // Cheaper than a vectored write.
                 [slice] => socket.try_write(slice),
-                slices => write_joined(slices, socket),
+                slices => socket.try_write_vectored(slices),
             }),
             Some(session) => outbox.drain_into(TlsSink { session, socket }),
         }
@@ -424,19 +424,6 @@ impl Transport for ClientTransport {
     }
 }
 
-/// Writes several frames. Short ones are copied one after another first: the kernel takes longer for a
-/// slice of a vectored write than for a copy of an event.
-fn write_joined(slices: &[IoSlice<'_>], socket: &ClientSocket) -> io::Result<usize> {
-    if slices.iter().map(|slice| slice.len()).sum::<usize>() > JOINED_BYTES {
-        return socket.try_write_vectored(slices);
-    }
-    OUTGOING.with_borrow_mut(|joined| {
-        joined.clear();
-        slices.iter().for_each(|slice| joined.extend_from_slice(slice));
-        socket.try_write(joined)
-    })
-}
-
 /// Adds to a counter that one task writes and others read: without a locked instruction.
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
@@ -452,16 +439,10 @@ impl Drop for ClientTransport {
 /// The size of the read buffer.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-/// The maximum size of frames that are copied for one write.
-const JOINED_BYTES: usize = 16 * 1024;
-
 thread_local! {
     /// The read buffer of the thread. Connections share it: each one stores only unread bytes of
     /// its own, and an idle one stores nothing.
     static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
-
-    /// The frames of one write of the thread.
-    static OUTGOING: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(JOINED_BYTES));
 }
 
 /// Smaller messages, and beginnings of messages, are not counted: they cost less memory than the

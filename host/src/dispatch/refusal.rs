@@ -6,10 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use jackfield_broker::{
-    CallError, DeliveryError, QuotaError, RegisterError, Session, SubscribeError, UnregisterError,
-    UnsubscribeError,
-};
+use jackfield_broker::{CallError, Session};
 use jackfield_routing::{Action, Route};
 use jackfield_sandbox::{CallSite, CircuitScope, Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;
