@@ -49,7 +49,8 @@ pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use open::{Auth, AuthOpening, FileOf, OpenError};
 pub use php::PhpList;
 pub use principals::{
-    Challenge, ChallengeError, Extra, Principals, Proof, ProofMethod, ProofRefusal, ProofRequest,
+    Challenge, ChallengeError, Extra, FoundPrincipal, Principals, Proof, ProofMethod, ProofRefusal,
+    ProofRequest,
 };
 pub use reading::{read, read_text};
 pub use secret::{Secret, SecretError};

@@ -79,7 +79,18 @@ impl Settings {
                            be looked up";
             wrong("auth.users", message, "add `auth.tickets`, or remove `auth.users`");
         }
-        let has_method = tickets || has("auth.jwt") || has("auth.principals");
+        let (principals, authenticator) = (has("auth.principals"), has("auth.authenticator"));
+        if principals && authenticator {
+            let message = "there are `auth.principals` and `auth.authenticator`: both answer the same \
+                           methods";
+            let help = "remove one of them: the plugin can know the principals of the file";
+            wrong("auth.authenticator", message, help);
+        }
+        if self.config.auth.authenticator.as_ref().is_some_and(String::is_empty) {
+            let message = "`auth.authenticator` is empty";
+            wrong("auth.authenticator", message, "write the name of a handler of a plugin");
+        }
+        let has_method = tickets || has("auth.jwt") || principals || authenticator;
         if access.anonymous == Some(false) && !has_method {
             let message = "no client could connect: `anonymous: false` requires authentication, and \
                            `auth` has no method";

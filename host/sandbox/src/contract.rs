@@ -8,7 +8,7 @@ pub(crate) mod v0_1;
 pub(crate) mod v0_2;
 pub(crate) mod version;
 
-pub(crate) use v0_2::access::exports::jackfield::plugin::authorizer;
+pub(crate) use v0_2::access::exports::jackfield::plugin::{authenticator, authorizer};
 pub(crate) use v0_2::effects::exports::jackfield::plugin::answers;
 pub(crate) use v0_2::effects::jackfield::plugin::{calls, http, http_types, later};
 pub(crate) use v0_2::exports::jackfield::plugin::handler;
