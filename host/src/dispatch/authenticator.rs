@@ -91,7 +91,7 @@ impl Dispatch {
         let authentication = handler.authentication.ok_or_else(|| NoAnswer::new(name, MISSING))?;
         // An unknown name takes as long: a model is read in its place.
         let entry = match (&found, authentication.models.first()) {
-            (Some(found), _) => &found.entry,
+            (Some(found), _) => found.entry.as_str(),
             (None, model) => model.map_or("{}", String::as_str),
         };
         let parsed = parse(name, found.as_ref(), claimant, entry);
@@ -199,7 +199,8 @@ fn parse(
     let tell = |error: &String| {
         warn!(name: "authenticator.invalid", authenticator, "a principal of the authenticator `{authenticator}` cannot be used: {error}");
     };
-    parsed.inspect_err(tell).ok()
+    // The name of an unknown client may be none.
+    if found.is_some() { parsed.inspect_err(tell).ok() } else { parsed.ok() }
 }
 
 /// The authenticator failed. The details are in the log.

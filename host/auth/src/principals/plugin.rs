@@ -31,6 +31,10 @@ impl FoundPrincipal {
         let invalid = |_: serde_json::Error| {
             "the entry is no JSON object with the keys of a principal".to_owned()
         };
+        if !entry.trim_start().starts_with('{') {
+            // A struct can be read from a list as well.
+            return Err("the entry is no JSON object with the keys of a principal".to_owned());
+        }
         let mut entry = serde_json::Deserializer::from_str(entry);
         let raw = RawPrincipal::deserialize(&mut entry).map_err(invalid)?;
         entry.end().map_err(invalid)?;
