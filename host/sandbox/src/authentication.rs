@@ -6,22 +6,22 @@ use crate::contract::authenticator;
 use crate::verdict::Answer;
 
 /// A client that authenticates itself. The request of the hook has the realm, and its name as the topic.
-#[derive(Debug, Clone, Copy)]
-pub struct AuthenticationAttempt<'a> {
+#[derive(Debug, Clone)]
+pub struct AuthenticationAttempt {
     /// The method.
     pub method: AuthenticationMethod,
     /// The name that the client gives.
-    pub authid: Option<&'a str>,
+    pub authid: Option<String>,
     /// The public key of `cryptosign`.
-    pub pubkey: Option<&'a str>,
+    pub pubkey: Option<String>,
     /// The IP address of the client.
-    pub address: Option<&'a str>,
+    pub address: Option<String>,
     /// The origin of its web page.
-    pub origin: Option<&'a str>,
+    pub origin: Option<String>,
     /// Whether it uses TLS.
     pub is_encrypted: bool,
     /// The name of the listener.
-    pub listener: Option<&'a str>,
+    pub listener: Option<String>,
 }
 
 /// A method with which a client proves who it is.
@@ -51,10 +51,10 @@ impl std::fmt::Debug for PluginPrincipal {
     }
 }
 
-impl<'a> From<AuthenticationAttempt<'a>> for authenticator::Attempt<'a> {
-    fn from(attempt: AuthenticationAttempt<'a>) -> Self {
+impl From<AuthenticationAttempt> for authenticator::Attempt {
+    fn from(attempt: AuthenticationAttempt) -> Self {
         let AuthenticationAttempt { method, authid, pubkey, address, origin, .. } = attempt;
-        let AuthenticationAttempt { is_encrypted: encrypted, listener, .. } = attempt;
+        let (encrypted, listener) = (attempt.is_encrypted, attempt.listener);
         Self {
             method: match method {
                 AuthenticationMethod::Ticket => authenticator::Method::Ticket,

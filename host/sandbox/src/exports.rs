@@ -172,7 +172,7 @@ impl Exports {
         &self,
         store: &mut Store<HostState>,
         route: RouteId,
-        attempt: authenticator::Attempt<'_>,
+        attempt: &authenticator::Attempt,
         ticket: Option<&str>,
     ) -> wasmtime::Result<Option<authenticator::Principal>> {
         match (self, ticket) {

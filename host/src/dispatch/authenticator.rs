@@ -125,7 +125,6 @@ impl Dispatch {
         ticket: Option<&str>,
     ) -> Result<Option<PluginPrincipal>, NoAnswer> {
         let Claimant { method, authid, pubkey, address, origin, is_encrypted, listener } = claimant;
-        let address = address.map(|address| address.to_string());
         let who = authid.as_ref().or(pubkey.as_ref()).map_or("", String::as_str);
         let attempt = AuthenticationAttempt {
             method: match method {
@@ -134,12 +133,12 @@ impl Dispatch {
                 ProofMethod::Scram(_) => AuthenticationMethod::Scram,
                 ProofMethod::Cryptosign => AuthenticationMethod::Cryptosign,
             },
-            authid: authid.as_deref(),
-            pubkey: pubkey.as_deref(),
-            address: address.as_deref(),
-            origin: origin.as_deref(),
+            authid: authid.clone(),
+            pubkey: pubkey.clone(),
+            address: address.map(|address| address.to_string()),
+            origin: origin.as_deref().map(str::to_owned),
             is_encrypted: *is_encrypted,
-            listener: listener.as_deref(),
+            listener: listener.clone(),
         };
         let request = HookRequest {
             realm: self.token,

@@ -29,14 +29,15 @@ impl Lane {
     pub async fn authenticate(
         &self,
         request: &HookRequest<'_>,
-        attempt: AuthenticationAttempt<'_>,
+        attempt: AuthenticationAttempt,
         ticket: Option<&str>,
     ) -> Result<Option<PluginPrincipal>, Fault> {
+        let attempt = attempt.into();
         let mut turn = self.turn(Hook::Authenticate, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
         let call = &mut store.data_mut().call;
         (call.may_wait, call.max_effects) = (true, 0);
-        let call = exports.authenticate(store, turn.route, attempt.into(), ticket);
+        let call = exports.authenticate(store, turn.route, &attempt, ticket);
         let answer = within(&self.meter, turn.deadline, call).await;
         Ok(self.pass(turn.finish(answer), Hook::Authenticate, request).await?.answer)
     }
