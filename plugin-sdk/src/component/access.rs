@@ -100,6 +100,7 @@ impl From<authenticator::Attempt> for Login {
 
 impl From<wit::Attempt> for Attempt {
     fn from(wit::Attempt { action, policy, options }: wit::Attempt) -> Self {
+        let has = |flag: wit::Options| options & flag == flag;
         Self {
             action: match action {
                 wit::Action::Subscribe => Action::Subscribe,
@@ -113,13 +114,13 @@ impl From<wit::Attempt> for Attempt {
                 wit::MatchPolicy::Wildcard => MatchPolicy::Wildcard,
             },
             options: Options {
-                disclose_me: options.contains(wit::Options::DISCLOSE_ME),
-                acknowledge: options.contains(wit::Options::ACKNOWLEDGE),
-                retain: options.contains(wit::Options::RETAIN),
-                get_retained: options.contains(wit::Options::GET_RETAINED),
-                shared: options.contains(wit::Options::SHARED),
-                force_reregister: options.contains(wit::Options::FORCE_REREGISTER),
-                progress: options.contains(wit::Options::PROGRESS),
+                disclose_me: has(wit::Options::DISCLOSE_ME),
+                acknowledge: has(wit::Options::ACKNOWLEDGE),
+                retain: has(wit::Options::RETAIN),
+                get_retained: has(wit::Options::GET_RETAINED),
+                shared: has(wit::Options::SHARED),
+                force_reregister: has(wit::Options::FORCE_REREGISTER),
+                progress: has(wit::Options::PROGRESS),
             },
         }
     }
