@@ -67,13 +67,11 @@ async fn proven(
         client.send(&json!([5, proof(&answer[2]), {}]));
         answer = client.message().await;
     }
-    match answer[0].as_u64() {
-        Some(2) => Ok((client, answer[2].clone())),
-        _ => {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            Err((text(&answer[2]), text(&answer[1]["message"])))
-        }
+    if answer[0] == 2 {
+        return Ok((client, answer[2].clone()));
     }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Err((text(&answer[2]), text(&answer[1]["message"])))
 }
 
 async fn by_ticket(
@@ -123,8 +121,8 @@ async fn a_plugin_verifies_tickets() {
     by_ticket(&server, "shop", "ann", "ticket of ann").await.unwrap();
     by_ticket(&server, "realm1", "ann_id", "ticket of ann_id").await.unwrap();
     // A wrong ticket and an unknown name are the same.
-    let wrong = by_ticket(&server, "realm1", "ann", "ticket of bob").await.unwrap_err();
-    let unknown = by_ticket(&server, "realm1", "bob", "ticket of bob").await.unwrap_err();
+    let wrong = by_ticket(&server, "realm1", "ann", "ticket of bob").await.err().unwrap();
+    let unknown = by_ticket(&server, "realm1", "bob", "ticket of bob").await.err().unwrap();
     assert_eq!(wrong, unknown);
     assert_eq!(wrong.0, DENIED);
     // Without the method of the server: anonymous sessions need a setting.
@@ -153,7 +151,7 @@ async fn the_server_verifies_signatures_with_the_secrets_of_a_plugin() {
         ("model 1", "secret of nobody"),
         ("", "x"),
     ] {
-        assert_eq!(by_secret(&server, name, secret).await.unwrap_err().0, DENIED, "{name}");
+        assert_eq!(by_secret(&server, name, secret).await.err().unwrap().0, DENIED, "{name}");
     }
 }
 
@@ -178,7 +176,7 @@ async fn keys_of_cryptosign_name_their_principal() {
         let options = ["pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey"];
         let more = [key.to_str().unwrap(), "-in", file.to_str().unwrap()];
         let signature = openssl(&[&options[..], &more[..]].concat(), b"");
-        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = signature.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         format!("{hex}{challenge}")
     };
     let join = async |details: Value| {
@@ -189,8 +187,8 @@ async fn keys_of_cryptosign_name_their_principal() {
     let details = |key: &str, name: Option<&str>| json!({ "authmethods": ["cryptosign"], "authid": name, "authextra": { "pubkey": key } });
     assert_eq!(join(details(known, None)).await.unwrap(), "sensor");
     assert_eq!(join(details(known, Some("sensor"))).await.unwrap(), "sensor");
-    assert_eq!(join(details(known, Some("ann"))).await.unwrap_err().0, DENIED);
-    assert_eq!(join(details(other, None)).await.unwrap_err().0, DENIED);
+    assert_eq!(join(details(known, Some("ann"))).await.err().unwrap().0, DENIED);
+    assert_eq!(join(details(other, None)).await.err().unwrap().0, DENIED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,9 +231,9 @@ async fn faults_refuse_and_delay_no_other_client() {
         ("ann_hang", "did not return within 1000 ms"),
     ] {
         let ticket = format!("ticket of {name}");
-        assert_eq!(by_ticket(&server, "realm1", name, &ticket).await.unwrap_err().0, FAILED);
+        assert_eq!(by_ticket(&server, "realm1", name, &ticket).await.err().unwrap().0, FAILED);
         let secret = format!("secret of {name}");
-        assert_eq!(by_secret(&server, name, &secret).await.unwrap_err().0, FAILED, "{name}");
+        assert_eq!(by_secret(&server, name, &secret).await.err().unwrap().0, FAILED, "{name}");
         let log =
             server.logged(&format!("authenticate of handler guarding.login for topic {name}"));
         assert!(log.contains(logged), "{log}");
@@ -254,9 +252,9 @@ async fn faults_refuse_and_delay_no_other_client() {
         ("ann_invalid", "the entry is no JSON object with the keys of a principal"),
     ] {
         let ticket = format!("ticket of {name}");
-        assert_eq!(by_ticket(&server, "realm1", name, &ticket).await.unwrap_err().0, DENIED);
+        assert_eq!(by_ticket(&server, "realm1", name, &ticket).await.err().unwrap().0, DENIED);
         let secret = format!("secret of {name}");
-        assert_eq!(by_secret(&server, name, &secret).await.unwrap_err().0, DENIED, "{name}");
+        assert_eq!(by_secret(&server, name, &secret).await.err().unwrap().0, DENIED, "{name}");
         server.logged(logged);
     }
     let log = server.log();
@@ -282,7 +280,7 @@ async fn another_version_authenticates_the_next_client() {
     assert!(sessions.to_string().contains("version-00000002"), "{sessions}");
     // Without the plugin, nobody is authenticated.
     reloading(&server, || site.remove("guarding"));
-    let refused = by_ticket(&server, "realm1", "ann", "ticket of ann").await.unwrap_err();
+    let refused = by_ticket(&server, "realm1", "ann", "ticket of ann").await.err().unwrap();
     assert_eq!(refused.0, FAILED);
     server.logged("the authenticator `guarding.login` is not in service; its clients are refused");
 }

@@ -184,6 +184,10 @@ impl Principal {
 impl std::fmt::Debug for Principal {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let keys: Vec<_> = self.entry.keys().collect();
-        formatter.debug_struct("Principal").field("name", &self.name).field("keys", &keys).finish()
+        formatter
+            .debug_struct("Principal")
+            .field("name", &self.name)
+            .field("keys", &keys)
+            .finish_non_exhaustive()
     }
 }

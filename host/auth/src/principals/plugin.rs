@@ -148,7 +148,7 @@ mod tests {
         check("[]", "no JSON object");
         check(r#"{"ticket":{"hidden":1}}"#, "no JSON object");
         check(r#"{"hidden":1}"#, "no JSON object");
-        check(r#"{} {}"#, "no JSON object");
+        check("{} {}", "no JSON object");
         check(r#"{"wampcra":{"secret":"hidden","salt":"x"}}"#, "needs `derived_key`");
         check(r#"{"cryptosign":["hidden"]}"#, "a key of `cryptosign` is not one");
         assert!(FoundPrincipal::parse("", "{}", None).is_err());

@@ -13,6 +13,9 @@ impl Harness {
     /// Configures the handler that decides about access, as the host does for one that the settings name.
     #[track_caller]
     pub fn access(&mut self, handler: &str) {
+        let own = self.handler(handler);
+        // Without one, the host has no method for `on_find`.
+        assert!(!own.hooks().find || !own.models().is_empty(), "`on_find` needs a model");
         self.route(&access_route(handler), handler);
     }
 
