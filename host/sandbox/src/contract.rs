@@ -14,5 +14,13 @@ pub(crate) use v0_2::effects::jackfield::plugin::{calls, http, http_types, later
 pub(crate) use v0_2::exports::jackfield::plugin::handler;
 pub(crate) use v0_2::jackfield::plugin::{log, request, sessions, store, topics, types};
 
+/// What a plugin says of its handlers for decisions about access.
+#[derive(Debug, Default)]
+pub(crate) struct AccessDescription {
+    /// The handlers that authorize.
+    pub(crate) authorizers: Vec<String>,
+    pub(crate) authenticators: Vec<authenticator::Description>,
+}
+
 /// The package whose interfaces make up the contract.
 pub(crate) const PACKAGE: &str = "jackfield:plugin";

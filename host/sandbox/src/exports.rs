@@ -6,7 +6,9 @@ use wasmtime::{Engine, Store};
 
 use crate::contract::v0_1::old_handler;
 use crate::contract::version::{Version, interface};
-use crate::contract::{answers, authenticator, authorizer, handler, http_types, types, v0_1};
+use crate::contract::{
+    AccessDescription, answers, authenticator, authorizer, handler, http_types, types, v0_1,
+};
 use crate::host_state::HostState;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::RouteConfig;
@@ -44,14 +46,6 @@ pub(crate) struct OptionalExports {
     answers: Option<answers::Guest>,
     authorizer: Option<authorizer::Guest>,
     authenticator: Option<authenticator::Guest>,
-}
-
-/// What the plugin exports besides hooks of topics, as it describes it.
-#[derive(Debug, Default)]
-pub(crate) struct AccessDescription {
-    /// The handlers that authorize.
-    pub(crate) authorizers: Vec<String>,
-    pub(crate) authenticators: Vec<authenticator::Description>,
 }
 
 impl PluginPre {

@@ -11,9 +11,9 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::backtrace;
-use crate::contract::handler;
+use crate::contract::{AccessDescription, handler};
 use crate::cpu::{MAX_WAIT, Meter, TooBusy};
-use crate::exports::{AccessDescription, Exports, PluginPre};
+use crate::exports::{Exports, PluginPre};
 use crate::fault::{CallSite, Fault, FaultKind};
 use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
 use crate::request::RouteId;

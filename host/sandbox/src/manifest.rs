@@ -8,8 +8,7 @@ use std::time::Duration;
 use jackfield_text::is_printable;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{authenticator, handler};
-use crate::exports::AccessDescription;
+use crate::contract::{AccessDescription, authenticator, handler};
 
 /// Name, version and handlers of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]

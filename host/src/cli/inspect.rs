@@ -132,7 +132,7 @@ fn dry_run(
     let has_data = data_folder::place(&config.data, site).is_some();
     let durable = DurableHistories::of(&config, has_data);
     let context = BuildContext {
-        access: arc_swap::ArcSwap::default(),
+        access: arc_swap::ArcSwap::from_pointee(RouteAccess::of(&config)),
         sandbox,
         plugins: arc_swap::ArcSwap::from_pointee(config.plugins),
         audience: Arc::new(NoSubscribers),

@@ -188,7 +188,7 @@ impl Connection {
                 None => {
                     let name: String =
                         claimant.authid.iter().flat_map(|it| it.chars()).take(MAX_SHOWN).collect();
-                    warn!(name: "session.denied", "a session is refused: the authenticator refuses the ticket of {name:?}");
+                    warn!(name: "session.denied", "a session is refused: the authenticator refuses the ticket ({name:?})");
                     let message = "the ticket or token is not accepted";
                     return Err(refused(error_uri::AUTHENTICATION_DENIED, message.to_owned()));
                 }

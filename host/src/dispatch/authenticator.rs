@@ -2,7 +2,7 @@
 //! ([decision 67](../../../docs/decisions/0067-authenticators.md)). The server makes the challenges and judges
 //! the answers; the plugin itself verifies tickets alone.
 //!
-//! It fails closed: an authenticator that is missing, disabled or faulty authenticates nobody.
+//! It fails closed: an authenticator that is missing, disabled or faulty authenticates no client.
 
 use std::net::IpAddr;
 use std::sync::Arc;
