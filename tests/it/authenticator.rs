@@ -249,7 +249,7 @@ async fn faults_refuse_and_delay_no_other_client() {
     // Answers of the plugin that cannot be used are refusals.
     for (name, logged) in [
         ("ann_other", "its name is not the one that was asked for"),
-        ("ann_invalid", "the entry is no JSON object with the keys of a principal"),
+        ("ann_invalid", "a key of `cryptosign` is not one"),
     ] {
         let ticket = format!("ticket of {name}");
         assert_eq!(by_ticket(&server, "realm1", name, &ticket).await.err().unwrap().0, DENIED);

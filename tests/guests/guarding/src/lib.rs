@@ -112,7 +112,7 @@ fn member(name: &str) -> Principal {
     match name {
         "ann_brief" => principal.ttl(Duration::from_millis(1_500)),
         "ann_other" => principal.name("bob"),
-        "ann_invalid" => principal.claims(json!("no object")),
+        "ann_invalid" => principal.cryptosign("no key"),
         "ann_id" => principal.id("7"),
         _ => principal,
     }
