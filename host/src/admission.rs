@@ -294,6 +294,11 @@ impl Admission {
         Methods { auth: &self.auth.load(), listener }.names()
     }
 
+    /// Returns the handler of a plugin that authenticates clients of the listener, if there is one.
+    pub(crate) fn authenticator(&self, listener: &ClientListener) -> Option<String> {
+        Methods { auth: &self.auth.load(), listener }.authenticator().map(str::to_owned)
+    }
+
     /// Returns what a client has to prove by an authentication method of WAMP v2; `None` if the listener
     /// does not have the method.
     ///

@@ -369,7 +369,7 @@ impl Connection {
                 }
                 None
             }
-            Input::Hello(hello) => self.hello(&hello).err(),
+            Input::Hello(hello) => Box::pin(self.hello(&hello)).await.err(),
             Input::Authenticate(proof) => Box::pin(self.authenticate(proof)).await.err(),
             Input::Refused { message, reply } => {
                 debug!("a request is refused: {message}");

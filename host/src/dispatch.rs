@@ -35,6 +35,7 @@ use crate::timers::Timers;
 use crate::trace::{MessageTrace, Traces};
 use crate::{frame, ids, wall_clock};
 
+mod authenticator;
 mod authorize;
 mod authorizer;
 mod call;
@@ -76,6 +77,7 @@ use probe_handler::ProbeHandler;
 use remote_calls::{Offers, RemoteNodes};
 use trace::MessageKind;
 
+pub(crate) use authenticator::{Claimant, KnownPrincipal, NoAnswer};
 pub(crate) use call::Cancellation;
 pub(crate) use history::DEFAULT_EVENTS;
 pub(crate) use meta::SessionQuestion;

@@ -25,7 +25,7 @@ mod share;
 mod totals;
 mod warnings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +40,8 @@ use jackfield_sandbox::{
 use crate::signatures::Signed;
 use crate::site::{ContentHash, PluginFile};
 
-use access_handlers::AccessHandlers;
 pub(crate) use access_handlers::{AccessHandler, route_name as access_route_name};
+use access_handlers::{AccessHandlers, BoundAuthentication};
 pub(crate) use build_context::BuildContext;
 use canary::BoundCanary;
 pub(crate) use canary::{ActiveCanary, Canary, CanaryError, LoadedCanary};
@@ -137,6 +137,8 @@ struct Running {
     lanes: Option<Lanes>,
     /// Its decisions about access that may be kept.
     kept: KeptDecisions,
+    /// Its handlers that authenticate clients.
+    authentications: HashMap<String, BoundAuthentication>,
 }
 
 impl Running {

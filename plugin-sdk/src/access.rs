@@ -41,10 +41,54 @@
 //! assert!(!site.authorize(ann, "com.example.user.bob.inbox", publish)?.is_allowed());
 //! # Ok::<(), jackfield_plugin::testing::Failure>(())
 //! ```
+//!
+//! # Authentication
+//!
+//! An authenticator knows the principals of clients of WAMP v2. It verifies tickets itself. For the other
+//! methods it finds the credential of a principal, and the host makes the challenge and judges the answer.
+//!
+//! ```
+//! use jackfield_plugin::{
+//!     Handler, Plugin, Refusal,
+//!     access::{Login, Method, Principal},
+//!     export_access, store,
+//!     testing::{Harness, User},
+//! };
+//!
+//! fn plugin() -> Plugin {
+//!     let model = Principal::new().role("member").wampcra("the form of a secret");
+//!     Plugin::new("acme-login", "1.0.0").handler(
+//!         Handler::new("acme.login")
+//!             .stateless()
+//!             .on_ticket(|_state, _request, _login, ticket| {
+//!                 Ok::<_, Refusal>((ticket == "letmein").then(|| Principal::new().role("guest")))
+//!             })
+//!             .on_find([model], |_state, _request, login| {
+//!                 let name = login.authid.as_deref().unwrap_or_default();
+//!                 let secret: Option<String> = store::get(&format!("secret/{name}"))?;
+//!                 Ok::<_, Refusal>(secret.map(|it| Principal::new().role("member").wampcra(it)))
+//!             }),
+//!     )
+//! }
+//!
+//! export_access!(plugin);
+//!
+//! let mut site = Harness::new(plugin);
+//! site.access("acme.login");
+//! let ticket = Login::new(Method::Ticket, "ann");
+//! assert_eq!(site.verify("realm1", &ticket, "letmein")?, Some(Principal::new().role("guest")));
+//! assert_eq!(site.verify("realm1", &ticket, "other")?, None);
+//! assert_eq!(site.find("realm1", &Login::new(Method::WampCra, "ann"))?, None);
+//! # Ok::<(), jackfield_plugin::testing::Failure>(())
+//! ```
+
+mod principal;
 
 use std::time::Duration;
 
 use crate::Refusal;
+
+pub use principal::{Login, Method, Principal, SaltedKey, ScramKeys};
 
 /// What a session attempts. The request has the URI as its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

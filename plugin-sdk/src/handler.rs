@@ -10,9 +10,13 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Answer, Error, Event, Publish, Refusal, Request, Route, Subscribe,
-    access::{Attempt, Authorize},
+    access::{Attempt, Authorize, Login, Principal},
     calls, http, log,
 };
+
+mod access;
+
+use access::{AuthorizeHook, FindHook, TicketHook};
 
 /// A builder of a handler. A hook that is not registered is never called: without `on_subscribe`
 /// every client may subscribe, and without `on_publish` events are broadcast without entering the
@@ -50,6 +54,8 @@ pub struct Handler<S = ()> {
     response: Option<AnswerHook<S, http::Answer>>,
     result: Option<AnswerHook<S, calls::Answer>>,
     authorize: Option<AuthorizeHook<S>>,
+    find: Option<(Vec<Principal>, FindHook<S>)>,
+    ticket: Option<TicketHook<S>>,
     every: Option<Duration>,
     stateless: bool,
 }
@@ -59,8 +65,6 @@ type Hook<S, T> = Box<dyn FnMut(&mut S, &Request) -> Result<T, Refusal>>;
 type Silent<S> = Box<dyn FnMut(&mut S, &Request)>;
 type AnswerHook<S, T> = Box<dyn FnMut(&mut S, &Request, &T)>;
 type EventHook<S, T> = Box<dyn FnMut(&mut S, &Request, &Event) -> Result<T, Refusal>>;
-
-type AuthorizeHook<S> = Box<dyn FnMut(&mut S, &Request, Attempt) -> Result<Authorize, Refusal>>;
 
 /// The registered hooks, as `describe` reports them to the host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub(crate) struct Hooks {
     pub(crate) timer: bool,
     /// Not among those of `describe`: the export for decisions about access has them.
     pub(crate) authorize: bool,
+    pub(crate) find: bool,
+    pub(crate) ticket: bool,
 }
 
 /// A handler and the states of its routes, without the type of the state.
@@ -91,6 +97,14 @@ pub(crate) trait Configured {
     fn on_response(&mut self, request: &Request, answer: &http::Answer);
     fn on_result(&mut self, request: &Request, answer: &calls::Answer);
     fn on_authorize(&mut self, request: &Request, attempt: Attempt) -> Authorize;
+    fn models(&self) -> &[Principal];
+    fn on_find(&mut self, request: &Request, login: &Login) -> Result<Option<Principal>, Refusal>;
+    fn on_ticket(
+        &mut self,
+        request: &Request,
+        login: &Login,
+        ticket: &str,
+    ) -> Result<Option<Principal>, Refusal>;
 }
 
 /// The implementation of [`Configured`].
@@ -115,6 +129,8 @@ impl Handler {
             response: None,
             result: None,
             authorize: None,
+            find: None,
+            ticket: None,
             every: None,
             stateless: false,
         }
@@ -139,6 +155,8 @@ impl Handler {
             response: None,
             result: None,
             authorize: None,
+            find: None,
+            ticket: None,
             every: None,
             stateless: self.stateless,
         }
@@ -265,19 +283,6 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// Registers the hook that decides whether a session may do something, where a rule of the
-    /// operator's settings names the handler: see [`access`](crate::access). An error refuses.
-    #[must_use]
-    pub fn on_authorize<R: Answer<Authorize>>(
-        mut self,
-        mut hook: impl FnMut(&mut S, &Request, Attempt) -> R + 'static,
-    ) -> Self {
-        self.authorize = Some(Box::new(move |state, request, attempt| {
-            hook(state, request, attempt).into_answer()
-        }));
-        self
-    }
-
     /// Sets the interval of `on_timer` for routes without a `timer`, from ten milliseconds to a
     /// year.
     #[must_use]
@@ -331,6 +336,8 @@ impl<S: 'static> Configured for Routes<S> {
             call: self.handler.call.is_some(),
             timer: self.handler.timer.is_some(),
             authorize: self.handler.authorize.is_some(),
+            find: self.handler.find.is_some(),
+            ticket: self.handler.ticket.is_some(),
         }
     }
 
@@ -404,6 +411,25 @@ impl<S: 'static> Configured for Routes<S> {
         let answer =
             state_of(&mut self.states, request).and_then(|state| hook(state, request, attempt));
         answer.unwrap_or_else(Authorize::from)
+    }
+
+    fn models(&self) -> &[Principal] {
+        self.handler.find.as_ref().map_or(&[], |(models, _)| models)
+    }
+
+    fn on_find(&mut self, request: &Request, login: &Login) -> Result<Option<Principal>, Refusal> {
+        let Some((_, hook)) = &mut self.handler.find else { return Ok(None) };
+        state_of(&mut self.states, request).and_then(|state| hook(state, request, login))
+    }
+
+    fn on_ticket(
+        &mut self,
+        request: &Request,
+        login: &Login,
+        ticket: &str,
+    ) -> Result<Option<Principal>, Refusal> {
+        let Some(hook) = &mut self.handler.ticket else { return Ok(None) };
+        state_of(&mut self.states, request).and_then(|state| hook(state, request, login, ticket))
     }
 }
 

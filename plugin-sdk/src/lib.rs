@@ -111,6 +111,11 @@ pub fn now() -> std::time::SystemTime {
 #[doc = include_str!("../../docs/plugins.md")]
 struct Guide;
 
+/// Compiles the examples of the page about decisions about access.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/access-plugins.md")]
+struct AccessGuide;
+
 /// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

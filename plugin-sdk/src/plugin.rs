@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::{
     Error, Event, Handler, Publish, Refusal, Request, Route, Subscribe,
-    access::{Attempt, Authorize},
+    access::{Attempt, Authorize, Login, Principal},
     calls,
     handler::{Configured, Routes},
     http,
@@ -130,11 +130,30 @@ impl Plugin {
         }
     }
 
+    pub(crate) fn on_find(
+        &mut self,
+        request: &Request,
+        login: &Login,
+    ) -> Result<Option<Principal>, Refusal> {
+        let handler = self.find(request.handler());
+        handler.map_or(Ok(None), |handler| handler.on_find(request, login))
+    }
+
+    pub(crate) fn on_ticket(
+        &mut self,
+        request: &Request,
+        login: &Login,
+        ticket: &str,
+    ) -> Result<Option<Principal>, Refusal> {
+        let handler = self.find(request.handler());
+        handler.map_or(Ok(None), |handler| handler.on_ticket(request, login, ticket))
+    }
+
     /// The name of a handler that decides about access, if there is one.
     #[cfg(target_family = "wasm")]
     pub(crate) fn access_handler(&self) -> Option<&str> {
         let mut handlers = self.handlers.iter();
-        handlers.find(|it| it.hooks().authorize).map(|handler| handler.name())
+        handlers.find(|it| it.hooks().is_of_access()).map(|handler| handler.name())
     }
 
     fn find(&mut self, name: &str) -> Option<&mut Box<dyn Configured>> {

@@ -3,7 +3,10 @@
 //! A hook returns a verdict, or a `Result` whose error is a [`Refusal`]; both implement
 //! [`Answer`].
 
-use crate::{Event, Refusal, SessionId, access::Authorize};
+use crate::{
+    Event, Refusal, SessionId,
+    access::{Authorize, Principal},
+};
 
 /// The answer of `on_subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +141,7 @@ macro_rules! answers {
     )*};
 }
 
-answers!(Subscribe, Publish, Event, Authorize, ());
+answers!(Subscribe, Publish, Event, Authorize, Option<Principal>, ());
 
 #[cfg(test)]
 mod tests {

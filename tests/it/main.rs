@@ -12,6 +12,7 @@ mod abuse;
 mod access;
 mod api;
 mod assets;
+mod authenticator;
 mod author;
 mod authorizer;
 mod backpressure;

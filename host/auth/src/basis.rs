@@ -37,6 +37,8 @@ pub enum Basis {
         /// The principal: its roles and credentials.
         fingerprint: Fingerprint,
     },
+    /// The answer of a plugin.
+    Plugin,
     /// A certificate: its authorities and users are settings of a listener.
     Certificate,
 }

@@ -37,6 +37,8 @@ pub struct AuthSettings {
     pub jwt: Option<JwtSettings>,
     /// A file with principals, for the authentication methods of WAMP v2.
     pub principals: Option<PathBuf>,
+    /// The handler of a plugin that knows principals, in place of a file.
+    pub authenticator: Option<String>,
 }
 
 /// Settings of tickets.

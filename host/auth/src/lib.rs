@@ -49,8 +49,8 @@ pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use open::{Auth, AuthOpening, FileOf, OpenError};
 pub use php::PhpList;
 pub use principals::{
-    Challenge, ChallengeError, Extra, NoChannelId, Principals, Proof, ProofMethod, ProofRefusal,
-    ProofRequest, TLS_EXPORTER_LABEL,
+    Challenge, ChallengeError, Extra, FoundPrincipal, NoChannelId, Principals, Proof, ProofMethod,
+    ProofRefusal, ProofRequest, TLS_EXPORTER_LABEL,
 };
 pub use reading::{read, read_text};
 pub use secret::{Secret, SecretError};

@@ -28,6 +28,8 @@ pub struct Auth {
     pub jwt: Option<Jwt>,
     /// Principals.
     pub principals: Option<Principals>,
+    /// The handler of a plugin that knows principals.
+    pub authenticator: Option<String>,
 }
 
 /// Result of opening settings.
@@ -63,7 +65,10 @@ pub enum FileOf {
 impl AuthSettings {
     /// Returns whether there is an authentication method.
     pub const fn has_method(&self) -> bool {
-        self.tickets.is_some() || self.jwt.is_some() || self.principals.is_some()
+        self.tickets.is_some()
+            || self.jwt.is_some()
+            || self.principals.is_some()
+            || self.authenticator.is_some()
     }
 
     /// Returns the files that may change while the server runs; [`Auth::replace`] applies the
@@ -152,7 +157,8 @@ impl AuthSettings {
         });
         let warnings = users.as_ref().map(Users::warnings).unwrap_or_default();
         let auth = if errors.is_empty() {
-            Ok(Auth { tickets: tickets.zip(users), jwt, principals })
+            let authenticator = self.authenticator.clone();
+            Ok(Auth { tickets: tickets.zip(users), jwt, principals, authenticator })
         } else {
             Err(errors)
         };
@@ -164,12 +170,12 @@ impl Auth {
     /// Takes the place of other methods: used tickets stay used.
     #[must_use]
     pub fn continuing(self, before: &Self) -> Self {
-        let Self { tickets, jwt, principals } = self;
+        let Self { tickets, jwt, principals, authenticator } = self;
         let tickets = tickets.map(|(tickets, users)| match &before.tickets {
             Some((before, _)) => (tickets.continuing(before), users),
             None => (tickets, users),
         });
-        Self { tickets, jwt, principals }
+        Self { tickets, jwt, principals, authenticator }
     }
 
     /// Replaces users, keys or principals by the new content of their file. Returns their number.

@@ -19,11 +19,13 @@ mod channel;
 mod cra;
 mod cryptosign;
 mod file;
+mod plugin;
 mod scram;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use jackfield_yaml::Diagnosis;
@@ -37,6 +39,7 @@ use crate::basis::{Basis, Fingerprint};
 use crate::identity::{Authenticated, Method};
 pub use challenge::{Challenge, ChallengeError, Extra, Proof, ProofRefusal, ProofRequest};
 pub use channel::{NoChannelId, TLS_EXPORTER_LABEL};
+pub use plugin::FoundPrincipal;
 
 /// The maximum number of characters of an untrusted name in a log.
 const MAX_SHOWN: usize = 64;
@@ -81,6 +84,10 @@ struct Principal {
     /// Public keys of `cryptosign`.
     keys: Vec<[u8; 32]>,
     fingerprint: Fingerprint,
+    /// Whether a plugin knows it, and no file.
+    is_of_plugin: bool,
+    /// The end of its session.
+    expires: Option<SystemTime>,
 }
 
 /// The secret of the method `ticket`, never printed.
@@ -220,6 +227,20 @@ impl Principals {
     }
 }
 
+impl Known {
+    /// Lists the principals by method.
+    fn list_methods(&mut self) {
+        for method in ProofMethod::ALL {
+            let able = self.by_name.values().filter(|it| it.has(method));
+            let mut able: Vec<_> = able.map(Arc::clone).collect();
+            able.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            if !able.is_empty() {
+                self.able.insert(method.credential(), able);
+            }
+        }
+    }
+}
+
 impl Principal {
     fn has(&self, method: ProofMethod) -> bool {
         match method {
@@ -247,8 +268,12 @@ impl Principal {
                 ProofMethod::Cryptosign => Method::Cryptosign,
             },
             claims: self.claims.clone(),
-            expires: None,
-            basis: Basis::Principal { name: self.name.clone(), fingerprint: self.fingerprint },
+            expires: self.expires,
+            basis: if self.is_of_plugin {
+                Basis::Plugin
+            } else {
+                Basis::Principal { name: self.name.clone(), fingerprint: self.fingerprint }
+            },
         }
     }
 }

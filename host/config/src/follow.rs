@@ -245,11 +245,12 @@ impl Comparison {
     }
 
     fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {
-        let AuthSettings { tickets, users, jwt, principals } = next;
+        let AuthSettings { tickets, users, jwt, principals, authenticator } = next;
         self.live("auth.tickets", &running.tickets, tickets);
         self.live("auth.users", &running.users, users);
         self.live("auth.jwt", &running.jwt, jwt);
         self.live("auth.principals", &running.principals, principals);
+        self.live("auth.authenticator", &running.authenticator, authenticator);
     }
 
     fn limits(&mut self, running: &Limits, next: &Limits) {

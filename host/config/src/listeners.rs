@@ -82,6 +82,8 @@ pub enum ListenerMethod {
     Jwt,
     /// Principals, `auth.principals`.
     Principals,
+    /// Principals of a plugin, `auth.authenticator`.
+    Authenticator,
 }
 
 /// The mode of a Unix socket without the key `mode`: for the server's user and its group.
@@ -135,7 +137,7 @@ impl Default for Protocols {
 
 impl ListenerMethod {
     /// All methods.
-    const ALL: [Self; 3] = [Self::Tickets, Self::Jwt, Self::Principals];
+    const ALL: [Self; 4] = [Self::Tickets, Self::Jwt, Self::Principals, Self::Authenticator];
 
     /// The key of the method below `auth`.
     pub(super) const fn key(self) -> &'static str {
@@ -143,6 +145,7 @@ impl ListenerMethod {
             Self::Tickets => "auth.tickets",
             Self::Jwt => "auth.jwt",
             Self::Principals => "auth.principals",
+            Self::Authenticator => "auth.authenticator",
         }
     }
 }

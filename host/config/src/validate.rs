@@ -63,6 +63,21 @@ impl Settings {
         self.config.settle(base);
     }
 
+    /// Returns the error of the authenticator, if there is one.
+    fn wrong_authenticator(&self, has_principals: bool) -> Option<ValueError> {
+        let name = self.config.auth.authenticator.as_ref()?;
+        let (message, help) = if name.is_empty() {
+            ("`auth.authenticator` is empty", "write the name of a handler of a plugin")
+        } else if has_principals {
+            let message = "there are `auth.principals` and `auth.authenticator`: both answer the same \
+                           methods";
+            (message, "remove one of them: the plugin can know the principals of the file")
+        } else {
+            return None;
+        };
+        Some(ValueError::at("auth.authenticator", message.to_owned(), help))
+    }
+
     /// Returns the errors. A setting counts as present even if its value is invalid, so that each
     /// error is reported once.
     fn mistakes(&self) -> Vec<ValueError> {
@@ -70,7 +85,8 @@ impl Settings {
             |key: &str| self.tree.at(key).is_some_and(|node| !matches!(node.kind, Kind::Null));
         let (tickets, users) = (has("auth.tickets"), has("auth.users"));
         let access = &self.config.access;
-        let mut wrongs = Vec::new();
+        let (principals, authenticator) = (has("auth.principals"), has("auth.authenticator"));
+        let mut wrongs: Vec<_> = self.wrong_authenticator(principals).into_iter().collect();
         let mut wrong = |key: &str, message: &str, help: &str| {
             wrongs.push(ValueError::at(key, message.to_owned(), help));
         };
@@ -79,7 +95,7 @@ impl Settings {
                            be looked up";
             wrong("auth.users", message, "add `auth.tickets`, or remove `auth.users`");
         }
-        let has_method = tickets || has("auth.jwt") || has("auth.principals");
+        let has_method = tickets || has("auth.jwt") || principals || authenticator;
         if access.anonymous == Some(false) && !has_method {
             let message = "no client could connect: `anonymous: false` requires authentication, and \
                            `auth` has no method";

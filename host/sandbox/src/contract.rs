@@ -8,11 +8,19 @@ pub(crate) mod v0_1;
 pub(crate) mod v0_2;
 pub(crate) mod version;
 
-pub(crate) use v0_2::access::exports::jackfield::plugin::authorizer;
+pub(crate) use v0_2::access::exports::jackfield::plugin::{authenticator, authorizer};
 pub(crate) use v0_2::effects::exports::jackfield::plugin::answers;
 pub(crate) use v0_2::effects::jackfield::plugin::{calls, http, http_types, later};
 pub(crate) use v0_2::exports::jackfield::plugin::handler;
 pub(crate) use v0_2::jackfield::plugin::{log, request, sessions, store, topics, types};
+
+/// What a plugin says of its handlers for decisions about access.
+#[derive(Debug, Default)]
+pub(crate) struct AccessDescription {
+    /// The handlers that authorize.
+    pub(crate) authorizers: Vec<String>,
+    pub(crate) authenticators: Vec<authenticator::Description>,
+}
 
 /// The package whose interfaces make up the contract.
 pub(crate) const PACKAGE: &str = "jackfield:plugin";

@@ -6,7 +6,9 @@ use wasmtime::{Engine, Store};
 
 use crate::contract::v0_1::old_handler;
 use crate::contract::version::{Version, interface};
-use crate::contract::{answers, authorizer, handler, http_types, types, v0_1};
+use crate::contract::{
+    AccessDescription, answers, authenticator, authorizer, handler, http_types, types, v0_1,
+};
 use crate::host_state::HostState;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::RouteConfig;
@@ -15,6 +17,8 @@ use crate::route_config::RouteConfig;
 const ANSWERS: &str = "jackfield:plugin/answers@0.2.0";
 /// The name of the optional interface for authorization.
 const AUTHORIZER: &str = "jackfield:plugin/authorizer@0.2.0";
+/// The name of the optional interface for authentication.
+const AUTHENTICATOR: &str = "jackfield:plugin/authenticator@0.2.0";
 
 /// A linked plugin, before it is instantiated.
 pub(crate) enum PluginPre {
@@ -26,6 +30,8 @@ pub(crate) enum PluginPre {
         answers: Option<answers::GuestIndices>,
         /// As above.
         authorizer: Option<authorizer::GuestIndices>,
+        /// As above.
+        authenticator: Option<authenticator::GuestIndices>,
     },
 }
 
@@ -39,6 +45,7 @@ pub(crate) enum Exports {
 pub(crate) struct OptionalExports {
     answers: Option<answers::Guest>,
     authorizer: Option<authorizer::Guest>,
+    authenticator: Option<authenticator::Guest>,
 }
 
 impl PluginPre {
@@ -54,6 +61,10 @@ impl PluginPre {
                 },
                 authorizer: match pre.component().get_export_index(None, AUTHORIZER) {
                     Some(_) => Some(authorizer::GuestIndices::new(&pre)?),
+                    None => None,
+                },
+                authenticator: match pre.component().get_export_index(None, AUTHENTICATOR) {
+                    Some(_) => Some(authenticator::GuestIndices::new(&pre)?),
                     None => None,
                 },
                 pre,
@@ -101,7 +112,7 @@ impl PluginPre {
                 let plugin = pre.instantiate_async(store).await?;
                 Exports::V0_1(plugin.jackfield_plugin_handler().clone())
             }
-            Self::V0_2 { pre, handler, answers, authorizer } => {
+            Self::V0_2 { pre, handler, answers, authorizer, authenticator } => {
                 let instance = pre.instantiate_async(&mut *store).await?;
                 let handler = handler.load(&mut *store, &instance)?;
                 let answers = match answers {
@@ -109,10 +120,14 @@ impl PluginPre {
                     None => None,
                 };
                 let authorizer = match authorizer {
-                    Some(authorizer) => Some(authorizer.load(store, &instance)?),
+                    Some(authorizer) => Some(authorizer.load(&mut *store, &instance)?),
                     None => None,
                 };
-                Exports::V0_2(handler, OptionalExports { answers, authorizer })
+                let authenticator = match authenticator {
+                    Some(authenticator) => Some(authenticator.load(store, &instance)?),
+                    None => None,
+                };
+                Exports::V0_2(handler, OptionalExports { answers, authorizer, authenticator })
             }
         })
     }
@@ -129,16 +144,43 @@ impl Exports {
         }
     }
 
-    /// The handlers that authorize.
-    pub(crate) async fn authorizers(
+    /// The handlers that decide about access.
+    pub(crate) async fn describe_access(
         &self,
         store: &mut Store<HostState>,
-    ) -> wasmtime::Result<Vec<String>> {
-        match self {
-            Self::V0_2(_, OptionalExports { authorizer: Some(authorizer), .. }) => {
-                authorizer.call_handlers(store).await
+    ) -> wasmtime::Result<AccessDescription> {
+        let mut description = AccessDescription::default();
+        if let Self::V0_2(_, OptionalExports { authorizer, authenticator, .. }) = self {
+            if let Some(authorizer) = authorizer {
+                description.authorizers = authorizer.call_handlers(&mut *store).await?;
             }
-            Self::V0_1(_) | Self::V0_2(..) => Ok(Vec::new()),
+            if let Some(authenticator) = authenticator {
+                description.authenticators = authenticator.call_handlers(store).await?;
+            }
+        }
+        Ok(description)
+    }
+
+    /// Finds a principal; with a ticket, verifies the ticket.
+    pub(crate) async fn authenticate(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        attempt: &authenticator::Attempt,
+        ticket: Option<&str>,
+    ) -> wasmtime::Result<Option<authenticator::Principal>> {
+        match (self, ticket) {
+            (
+                Self::V0_2(_, OptionalExports { authenticator: Some(authenticator), .. }),
+                Some(ticket),
+            ) => authenticator.call_verify(store, route.number(), attempt, ticket).await,
+            (Self::V0_2(_, OptionalExports { authenticator: Some(authenticator), .. }), None) => {
+                authenticator.call_find(store, route.number(), attempt).await
+            }
+            // No handler of theirs has the hook.
+            (Self::V0_1(_) | Self::V0_2(..), _) => {
+                Err(wasmtime::Error::msg("it has no authenticator"))
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::backtrace;
-use crate::contract::handler;
+use crate::contract::{AccessDescription, handler};
 use crate::cpu::{MAX_WAIT, Meter, TooBusy};
 use crate::exports::{Exports, PluginPre};
 use crate::fault::{CallSite, Fault, FaultKind};
@@ -82,11 +82,11 @@ impl Instance {
         meter.run_slow(|| drop(self));
     }
 
-    /// Calls `describe`. Returns the handlers that authorize as well.
+    /// Calls `describe`. Returns the handlers that decide about access as well.
     pub(crate) async fn describe(
         &mut self,
         ticker: &Ticker,
-    ) -> Result<(handler::Manifest, Vec<String>), Fault> {
+    ) -> Result<(handler::Manifest, AccessDescription), Fault> {
         let _running = ticker.run();
         let deadline = self.store.data_mut().begin_outside("");
         self.store.set_epoch_deadline(1);
@@ -94,7 +94,7 @@ impl Instance {
         let Self { store, exports } = self;
         let described = async {
             let manifest = exports.describe(store).await?;
-            Ok((manifest, exports.authorizers(store).await?))
+            Ok((manifest, exports.describe_access(store).await?))
         };
         match within(&meter, deadline, described).await {
             Ok(described) => {

@@ -17,6 +17,8 @@ const HANDLER: &str = "handler";
 const ANSWERS: &str = "answers";
 /// The optional interface that decides about actions of sessions.
 const AUTHORIZER: &str = "authorizer";
+/// The optional interface that knows who clients are.
+const AUTHENTICATOR: &str = "authenticator";
 /// Imports and exports of a component.
 const MAX_NAMES: usize = 10_000;
 
@@ -139,7 +141,7 @@ fn check_export(file: &str, version: Version, export: &str) -> Result<(), Sandbo
     match interface(export) {
         None => Ok(()),
         Some((HANDLER, found)) => check_same_version(file, version, export, found),
-        Some((ANSWERS | AUTHORIZER, found)) if version == Version::V0_2 => {
+        Some((ANSWERS | AUTHORIZER | AUTHENTICATOR, found)) if version == Version::V0_2 => {
             check_same_version(file, version, export, found)
         }
         Some(_) => {

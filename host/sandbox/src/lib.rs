@@ -26,6 +26,7 @@
 mod access;
 mod answer_matcher;
 mod audience;
+mod authentication;
 mod backtrace;
 mod byte_size;
 mod call_record;
@@ -82,6 +83,7 @@ pub use access::{
     Keep, KeepFor,
 };
 pub use answer_matcher::AnswerMatcher;
+pub use authentication::{AuthenticationAttempt, AuthenticationMethod, PluginPrincipal};
 pub use call_record::{
     Acceptance, AnswerContent, CallCost, CallInput, CallOutcome, CallRecord, CallerRecord,
     EffectAnswer, EffectsAccepted, FaultRecord, HookAnswer, HostAnswers, ListedRange,
@@ -98,7 +100,7 @@ pub use fetch_record::{FetchRecord, FetchedResponse};
 pub use handler_metrics::{HandlerCounts, SandboxMetrics};
 pub use interfaces::Imports;
 pub use lane::{Lane, Lanes};
-pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
+pub use manifest::{Authentication, HandlerDescription, Hook, Hooks, Manifest};
 pub use memory::InstanceMemory;
 pub use observer::{CallObserver, CallObservers, Observation};
 pub use outcome::{HookOutcome, Passage};

@@ -1,6 +1,6 @@
 //! Manifest of a plugin: the validated result of `describe`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use jackfield_text::is_printable;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::handler;
+use crate::contract::{AccessDescription, authenticator, handler};
 
 /// Name, version and handlers of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,18 @@ pub struct Manifest {
     pub is_stateless: bool,
     /// The number of the layout of its store.
     pub schema: u32,
+    /// The handlers that authenticate, by name.
+    pub authenticators: BTreeMap<String, Authentication>,
+}
+
+/// How a handler authenticates clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// Whether it verifies tickets.
+    pub verifies_tickets: bool,
+    /// Examples of principals: unknown names get challenges of their form. Each is the text of a JSON
+    /// object, not validated.
+    pub models: Vec<String>,
 }
 
 /// One handler of a plugin.
@@ -62,6 +74,8 @@ pub enum Hook {
     Result,
     /// A session attempts an action that a rule refers to the plugin.
     Authorize,
+    /// A client authenticates itself.
+    Authenticate,
 }
 
 /// Longest name of a plugin or handler, in bytes.
@@ -70,6 +84,8 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_TEXT_CHARS: usize = 200;
 /// Most handlers of one plugin.
 const MAX_HANDLERS: usize = 1_000;
+/// Most models of principals of one handler.
+const MAX_MODELS: usize = 100;
 /// Valid timer intervals, as in routing files.
 const TIMER_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_hours(24 * 365);
@@ -85,9 +101,9 @@ impl Manifest {
         self.handlers.iter().filter(|it| it.hooks.iter().any(Hook::is_of_access))
     }
 
-    /// Validates the result of `describe`, and the names of the handlers that authorize.
+    /// Validates the result of `describe`, and the names of the handlers that decide about access.
     pub(crate) fn parse(
-        (raw, authorizers): (handler::Manifest, Vec<String>),
+        (raw, access): (handler::Manifest, AccessDescription),
     ) -> Result<Self, String> {
         let handler::Manifest { name, version, handlers, stateless, schema } = raw;
         let name = self::name("the name of the plugin", name)?;
@@ -116,13 +132,33 @@ impl Manifest {
         if let Some(twice) = handlers.iter().find(|h| !seen.insert(h.name.as_str())) {
             return Err(format!("it offers the handler {:?} twice", twice.name));
         }
-        for name in authorizers {
-            let Some(own) = handlers.iter_mut().find(|handler| handler.name == name) else {
-                return Err(format!("its authorizer {name:?} is no handler of the plugin"));
-            };
-            own.hooks = own.hooks.iter().chain([Hook::Authorize]).collect();
+        let AccessDescription { authorizers, authenticators: described } = access;
+        let mut add = |name: &str, hook: Hook| {
+            let own = handlers.iter_mut().find(|handler| handler.name == name);
+            let own = own.ok_or_else(|| format!("{name:?}, for {hook}, is no handler of it"))?;
+            own.hooks = own.hooks.iter().chain([hook]).collect();
+            Ok::<(), String>(())
+        };
+        authorizers.iter().try_for_each(|name| add(name, Hook::Authorize))?;
+        let mut authenticators = BTreeMap::new();
+        for authenticator::Description { handler, verifies_tickets, models } in described {
+            add(&handler, Hook::Authenticate)?;
+            if models.len() > MAX_MODELS {
+                return Err(format!(
+                    "{handler:?} has {} models of principals; at most {MAX_MODELS} are allowed",
+                    models.len()
+                ));
+            }
+            authenticators.insert(handler, Authentication { verifies_tickets, models });
         }
-        Ok(Self { name, version: line(&version), handlers, is_stateless: stateless, schema })
+        Ok(Self {
+            name,
+            version: line(&version),
+            handlers,
+            is_stateless: stateless,
+            schema,
+            authenticators,
+        })
     }
 }
 
@@ -153,17 +189,18 @@ impl FromIterator<Hook> for Hooks {
 impl Hook {
     /// Every hook that handlers declare, in the order of the contract. The others are called with
     /// the answers of the plugin's own effects.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Subscribe,
         Self::Unsubscribe,
         Self::Publish,
         Self::Call,
         Self::Timer,
         Self::Authorize,
+        Self::Authenticate,
     ];
 
     /// The number of all hooks, with those for answers.
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 9;
 
     /// Every hook, with those for answers, in the order of their numbers.
     pub(crate) const EVERY: [Self; Self::COUNT] = [
@@ -175,6 +212,7 @@ impl Hook {
         Self::Response,
         Self::Result,
         Self::Authorize,
+        Self::Authenticate,
     ];
 
     /// Its name in the contract.
@@ -188,6 +226,7 @@ impl Hook {
             Self::Response => "on-response",
             Self::Result => "on-result",
             Self::Authorize => "authorize",
+            Self::Authenticate => "authenticate",
         }
     }
 
@@ -198,7 +237,7 @@ impl Hook {
 
     /// Whether it decides about access: it acts on nothing, and is not observed.
     pub fn is_of_access(self) -> bool {
-        matches!(self, Self::Authorize)
+        matches!(self, Self::Authorize | Self::Authenticate)
     }
 
     fn bit(self) -> u16 {
@@ -213,7 +252,7 @@ impl Hook {
             Self::Publish => Some(handler::Hooks::PUBLISH),
             Self::Call => Some(handler::Hooks::CALL),
             Self::Timer => Some(handler::Hooks::TIMER),
-            Self::Response | Self::Result | Self::Authorize => None,
+            Self::Response | Self::Result | Self::Authorize | Self::Authenticate => None,
         }
     }
 }
@@ -280,7 +319,7 @@ mod tests {
             stateless: false,
             schema: 0,
         };
-        match (Manifest::parse((raw, Vec::new())), expected) {
+        match (Manifest::parse((raw, AccessDescription::default())), expected) {
             (Ok(manifest), Ok(())) => {
                 for handler in &manifest.handlers {
                     assert_eq!(handler.summary, "two lines");

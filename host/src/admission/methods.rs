@@ -13,6 +13,7 @@ use jackfield_config::{Access, ListenerMethod};
 use super::{Rejection, used_tickets};
 use crate::client_listener::ClientListener;
 use crate::cluster::ClusterNode;
+use crate::dispatch::Claimant;
 use crate::handshake::Credential;
 
 /// What a client has to send after CHALLENGE.
@@ -22,6 +23,8 @@ pub(crate) enum PendingProof {
     Credential,
     /// The answer to a principal's challenge.
     Principal(Box<Challenge>),
+    /// A ticket that a plugin verifies.
+    Plugin(Box<Claimant>),
 }
 
 /// The authentication methods of a listener.
@@ -54,7 +57,7 @@ impl Methods<'_> {
 
     /// Returns whether a session of WAMP v2 can be authenticated.
     pub(super) fn take_any(&self) -> bool {
-        self.take_proofs() || self.principals().is_some()
+        self.take_proofs() || self.principals().is_some() || self.authenticator().is_some()
     }
 
     /// Returns the names of the authentication methods of WAMP v2.
@@ -62,6 +65,12 @@ impl Methods<'_> {
         let uses = |method| self.principals().is_some_and(|it| it.use_method(method));
         let has = |method| uses(method) || (method == ProofMethod::Ticket && self.take_proofs());
         ProofMethod::ALL.into_iter().filter(|method| has(*method)).map(ProofMethod::name).collect()
+    }
+
+    /// Returns the handler that authenticates clients here, if there is one.
+    pub(super) fn authenticator(&self) -> Option<&str> {
+        let is_allowed = self.listener.rules.allows(ListenerMethod::Authenticator);
+        self.auth.authenticator.as_deref().filter(|_| is_allowed)
     }
 
     fn principals(&self) -> Option<&Principals> {
@@ -91,8 +100,9 @@ impl Methods<'_> {
     /// Returns whether sessions may be opened without authentication.
     pub(super) fn admit_anybody(&self, rules: &Access) -> bool {
         let anonymous = self.listener.rules.anonymous.or(rules.anonymous);
-        let Auth { tickets, jwt, principals } = self.auth;
-        anonymous.unwrap_or(tickets.is_none() && jwt.is_none() && principals.is_none())
+        let Auth { tickets, jwt, principals, authenticator } = self.auth;
+        let has_method = tickets.is_some() || jwt.is_some() || principals.is_some();
+        anonymous.unwrap_or(!has_method && authenticator.is_none())
     }
 
     pub(super) async fn prove(

@@ -18,6 +18,7 @@ use super::close::CloseAction;
 use super::member::Member;
 use super::{Asked, Connection, Expiry};
 use crate::admission::{PendingProof, revoked};
+use crate::dispatch::{Claimant, KnownPrincipal, NoAnswer};
 use crate::handshake::Credential;
 use crate::ids;
 
@@ -33,7 +34,7 @@ const MAX_METHODS: usize = 16;
 
 impl Connection {
     /// Opens the session, or sends a challenge.
-    pub(super) fn hello(&mut self, hello: &Hello) -> Result<(), CloseAction> {
+    pub(super) async fn hello(&mut self, hello: &Hello) -> Result<(), CloseAction> {
         if !uri::is_uri(&hello.realm) {
             let message = format!("`{}` is not a URI", hello.realm);
             return Err(refused(error_uri::INVALID_URI, message));
@@ -58,7 +59,7 @@ impl Connection {
                 return self.welcome(asked, None, None);
             }
             let Some(method) = ProofMethod::named(name) else { continue };
-            match self.challenge(method, hello, &asked) {
+            match self.challenge(method, hello, &asked).await? {
                 Ok(Some(pending)) => {
                     let method = Some(name.to_owned());
                     self.asked = Some(Box::new(Asked { method, pending, ..asked }));
@@ -77,17 +78,74 @@ impl Connection {
             return self.welcome(asked, None, None);
         }
         let mut names = self.context.admission.method_names(&self.listener);
+        if let Some(authenticator) = self.context.admission.authenticator(&self.listener) {
+            let methods = asked.dispatch.methods_of_plugin(&authenticator);
+            let methods = methods.map_err(|no_answer| no_authenticator(&no_answer))?;
+            names.extend(methods.into_iter().map(ProofMethod::name));
+            // Tickets may be those of the application as well.
+            names.sort_unstable();
+            names.dedup();
+        }
         names.extend((!self.must_prove).then_some(ANONYMOUS));
         let message = format!("sessions are opened with the authmethod `{}`", names.join("` or `"));
         Err(refused(error_uri::NO_MATCHING_AUTH_METHOD, message))
     }
 
     /// Sends a challenge of this method. Returns what the client has to answer; `None` without the method.
-    fn challenge(
+    async fn challenge(
         &mut self,
         method: ProofMethod,
         hello: &Hello,
         asked: &Asked,
+    ) -> Result<Result<Option<PendingProof>, ChallengeError>, CloseAction> {
+        let by_plugin = self.known_by_plugin(method, hello, asked).await?;
+        Ok(self.send_challenge(method, hello, asked, by_plugin))
+    }
+
+    /// Asks the authenticator of the settings, if it has the method.
+    async fn known_by_plugin(
+        &self,
+        method: ProofMethod,
+        hello: &Hello,
+        asked: &Asked,
+    ) -> Result<Option<ByPlugin>, CloseAction> {
+        let Some(name) = self.context.admission.authenticator(&self.listener) else {
+            return Ok(None);
+        };
+        // Without its plugin, the other methods of the settings remain.
+        let methods = asked.dispatch.methods_of_plugin(&name).unwrap_or_default();
+        if !methods.contains(&method) {
+            return Ok(None);
+        }
+        let extra = Extras(hello.details.get("authextra").and_then(Value::as_map));
+        let admittance = self.admittance.as_deref();
+        let claimant = Claimant {
+            method,
+            authid: asked.authid.clone(),
+            pubkey: extra.text("pubkey").filter(|it| it.len() <= MAX_SHOWN).map(str::to_owned),
+            address: admittance.and_then(|it| it.client),
+            origin: admittance.and_then(|it| it.origin.clone()),
+            is_encrypted: admittance.is_some_and(|it| it.is_secure),
+            listener: self.listener.name.clone(),
+        };
+        if method == ProofMethod::Ticket {
+            return Ok(Some(ByPlugin::Ticket(claimant)));
+        }
+        let finding = asked.dispatch.find_principal(&name, &claimant);
+        match timeout_at(self.opened_by, finding).await {
+            Ok(Ok(known)) => Ok(Some(ByPlugin::Principal(known))),
+            Ok(Err(no_answer)) => Err(no_authenticator(&no_answer)),
+            Err(_elapsed) => Err(overdue()),
+        }
+    }
+
+    /// Sends a challenge of this method, by the authenticator if it has the method.
+    fn send_challenge(
+        &mut self,
+        method: ProofMethod,
+        hello: &Hello,
+        asked: &Asked,
+        by_plugin: Option<ByPlugin>,
     ) -> Result<Option<PendingProof>, ChallengeError> {
         let request = ProofRequest {
             authid: asked.authid.as_deref(),
@@ -97,10 +155,16 @@ impl Connection {
             now: SystemTime::now(),
             channel_id: self.wire.channel_id(),
         };
-        let pending = self.context.admission.challenge(method, &request, &self.listener)?;
+        let pending = match by_plugin {
+            None => self.context.admission.challenge(method, &request, &self.listener)?,
+            Some(ByPlugin::Ticket(claimant)) => Some(PendingProof::Plugin(Box::new(claimant))),
+            Some(ByPlugin::Principal(known)) => {
+                known.challenge(method, &request)?.map(|it| PendingProof::Principal(Box::new(it)))
+            }
+        };
         let Some(pending) = pending else { return Ok(None) };
         let extra = match &pending {
-            PendingProof::Credential => Dict::new(),
+            PendingProof::Credential | PendingProof::Plugin(_) => Dict::new(),
             PendingProof::Principal(challenge) => {
                 challenge.extra.iter().map(|(key, value)| (key.as_str(), plain(value))).collect()
             }
@@ -114,6 +178,23 @@ impl Connection {
     /// Opens the session that was waiting for this proof.
     pub(super) async fn authenticate(&mut self, proof: Authenticate) -> Result<(), CloseAction> {
         let Some(asked) = self.asked.take() else { return Ok(()) };
+        if let PendingProof::Plugin(claimant) = &asked.pending {
+            match self.verified_by_plugin(&asked, claimant, &proof.signature).await? {
+                Some(client) => {
+                    self.take_place(&client)?;
+                    return self.welcome_proven(*asked, &client, None);
+                }
+                // A ticket may be one of the application.
+                None if self.context.admission.takes_proofs(&self.listener) => {}
+                None => {
+                    let name: String =
+                        claimant.authid.iter().flat_map(|it| it.chars()).take(MAX_SHOWN).collect();
+                    warn!(name: "session.denied", "a session is refused: the authenticator refuses the ticket ({name:?})");
+                    let message = "the ticket or token is not accepted";
+                    return Err(refused(error_uri::AUTHENTICATION_DENIED, message.to_owned()));
+                }
+            }
+        }
         if let PendingProof::Principal(challenge) = &asked.pending {
             match challenge.judge(&proof.signature, &Extras(Some(&proof.extra))) {
                 Ok(Proof { client, verifier }) => {
@@ -141,8 +222,7 @@ impl Connection {
         let proof = Credential::of_either_kind(proof.signature);
         let proving = admission.prove(&proof, self.client, &self.listener);
         let Ok(verdict) = timeout_at(self.opened_by, proving).await else {
-            let message = "the ticket could not be looked at in time".to_owned();
-            return Err(refused(error_uri::UNAVAILABLE, message));
+            return Err(overdue());
         };
         match verdict {
             Ok(proven) => {
@@ -158,6 +238,24 @@ impl Connection {
                 };
                 Err(refused(reason, denial.refusal.message))
             }
+        }
+    }
+
+    /// Lets the authenticator verify a ticket. Returns the client, unless it refuses the ticket.
+    async fn verified_by_plugin(
+        &self,
+        asked: &Asked,
+        claimant: &Claimant,
+        ticket: &str,
+    ) -> Result<Option<Authenticated>, CloseAction> {
+        // The settings may have changed since the challenge.
+        let Some(name) = self.context.admission.authenticator(&self.listener) else {
+            return Ok(None);
+        };
+        let verifying = asked.dispatch.verify_ticket(&name, claimant, ticket);
+        match timeout_at(self.opened_by, verifying).await {
+            Ok(verified) => verified.map_err(|no_answer| no_authenticator(&no_answer)),
+            Err(_elapsed) => Err(overdue()),
         }
     }
 
@@ -221,6 +319,25 @@ impl Connection {
         self.member = Some(member);
         Ok(())
     }
+}
+
+/// What the authenticator of the settings has said at HELLO.
+enum ByPlugin {
+    /// It verifies the ticket that the client sends.
+    Ticket(Claimant),
+    Principal(KnownPrincipal),
+}
+
+/// Refuses a session whose authenticator does not answer. The client may try again.
+fn no_authenticator(no_answer: &NoAnswer) -> CloseAction {
+    warn!(name: "session.denied", "a session is refused: {no_answer}");
+    let message = "the client could not be authenticated; try again later".to_owned();
+    refused(error_uri::AUTHENTICATION_FAILED, message)
+}
+
+fn overdue() -> CloseAction {
+    let message = "the ticket could not be looked at in time".to_owned();
+    refused(error_uri::UNAVAILABLE, message)
 }
 
 /// Returns whether the user may use this authid: the name, in any case because databases may

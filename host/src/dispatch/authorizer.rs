@@ -118,17 +118,29 @@ impl Dispatch {
             warn!(name: "authorizer.unavailable", authorizer = name, "{message}");
             Refusal::new(error_uri::AUTHORIZATION_FAILED, message)
         };
-        let Some(handler) = generation.access_handler(name, Hook::Authorize) else {
-            return Err(refused("is not in service"));
-        };
+        let handler = generation.access_handler(name, Hook::Authorize);
+        let handler = handler.ok_or_else(|| refused("is not in service"))?;
+        self.check_access_handler(generation, &handler).map_err(refused)?;
+        Ok(handler)
+    }
+
+    /// Checks that a handler may decide about access here.
+    ///
+    /// # Errors
+    /// A text that follows the name of the handler.
+    pub(super) fn check_access_handler(
+        &self,
+        generation: &Generation,
+        handler: &AccessHandler<'_>,
+    ) -> Result<(), &'static str> {
         if handler.is_disabled {
-            return Err(refused("is disabled"));
+            return Err("is disabled");
         }
         if self.cluster.is_some() && generation.has_home(handler.plugin) {
             // It would write to a store that another node has.
-            return Err(refused("is of a plugin with a home in the cluster"));
+            return Err("is of a plugin with a home in the cluster");
         }
-        Ok(handler)
+        Ok(())
     }
 
     /// Returns the keys of a decision for the session, and for all with its identity.

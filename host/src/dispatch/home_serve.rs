@@ -128,9 +128,12 @@ impl Dispatch {
             }
             // No node asks for these: the home learns of a session that has left by a message.
             // Each node asks its own instance about access.
-            Hook::Unsubscribe | Hook::Timer | Hook::Response | Hook::Result | Hook::Authorize => {
-                answer(Decision::Elsewhere);
-            }
+            Hook::Unsubscribe
+            | Hook::Timer
+            | Hook::Response
+            | Hook::Result
+            | Hook::Authorize
+            | Hook::Authenticate => answer(Decision::Elsewhere),
         }
     }
 

@@ -2,8 +2,10 @@
 //! configured with a route of its own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use jackfield_sandbox::{Hook, Lanes, Manifest, RouteConfig};
+use jackfield_auth::{Principals, ProofMethod};
+use jackfield_sandbox::{Authentication, Hook, Lanes, Manifest, RouteConfig};
 
 use super::{Generation, KeptDecisions, PluginEntry};
 
@@ -25,6 +27,45 @@ pub(crate) struct AccessHandler<'g> {
     pub(crate) is_disabled: bool,
     /// The plugin's name.
     pub(crate) plugin: &'g str,
+    /// How it authenticates clients, if it does.
+    pub(crate) authentication: Option<&'g BoundAuthentication>,
+}
+
+/// How a handler authenticates clients.
+#[derive(Debug)]
+pub(crate) struct BoundAuthentication {
+    verifies_tickets: bool,
+    /// The entries of its models.
+    pub(crate) models: Vec<String>,
+    /// The models, as principals.
+    pub(crate) principals: Arc<Principals>,
+}
+
+impl AccessHandler<'_> {
+    /// Returns whether it authenticates clients by this method.
+    pub(crate) fn authenticates(&self, method: ProofMethod) -> bool {
+        self.authentication.is_some_and(|it| match method {
+            ProofMethod::Ticket => it.verifies_tickets,
+            method => it.principals.use_method(method),
+        })
+    }
+}
+
+/// Reads the models of the handlers that authenticate.
+///
+/// # Errors
+/// The first error.
+pub(super) fn authentications(
+    manifest: &Manifest,
+) -> Result<HashMap<String, BoundAuthentication>, String> {
+    let bind = |(name, it): (&String, &Authentication)| {
+        let Authentication { verifies_tickets, models } = it.clone();
+        let principals = Principals::of_models(models.iter().map(String::as_str));
+        let wrong = |error| format!("the models of `{name}` have a wrong principal: {error}");
+        let principals = Arc::new(principals.map_err(wrong)?);
+        Ok((name.clone(), BoundAuthentication { verifies_tickets, models, principals }))
+    };
+    manifest.authenticators.iter().map(bind).collect()
 }
 
 impl AccessHandlers {
@@ -47,6 +88,7 @@ impl Generation {
             kept: &entry.running.kept,
             is_disabled: entry.is_disabled,
             plugin: &entry.manifest().name,
+            authentication: entry.running.authentications.get(name),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! A canary has its own lanes, in the same number as the version in service, and the plugin's store.
 //! It is asked about events and subscribers; calls and timers stay with the version in service.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jackfield_sandbox::{CircuitStatus, Lanes, Plugin, SandboxError};
@@ -142,8 +143,8 @@ impl PluginEntry {
         let (hash, plugin) = (canary.hash, canary.plugin.clone());
         let (policy, routes) = (self.running.policy.clone(), routes.clone());
         // Decisions about access stay with the version in service.
-        let kept = KeptDecisions::default();
-        Ok(Arc::new(Running { hash, plugin, policy, routes, lanes, kept }))
+        let (kept, authentications) = (KeptDecisions::default(), HashMap::new());
+        Ok(Arc::new(Running { hash, plugin, policy, routes, lanes, kept, authentications }))
     }
 }
 

@@ -266,8 +266,12 @@ async fn start(
         None => None,
     };
     let policy = settings.policy(&plugin.manifest().name).clone();
+    let authentications = access_handlers::authentications(plugin.manifest());
+    let authentications =
+        authentications.map_err(|text| SandboxError::Manifest { file: file.path.clone(), text })?;
     let kept = KeptDecisions::default();
-    Ok(Arc::new(Running { hash: file.hash, plugin, policy, routes, lanes, kept }))
+    let hash = file.hash;
+    Ok(Arc::new(Running { hash, plugin, policy, routes, lanes, kept, authentications }))
 }
 
 /// Returns the number of a plugin's lanes; none without a route and without decisions about access. All

@@ -19,6 +19,8 @@ pub(crate) struct RouteAccess {
     rules: Vec<Rule>,
     /// The rule for topics without a route and without any of these; `None` refuses them.
     default_unrouted: Option<Allow>,
+    /// The handler of a plugin that authenticates clients.
+    pub(super) authenticator: Option<String>,
     /// The roles for actions that neither the route nor the rule lists.
     pub(crate) allow: Allow,
     /// The trust levels of roles.
@@ -37,6 +39,7 @@ impl RouteAccess {
         Self {
             rules: config.rules.clone(),
             default_unrouted: (config.unrouted == Unrouted::Broadcast).then(Allow::default),
+            authenticator: config.auth.authenticator.clone(),
             allow: config.allow.clone(),
             trust_levels: config.trust_levels.clone(),
         }

@@ -78,7 +78,7 @@ pub(super) fn of_settings(
     access: &RouteAccess,
     plugins: &[PluginEntry],
 ) -> Vec<Warning> {
-    unused_settings(settings, plugins).chain(missing_authorizers(access, plugins)).collect()
+    unused_settings(settings, plugins).chain(missing_access_handlers(access, plugins)).collect()
 }
 
 /// Returns the warnings about settings for plugins that the site does not have. A misspelt name
@@ -100,29 +100,43 @@ fn unused_settings<'a>(
     })
 }
 
-/// Returns the warnings about rules whose authorizer no plugin has: they refuse everything.
-fn missing_authorizers<'a>(
+/// Returns the warnings about settings that name handlers for access which no plugin has.
+fn missing_access_handlers<'a>(
     access: &'a RouteAccess,
     plugins: &'a [PluginEntry],
 ) -> impl Iterator<Item = Warning> + 'a {
-    let names = || {
-        let handlers = plugins.iter().flat_map(|plugin| &plugin.manifest().handlers);
-        handlers.filter(|it| it.hooks.contains(Hook::Authorize)).map(|it| it.name.as_str())
-    };
-    let missing = access.authorizers().filter(move |(_, name)| names().all(|it| it != *name));
-    missing.map(move |(position, name)| {
-        let shown = Untrusted::new(name);
-        let message = format!(
+    let authorizers = access.authorizers().filter_map(|(position, name)| {
+        missing(format!("rules.{position}.authorizer"), name, Hook::Authorize, plugins)
+    });
+    let authenticator = access.authenticator.as_ref().and_then(|name| {
+        missing("auth.authenticator".to_owned(), name, Hook::Authenticate, plugins)
+    });
+    authorizers.chain(authenticator)
+}
+
+/// Returns the warning about a handler that decides about access, if no plugin has it.
+fn missing(key: String, name: &str, hook: Hook, plugins: &[PluginEntry]) -> Option<Warning> {
+    let handlers = || plugins.iter().flat_map(|plugin| &plugin.manifest().handlers);
+    let names = || handlers().filter(|it| it.hooks.contains(hook)).map(|it| it.name.as_str());
+    if names().any(|it| it == name) {
+        return None;
+    }
+    let shown = Untrusted::new(name);
+    let message = match hook {
+        Hook::Authenticate => format!(
+            "no plugin of the site has the authenticator `{shown}`, so its clients are refused"
+        ),
+        _ => format!(
             "no plugin of the site has the authorizer `{shown}`, so the rule refuses all requests"
-        );
-        let help = match suggest::nearest(name, names()) {
-            Some(meant) => format!("did you mean `{}`?", Untrusted::new(meant)),
-            None => "name a handler with the hook `authorize`, and put its plugin into the site"
-                .to_owned(),
-        };
-        let key = format!("rules.{position}.authorizer");
-        Warning(Box::new(Diagnosis::without_place(key, message).with_help(help)))
-    })
+        ),
+    };
+    let help = match suggest::nearest(name, names()) {
+        Some(meant) => format!("did you mean `{}`?", Untrusted::new(meant)),
+        None => {
+            format!("name a handler with the hook `{hook}`, and put its plugin into the site")
+        }
+    };
+    Some(Warning(Box::new(Diagnosis::without_place(key, message).with_help(help))))
 }
 
 fn known_plugins<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -39,6 +39,7 @@ fn manifest(name: &str, version: &str) -> Manifest {
         handlers: Vec::new(),
         is_stateless: false,
         schema: 0,
+        authenticators: std::collections::BTreeMap::new(),
     }
 }
 

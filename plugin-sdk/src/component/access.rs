@@ -1,10 +1,14 @@
 //! The exports for decisions about access.
 
 use super::{
-    Source, access_bindings::exports::jackfield::plugin::authorizer as wit, call, milliseconds,
-    with,
+    Source,
+    access_bindings::exports::jackfield::plugin::{authenticator, authorizer as wit},
+    call, milliseconds, with,
 };
-use crate::access::{Action, Attempt, Authorize, KeepFor, MatchPolicy, Options};
+use crate::{
+    Refusal,
+    access::{Action, Attempt, Authorize, KeepFor, Login, MatchPolicy, Method, Options, Principal},
+};
 
 impl<T: Source> wit::Guest for T {
     fn handlers() -> Vec<String> {
@@ -28,6 +32,69 @@ impl<T: Source> wit::Guest for T {
                 },
             }),
         }
+    }
+}
+
+impl<T: Source> authenticator::Guest for T {
+    fn handlers() -> Vec<authenticator::Description> {
+        with::<T, _>(|instance| {
+            let handlers = instance.plugin.handlers.iter();
+            let handlers = handlers.filter(|it| it.hooks().find || it.hooks().ticket);
+            let describe = |handler: &Box<dyn crate::handler::Configured>| {
+                let models = handler.models().iter().map(Principal::entry).collect();
+                let verifies_tickets = handler.hooks().ticket;
+                let handler = handler.name().to_owned();
+                authenticator::Description { handler, verifies_tickets, models }
+            };
+            handlers.map(describe).collect()
+        })
+    }
+
+    fn find(route: u32, attempt: authenticator::Attempt) -> Option<authenticator::Principal> {
+        let login = Login::from(attempt);
+        let found = call::<T, _>(route, |plugin, request| plugin.on_find(request, &login));
+        of_answer(found, &login)
+    }
+
+    fn verify(
+        route: u32,
+        attempt: authenticator::Attempt,
+        ticket: String,
+    ) -> Option<authenticator::Principal> {
+        let login = Login::from(attempt);
+        let found =
+            call::<T, _>(route, |plugin, request| plugin.on_ticket(request, &login, &ticket));
+        of_answer(found, &login)
+    }
+}
+
+/// An error is a fault, so that the client is asked to try again: it is not about its credentials.
+fn of_answer(
+    answer: Result<Option<Principal>, Refusal>,
+    login: &Login,
+) -> Option<authenticator::Principal> {
+    let found = match answer {
+        Ok(found) => found?,
+        Err(refusal) => panic!("{refusal}"),
+    };
+    Some(authenticator::Principal {
+        authid: found.name_for(login),
+        entry: found.entry(),
+        ttl: found.ttl.map(milliseconds),
+    })
+}
+
+impl From<authenticator::Attempt> for Login {
+    fn from(attempt: authenticator::Attempt) -> Self {
+        let authenticator::Attempt { method, authid, pubkey, client } = attempt;
+        let authenticator::Client { address, origin, encrypted, listener } = client;
+        let method = match method {
+            authenticator::Method::Ticket => Method::Ticket,
+            authenticator::Method::Wampcra => Method::WampCra,
+            authenticator::Method::Scram => Method::Scram,
+            authenticator::Method::Cryptosign => Method::Cryptosign,
+        };
+        Self { method, authid, pubkey, address, origin, encrypted, listener }
     }
 }
 

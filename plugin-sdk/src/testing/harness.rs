@@ -315,6 +315,8 @@ impl Harness {
             (hooks.call, "call"),
             (hooks.timer, "timer"),
             (hooks.authorize, "authorize"),
+            (hooks.find, "find"),
+            (hooks.ticket, "ticket"),
         ];
         named.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
     }

@@ -144,15 +144,31 @@ impl Principals {
         method: ProofMethod,
         asked: &ProofRequest<'_>,
     ) -> Result<Option<Challenge>, ChallengeError> {
+        let found = if method == ProofMethod::Cryptosign {
+            let key = asked.extra.text("pubkey").and_then(cryptosign::from_hex);
+            key.and_then(|key| self.known.load().by_key.get(&key).cloned())
+        } else {
+            asked.authid.and_then(|name| self.find(name))
+        };
+        self.challenge_of(method, asked, found)
+    }
+
+    /// Returns the challenge for a principal, or for an unknown name in the form of those here.
+    pub(super) fn challenge_of(
+        &self,
+        method: ProofMethod,
+        asked: &ProofRequest<'_>,
+        found: Option<Arc<Principal>>,
+    ) -> Result<Option<Challenge>, ChallengeError> {
         if !self.use_method(method) {
             return Ok(None);
         }
         if method == ProofMethod::Cryptosign {
-            return self.cryptosign(asked).map(Some);
+            return Self::cryptosign(asked, found).map(Some);
         }
         let name = asked.authid.filter(|name| !name.is_empty());
         let name = name.ok_or(ChallengeError::NoAuthid(method.name()))?;
-        let principal = self.find(name).filter(|principal| principal.has(method));
+        let principal = found.filter(|principal| principal.has(method));
         let (expected, extra) = match method {
             ProofMethod::Ticket | ProofMethod::Cryptosign => (Expected::Ticket, Map::new()),
             ProofMethod::Cra => self.cra(principal.as_deref(), asked, name)?,
@@ -224,7 +240,10 @@ impl Principals {
     }
 
     /// The client may leave its name out: the key has one.
-    fn cryptosign(&self, asked: &ProofRequest<'_>) -> Result<Challenge, ChallengeError> {
+    fn cryptosign(
+        asked: &ProofRequest<'_>,
+        found: Option<Arc<Principal>>,
+    ) -> Result<Challenge, ChallengeError> {
         let method = ProofMethod::Cryptosign;
         let binding = asked.extra.text("channel_binding");
         if let Some(other) = binding.filter(|it| *it != TLS_EXPORTER) {
@@ -233,7 +252,7 @@ impl Principals {
         let channel_id = binding.map(|_| asked.channel_id).transpose()?;
         let key = asked.extra.text("pubkey").and_then(cryptosign::from_hex);
         let key = key.ok_or(ChallengeError::PublicKey)?;
-        let principal = self.known.load().by_key.get(&key).cloned();
+        let principal = found.filter(|principal| principal.keys.contains(&key));
         let name = asked.authid.filter(|name| !name.is_empty());
         let principal =
             principal.filter(|principal| name.is_none_or(|name| name == principal.name));

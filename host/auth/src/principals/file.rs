@@ -9,7 +9,7 @@ use jackfield_yaml::{Diagnosis, Entry};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Known, Principal, ProofMethod, Ticket, cra, cryptosign, scram};
+use super::{Known, Principal, Ticket, cra, cryptosign, scram};
 use crate::basis::Fingerprint;
 use crate::named_entries::{NamedEntries, WrittenKeys, WrittenRealms, WrittenRoles, WrittenText};
 use crate::users::is_name;
@@ -21,7 +21,7 @@ const LENGTHS: std::ops::RangeInclusive<u8> = 16..=64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawPrincipal {
+pub(super) struct RawPrincipal {
     #[serde(default)]
     id: Option<crate::user::WrittenId>,
     #[serde(default)]
@@ -90,6 +90,12 @@ pub(super) fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
             return wrong(format!("{name:?} is no name"), help);
         }
         let raw: RawPrincipal = file.parse(value)?;
+        if !raw.has_credential() {
+            let message =
+                format!("`{name}`: there is no credential, so that no client could be it");
+            let help = "add `ticket`, `wampcra`, `scram` or `cryptosign`, or remove the principal";
+            return wrong(message, help);
+        }
         let principal = match principal(name, raw) {
             Ok(principal) => Arc::new(principal),
             Err((message, help)) => return wrong(format!("`{name}`: {message}"), help),
@@ -106,27 +112,30 @@ pub(super) fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
         }
         known.by_name.insert(name.clone(), principal);
     }
-    for method in ProofMethod::ALL {
-        let able = known.by_name.values().filter(|it| it.has(method));
-        let mut able: Vec<_> = able.map(Arc::clone).collect();
-        able.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        if !able.is_empty() {
-            known.able.insert(method.credential(), able);
-        }
-    }
+    known.list_methods();
     Ok(known)
 }
 
 /// A message that quotes no value, and the help line.
-type Wrong = (String, &'static str);
+pub(super) type Wrong = (String, &'static str);
 
-fn principal(name: &str, raw: RawPrincipal) -> Result<Principal, Wrong> {
+impl RawPrincipal {
+    fn has_credential(&self) -> bool {
+        self.ticket.is_some()
+            || self.wampcra.is_some()
+            || self.scram.is_some()
+            || !self.cryptosign.0.is_empty()
+    }
+
+    /// Whether a key has to be derived from a password, which takes long.
+    pub(super) fn has_password(&self) -> bool {
+        self.wampcra.as_ref().is_some_and(|cra| cra.salt.is_some() && cra.secret.is_some())
+    }
+}
+
+pub(super) fn principal(name: &str, raw: RawPrincipal) -> Result<Principal, Wrong> {
     let RawPrincipal { id, roles, realms, claims, ticket, wampcra, scram, cryptosign } = raw;
     let cryptosign = cryptosign.0;
-    if ticket.is_none() && wampcra.is_none() && scram.is_none() && cryptosign.is_empty() {
-        let help = "add `ticket`, `wampcra`, `scram` or `cryptosign`, or remove the principal";
-        return Err(("there is no credential, so that no client could be it".to_owned(), help));
-    }
     if ticket.as_ref().is_some_and(|ticket| ticket.0.is_empty()) {
         return Err(("`ticket` is empty".to_owned(), "write a secret text"));
     }
@@ -150,6 +159,8 @@ fn principal(name: &str, raw: RawPrincipal) -> Result<Principal, Wrong> {
         scram: scram.map(scram_keys).transpose()?,
         keys: cryptosign.iter().map(public_key).collect::<Result<_, _>>()?,
         fingerprint,
+        is_of_plugin: false,
+        expires: None,
     })
 }
 

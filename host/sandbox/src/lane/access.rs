@@ -3,6 +3,7 @@
 
 use super::Lane;
 use crate::access::{AccessAttempt, AccessDecision};
+use crate::authentication::{AuthenticationAttempt, PluginPrincipal};
 use crate::fault::Fault;
 use crate::instance::{Instance, within};
 use crate::manifest::Hook;
@@ -22,5 +23,22 @@ impl Lane {
         let call = exports.authorize(store, turn.route, attempt.into());
         let answer = within(&self.meter, turn.deadline, call).await;
         Ok(self.pass(turn.finish(answer), Hook::Authorize, request).await?.answer)
+    }
+
+    /// Calls `find` of an authenticator, or `verify` with a ticket; the topic of the request is the name.
+    pub async fn authenticate(
+        &self,
+        request: &HookRequest<'_>,
+        attempt: AuthenticationAttempt,
+        ticket: Option<&str>,
+    ) -> Result<Option<PluginPrincipal>, Fault> {
+        let attempt = attempt.into();
+        let mut turn = self.turn(Hook::Authenticate, request, EventTexts::NONE).await?;
+        let Instance { store, exports } = &mut *turn.instance;
+        let call = &mut store.data_mut().call;
+        (call.may_wait, call.max_effects) = (true, 0);
+        let call = exports.authenticate(store, turn.route, &attempt, ticket);
+        let answer = within(&self.meter, turn.deadline, call).await;
+        Ok(self.pass(turn.finish(answer), Hook::Authenticate, request).await?.answer)
     }
 }

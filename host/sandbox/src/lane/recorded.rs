@@ -1,6 +1,7 @@
 //! Answers as recordings have them.
 
 use crate::access::AccessDecision;
+use crate::authentication::PluginPrincipal;
 use crate::call_record::HookAnswer;
 use crate::verdict::{Answer, CallAnswer, PublishVerdict, SubscribeVerdict};
 
@@ -18,6 +19,12 @@ impl Recorded for () {
 
 /// Decisions about access are not recorded.
 impl Recorded for AccessDecision {
+    fn record(&self) -> HookAnswer {
+        HookAnswer::Done
+    }
+}
+
+impl Recorded for Option<PluginPrincipal> {
     fn record(&self) -> HookAnswer {
         HookAnswer::Done
     }

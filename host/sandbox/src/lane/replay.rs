@@ -134,7 +134,7 @@ impl Lane {
                 turn.finish::<()>(answer).map(drop)
             }
             // They are not recorded.
-            Hook::Authorize => turn.finish::<()>(Err(NOT_CALLED)).map(drop),
+            Hook::Authorize | Hook::Authenticate => turn.finish::<()>(Err(NOT_CALLED)).map(drop),
             Hook::Timer => {
                 let call = exports.on_timer(store, route, &request);
                 let answer = within(meter, deadline, call).await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Harness;
 use crate::{
-    Refusal, Request, Route, SessionId,
-    access::{Attempt, Authorize},
+    Plugin, Refusal, Request, Route, SessionId,
+    access::{Attempt, Authorize, Login, Principal},
     testing::Failure,
 };
 
@@ -13,6 +13,9 @@ impl Harness {
     /// Configures the handler that decides about access, as the host does for one that the settings name.
     #[track_caller]
     pub fn access(&mut self, handler: &str) {
+        let own = self.handler(handler);
+        // Without one, the host has no method for `on_find`.
+        assert!(!own.hooks().find || !own.models().is_empty(), "`on_find` needs a model");
         self.route(&access_route(handler), handler);
     }
 
@@ -32,6 +35,46 @@ impl Harness {
         let answer = self.run(|plugin| plugin.on_authorize(&request, attempt))?;
         self.check_no_effects()?;
         Ok(answer)
+    }
+
+    /// Asks the only handler of [`Harness::access`] for the principal of a client.
+    ///
+    /// # Errors
+    ///
+    /// The fault or error of the handler.
+    #[track_caller]
+    pub fn find(&mut self, realm: &str, login: &Login) -> Result<Option<Principal>, Failure> {
+        self.authenticate(realm, login, |plugin, request| plugin.on_find(request, login))
+    }
+
+    /// Lets the only handler of [`Harness::access`] verify the ticket of a client.
+    ///
+    /// # Errors
+    ///
+    /// The fault or error of the handler.
+    #[track_caller]
+    pub fn verify(
+        &mut self,
+        realm: &str,
+        login: &Login,
+        ticket: &str,
+    ) -> Result<Option<Principal>, Failure> {
+        self.authenticate(realm, login, |plugin, request| plugin.on_ticket(request, login, ticket))
+    }
+
+    #[track_caller]
+    fn authenticate(
+        &mut self,
+        realm: &str,
+        login: &Login,
+        hook: impl FnOnce(&mut Plugin, &Request) -> Result<Option<Principal>, Refusal>,
+    ) -> Result<Option<Principal>, Failure> {
+        let name = login.authid.as_ref().or(login.pubkey.as_ref());
+        let request = self.ask_about_access(None, name.map_or("", String::as_str));
+        realm.clone_into(&mut self.world.realm);
+        let answer = self.run(|plugin| hook(plugin, &request))?;
+        self.check_no_effects()?;
+        Ok(answer?)
     }
 
     /// The request of a hook that decides about access.
