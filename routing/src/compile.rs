@@ -43,6 +43,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Compiles a route. Returns `None` after reporting its errors.
+    #[expect(clippy::too_many_lines, reason = "one step for each key of a route")]
     pub(crate) fn route(
         &mut self,
         draft: Draft,

@@ -262,11 +262,11 @@ async fn values_that_cannot_be_checked_are_refused() {
     let mut options = Options::new(Codec::Json);
     let features = json!({"features": {"payload_passthru_mode": true}});
     options.details = json!({"roles": {"publisher": features, "subscriber": features}});
-    let mut packer =
+    let mut sender =
         Client::connect_with(server.addr, Codec::Json, "realm1", options).await.unwrap();
     let packed = json!({"ppt_scheme": "x_test", "acknowledge": true});
-    packer.send(&json!([16, 1, packed, "chat/a", ["packed"]]));
-    let refused = packer.message().await;
+    sender.send(&json!([16, 1, packed, "chat/a", ["packed"]]));
+    let refused = sender.message().await;
     assert_eq!(
         (&refused[0], &refused[4]),
         (&json!(8), &json!("wamp.error.feature_not_supported")),

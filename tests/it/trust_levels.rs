@@ -81,12 +81,12 @@ async fn the_highest_level_of_the_roles_is_sent_to_those_that_announce_it() {
 }
 
 /// Calls a procedure of `callee`, and returns the details of the invocation.
-async fn details(callee: &mut Client, caller: &mut Client, options: &Value) -> Value {
+async fn details(callee: &mut Client, from: &mut Client, options: &Value) -> Value {
     let procedure = format!("a.procedure.{}", callee.session());
-    caller.send(&json!([48, 70, options, procedure, [1]]));
+    from.send(&json!([48, 70, options, procedure, [1]]));
     let invocation = callee.invocation().await;
     callee.send(&json!([70, invocation[1], {}]));
-    assert_eq!(caller.message().await, json!([50, 70, {}]));
+    assert_eq!(from.message().await, json!([50, 70, {}]));
     invocation[3].clone()
 }
 

@@ -145,6 +145,7 @@ fn publication(payload: &Payload) -> Publication<'_> {
         recording: None,
         retain: None,
         trustlevel: None,
+        source: jackfield_broker::EventSource::Here,
         payload,
     }
 }

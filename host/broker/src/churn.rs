@@ -199,6 +199,7 @@ impl World {
         self.realm.leave(left.session.id);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a step is done once")]
     fn run(&mut self, place: usize, step: Step) {
         let number = self.next_number();
         let request = RequestId::new(number).unwrap();

@@ -115,8 +115,8 @@ mod tests {
         let two = b"\0\0\0\x02\x91\x01\0\0\0\x01\xc0";
         assert_eq!(all(false, two).unwrap(), [&b"\x91\x01"[..], b"\xc0"]);
         // An empty message is one, which the codec refuses.
-        assert_eq!(all(true, b"\x18").unwrap(), [b""]);
-        assert_eq!(all(false, b"\0\0\0\0").unwrap(), [b""]);
+        assert_eq!(all(true, b"\x18").unwrap(), [&b""[..]]);
+        assert_eq!(all(false, b"\0\0\0\0").unwrap(), [&b""[..]]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) async fn for_disk<T>(folder: &Path, work: impl Future<Output = T>) ->
         %folder,
         "the stop waits for the disk of {folder}, at most {MAX_WAIT:?}"
     );
-    let done = timeout(MAX_WAIT - QUIET, &mut work).await.ok();
+    let done = timeout(MAX_WAIT.saturating_sub(QUIET), &mut work).await.ok();
     if done.is_none() {
         warn!(
             name: "data.given_up",

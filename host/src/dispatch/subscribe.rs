@@ -41,6 +41,7 @@ impl Dispatch {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one step after another")]
     async fn subscribe(
         &self,
         from: &Arc<Session>,

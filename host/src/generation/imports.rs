@@ -30,7 +30,10 @@ impl Files for Snapshot {
             .map_err(|error| format!("`{pattern}` is not a pattern: {}", error.kind()))?
             .compile_matcher();
         // Schemas in JSON are no routing files.
-        let matches = |path: &&str| !path.ends_with(".json") && glob.is_match(path);
+        let matches = |path: &&str| {
+            std::path::Path::new(path).extension().is_none_or(|it| it != "json")
+                && glob.is_match(path)
+        };
         let mut found: Vec<String> = self.texts().filter(matches).map(str::to_owned).collect();
         found.sort();
         Ok(found)

@@ -31,10 +31,13 @@ pub(crate) fn encoded_mirror(mirror: &Mirror) -> Vec<u8> {
     number(*gone, &mut out);
     number(u64::from(*is_complete), &mut out);
     list(nodes, &mut out, |(node, before, last), out| {
-        [node.0, *before, *last].into_iter().for_each(|it| number(it, out));
+        for it in [node.0, *before, *last] {
+            number(it, out);
+        }
     });
     list(events, &mut out, |MirroredEvent { node, number: own, event: saved }, out| {
-        [node.0, *own].into_iter().for_each(|it| number(it, out));
+        number(node.0, out);
+        number(*own, out);
         event(saved, out);
     });
     out

@@ -47,7 +47,8 @@ fn own_folder(parent: &Path) -> Option<PathBuf> {
     // It may be there. Its owner decides.
     let _made = DirBuilder::new().mode(FOLDER_MODE).create(&folder);
     let metadata = folder.symlink_metadata().ok()?;
-    let is_own = metadata.is_dir() && metadata.uid() == uid && metadata.mode() & 0o077 == 0;
+    let is_own =
+        metadata.is_dir() && metadata.uid() == uid && metadata.mode().trailing_zeros() >= 6;
     (parent.is_absolute() && kind == TMPFS && is_own).then_some(folder)
 }
 

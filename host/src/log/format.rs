@@ -65,7 +65,7 @@ impl Format {
             }
             Self::Json => {
                 let fields = fields.iter().map(|(name, value)| (*name, value.as_str()));
-                Value::from_iter(fields).to_string()
+                fields.collect::<Value>().to_string()
             }
         }
     }

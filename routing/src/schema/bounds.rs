@@ -143,31 +143,31 @@ mod tests {
     use super::*;
 
     /// Subschemas of weight 1, each with its inner ones.
-    fn check(inner: &[&[(Applies, usize)]], expected: Result<u64, Unbounded>) {
+    fn check(inner: &[&[(Applies, usize)]], expected: &Result<u64, Unbounded>) {
         let all: Vec<Subschema> =
             inner.iter().map(|inner| Subschema { weight: 1, inner: inner.to_vec() }).collect();
-        assert_eq!(per_value(&all, 0), expected, "{inner:?}");
+        assert_eq!(&per_value(&all, 0), expected, "{inner:?}");
     }
 
     #[test]
     fn counts_evaluations_of_one_value() {
         use Applies::{Additional, Each, Here, Items, Pattern, Prefix, Property};
-        check(&[&[]], Ok(1));
-        check(&[&[(Here, 1), (Here, 2)], &[], &[]], Ok(3));
-        check(&[&[(Property, 1), (Property, 2)], &[], &[(Here, 1)]], Ok(2));
-        check(&[&[(Property, 1), (Pattern, 1), (Pattern, 1)], &[]], Ok(3));
-        check(&[&[(Property, 1), (Additional, 1)], &[]], Ok(1));
-        check(&[&[(Prefix, 1), (Items, 1), (Each, 1)], &[]], Ok(2));
+        check(&[&[]], &Ok(1));
+        check(&[&[(Here, 1), (Here, 2)], &[], &[]], &Ok(3));
+        check(&[&[(Property, 1), (Property, 2)], &[], &[(Here, 1)]], &Ok(2));
+        check(&[&[(Property, 1), (Pattern, 1), (Pattern, 1)], &[]], &Ok(3));
+        check(&[&[(Property, 1), (Additional, 1)], &[]], &Ok(1));
+        check(&[&[(Prefix, 1), (Items, 1), (Each, 1)], &[]], &Ok(2));
         // A tree: one evaluation at each level.
-        check(&[&[(Items, 0)]], Ok(1));
-        check(&[&[(Here, 1), (Here, 2)], &[], &[(Items, 0)]], Ok(3));
+        check(&[&[(Items, 0)]], &Ok(1));
+        check(&[&[(Here, 1), (Here, 2)], &[], &[(Items, 0)]], &Ok(3));
     }
 
     #[test]
     fn refuses_what_grows_with_each_level() {
         use Applies::{Here, Items, Property};
-        check(&[&[(Here, 0)]], Err(Unbounded::Circle(0)));
-        check(&[&[(Here, 1)], &[(Here, 2)], &[(Here, 1)]], Err(Unbounded::Circle(1)));
+        check(&[&[(Here, 0)]], &Err(Unbounded::Circle(0)));
+        check(&[&[(Here, 1)], &[(Here, 2)], &[(Here, 1)]], &Err(Unbounded::Circle(1)));
         let doubled = &[&[(Here, 1), (Here, 2)][..], &[(Items, 0)], &[(Items, 0)]];
         let all: Vec<Subschema> =
             doubled.iter().map(|it| Subschema { weight: 1, inner: it.to_vec() }).collect();

@@ -177,7 +177,7 @@ impl<'a> Documents<'a> {
         let source = Arc::new(Source::new(path.to_owned(), text));
         let mut problems = Vec::new();
         let node = parse(&source, &mut problems);
-        let is_json = path.ends_with(".json");
+        let is_json = std::path::Path::new(path).extension().is_some_and(|it| it == "json");
         let json = if is_json {
             serde_json::from_str(&source.text).map_err(|error| {
                 let lines = source.text.split_inclusive('\n').take(error.line().saturating_sub(1));

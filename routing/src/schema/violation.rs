@@ -93,7 +93,7 @@ pub(super) fn describe(error: &ValidationError<'_, '_>) -> String {
         ErrorKind::Enum { want } => {
             format!(
                 "`enum` has no such value, expected one of {}",
-                quoted(&Value::from(want.to_vec()))
+                quoted(&Value::from((*want).clone()))
             )
         }
         ErrorKind::Const { want } => format!("`const` is {}, found another value", quoted(want)),

@@ -166,12 +166,12 @@ fn compile(documents: Documents<'_>) -> Result<Checker, Diagnosis> {
     compiler.set_default_draft(Draft::V2020_12);
     compiler.enable_format_assertions();
     compiler.use_loader(Box::new(Nothing));
-    let all = documents.all.iter().enumerate();
-    let index = all
-        .map(|(number, document)| compiler.add_resource(&url(number), document.json.clone()))
-        .collect::<Result<(), _>>()
-        .and_then(|()| compiler.compile(&url(0), &mut schemas))
-        .map_err(|error| problem(&documents, &error))?;
+    for (number, document) in documents.all.iter().enumerate() {
+        let added = compiler.add_resource(&url(number), document.json.clone());
+        added.map_err(|error| problem(&documents, &error))?;
+    }
+    let index = compiler.compile(&url(0), &mut schemas);
+    let index = index.map_err(|error| problem(&documents, &error))?;
     let per_value = usize::try_from(per_value).unwrap_or(usize::MAX);
     let documents = documents.all.into_iter().map(|it| it.json).collect();
     Ok(Checker { schemas, index, per_value, documents })

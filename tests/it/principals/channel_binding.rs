@@ -10,6 +10,8 @@ use jackfield_tests::peer;
 use super::{PRINCIPALS, PRIVATE};
 use crate::tls::Secure;
 
+const EXPORTER: &str = "tls-exporter";
+
 /// Authenticates, and returns CHALLENGE, if there was one, and the last answer.
 async fn answers(
     port: u16,
@@ -41,7 +43,6 @@ async fn a_bound_signature_counts_on_its_own_connection_alone() {
     let secure = Secure::start(&more).await;
     let tls = |version| Some((secure.certificate(), version));
     let port = secure.addr.port();
-    const EXPORTER: &str = "tls-exporter";
 
     let (challenge, welcome) = answers(port, [EXPORTER, "own"], tls("TLSv1.3")).await;
     assert_eq!(challenge.unwrap()[2]["channel_binding"], EXPORTER);

@@ -19,7 +19,12 @@ async fn connect(server: &Server) -> Socket {
 
 /// Sends a batch in which each message ends with a separator.
 fn send(socket: &Socket, messages: &[Value], separator: char) {
-    socket.send_text(messages.iter().map(|it| format!("{it}{separator}")).collect::<String>());
+    let mut batch = String::new();
+    for message in messages {
+        batch.push_str(&message.to_string());
+        batch.push(separator);
+    }
+    socket.send_text(batch);
 }
 
 /// Receives a batch, which has one message.

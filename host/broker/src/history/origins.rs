@@ -181,6 +181,7 @@ impl Origins {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "events may have no number")]
     fn event(node: u64, number: u64) -> Option<EventNumber> {
         Some(EventNumber { node, number })
     }

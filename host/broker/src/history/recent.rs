@@ -274,7 +274,9 @@ impl RecentEvents {
         (self.bytes, self.content_bytes) = (0, 0);
         let events = std::mem::take(&mut self.events);
         if let Some(origins) = &mut self.origins {
-            events.iter().for_each(|event| origins.forget(event.number));
+            for event in &events {
+                origins.forget(event.number);
+            }
         }
     }
 

@@ -74,7 +74,7 @@ impl Gone {
     }
 
     /// Notes that a peer has said goodbye, behind all its events.
-    pub(super) fn leave(&mut self, node: NodeId) {
+    pub(crate) fn leave(&mut self, node: NodeId) {
         if self.insert(node, End::Left) {
             self.count += 1;
             self.left.push_back(node);

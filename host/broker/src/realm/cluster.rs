@@ -111,7 +111,7 @@ impl Realm {
         });
         let recent = history.lock();
         let epoch = recent.epoch();
-        (!recent.is_complete()).then(|| MirrorBegin { asked, epoch, count })
+        (!recent.is_complete()).then_some(MirrorBegin { asked, epoch, count })
     }
 
     /// Completes the history of a topic with the answers of all nodes that were asked. Returns whether it is complete.

@@ -272,7 +272,7 @@ fn position(since: &Since) -> Dict {
     if let Some(at) = &since.at {
         let mut numbers = Dict::new();
         for (node, number) in at {
-            numbers.insert(&format!("{node:x}"), *number);
+            numbers.insert(format!("{node:x}"), *number);
         }
         dict.insert("at", Value::Map(numbers));
     }

@@ -267,7 +267,7 @@ impl<'a> OptionValue<'_, 'a> {
         let latest = dict.get("latest") == Some(&Value::Bool(true));
         // PHP writes an empty dictionary as an empty list.
         let at = dict.get("at").map(|at| {
-            let numbers = at.as_map().into_iter().flat_map(|numbers| numbers.iter());
+            let numbers = at.as_map().into_iter().flat_map(Dict::iter);
             let numbers = numbers
                 .map(|(node, value)| Some((u64::from_str_radix(node, 16).ok()?, number(value)?)));
             numbers.flatten().collect::<BTreeMap<_, _>>()

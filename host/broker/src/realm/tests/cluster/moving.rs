@@ -15,6 +15,9 @@ use crate::history::Mirror;
 use client::Client;
 use node::Node;
 
+/// Messages on their way, with the time of arrival.
+type Way = VecDeque<(Duration, bool, Bytes)>;
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 const TOPICS: [&str; 2] = ["a", "b"];
 
@@ -39,7 +42,7 @@ struct World {
     nodes: Vec<Option<Node>>,
     clients: Vec<Client>,
     /// By sender and receiver, with the time of arrival: the order of a pair is kept.
-    ways: BTreeMap<(NodeId, NodeId), VecDeque<(Duration, bool, Bytes)>>,
+    ways: BTreeMap<(NodeId, NodeId), Way>,
     apart: BTreeMap<(usize, usize), Duration>,
     /// Questions and answers about histories, by number: messages have the number alone.
     asked: Vec<(usize, Vec<NodeId>)>,
@@ -195,7 +198,7 @@ impl World {
             let other = (place + 1 + self.index(2)) % 3;
             self.keep(other, topic);
         }
-        self.run_for(u64::try_from(2 * self.max_delay + 300).unwrap());
+        self.run_for(2 * self.max_delay + 300);
         for index in 0..self.clients.len() {
             if self.clients[index].is_at(place) {
                 self.cut(index);

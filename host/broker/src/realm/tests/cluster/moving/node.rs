@@ -166,7 +166,7 @@ impl World {
         let now = self.now;
         let Some(node) = self.nodes[place].as_mut() else { return };
         // As at a start: it finds the others, and waits for them, for a bounded time.
-        let age = now - node.began;
+        let age = now.saturating_sub(node.began);
         let is_found = age >= Duration::from_millis(1_300) && node.cluster.read(Peers::is_synced);
         if !node.is_open() && (is_found || age >= Duration::from_secs(5)) {
             node.cluster.write(Peers::open);
