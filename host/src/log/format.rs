@@ -381,7 +381,7 @@ mod tests {
             fn name(&self) -> Option<&str> {
                 Some("web")
             }
-            fn url(&self) -> &str {
+            fn url(&self) -> &'static str {
                 "unix:/run/web.sock"
             }
         }

@@ -58,7 +58,9 @@ fn login() -> Handler {
         .on_ticket(|(), request, login, ticket| {
             let Some(name) = known(login) else { return Ok(None) };
             let found = (ticket == format!("ticket of {name}")).then(|| member(name));
-            Ok::<_, Refusal>(found.map(|it| it.claims(json!({ "seen": seen_at_login(request, login) }))))
+            Ok::<_, Refusal>(
+                found.map(|it| it.claims(json!({ "seen": seen_at_login(request, login) }))),
+            )
         })
         .on_find(models, |(), request, login| {
             if login.method == Method::Cryptosign {
