@@ -50,10 +50,7 @@ async fn an_authorizer_sees_the_attempt_and_decides() {
 async fn a_fault_of_an_authorizer_is_one_of_its_call() {
     let lanes = started().await;
     let deadline = policy().limits.deadline;
-    let kinds = [
-        ("a.effect", FaultKind::Effects(0)),
-        ("a.hang", FaultKind::Deadline(deadline)),
-    ];
+    let kinds = [("a.effect", FaultKind::Effects(0)), ("a.hang", FaultKind::Deadline(deadline))];
     for (topic, expected) in kinds {
         let fault = authorize(&lanes, topic).await.unwrap_err();
         assert_eq!(fault.kind, expected, "{fault}");
