@@ -262,6 +262,11 @@ impl Admission {
         listener.rules.rawsocket.unwrap_or(self.rules.load().rawsocket)
     }
 
+    /// Returns whether clients of the listener may use compression.
+    pub(crate) fn has_compression(&self, listener: &ClientListener) -> bool {
+        listener.rules.compression.unwrap_or(self.rules.load().compression)
+    }
+
     /// Returns whether a WebSocket without a subprotocol gets its messages back.
     pub(crate) fn has_echo(&self) -> bool {
         self.rules.load().echo

@@ -7,7 +7,7 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::protocol::{Frame, Reply};
 pub(crate) use jackfield_websocket::body;
 use jackfield_websocket::{
-    CloseCode, CloseFrame, MAX_HEADER_BYTES as HEADROOM, Opcode, frame, header,
+    CloseCode, CloseFrame, MAX_HEADER_BYTES as HEADROOM, Opcode, deflated, frame, header,
 };
 
 /// The form of the frames of a socket.
@@ -26,7 +26,7 @@ pub(crate) enum Form {
 
 /// Returns the framing of events for the broker, with the maximum size of an event.
 pub(crate) const fn framing(max_bytes: usize) -> Framing {
-    Framing { headroom: HEADROOM, max_bytes, finish }
+    Framing { headroom: HEADROOM, max_bytes, finish, compress }
 }
 
 /// Returns one WAMP message in a frame of its own.
@@ -90,14 +90,17 @@ fn close_with(code: CloseCode, reason: &[u8]) -> Bytes {
 }
 
 /// Writes the header into the headroom, directly before the message.
-fn finish(dialect: Dialect, mut buffer: Vec<u8>) -> Bytes {
-    let header = header(data(dialect), buffer.len().saturating_sub(HEADROOM));
-    let header = header.as_bytes();
-    let start = HEADROOM.saturating_sub(header.len());
-    if let Some(room) = buffer.get_mut(start..start + header.len()) {
-        room.copy_from_slice(header);
-    }
-    Bytes::from(buffer).slice(start..)
+fn finish(dialect: Dialect, buffer: Vec<u8>) -> Bytes {
+    header(data(dialect), buffer.len().saturating_sub(HEADROOM)).before(buffer)
+}
+
+/// Shorter frames are not compressed: they fit a packet with the headers of TCP, and would hardly be
+/// smaller.
+const MIN_COMPRESSED_BYTES: usize = 256;
+
+/// Returns the compressed form of a frame, if that is worth it.
+fn compress(frame: &Bytes) -> Option<Bytes> {
+    if frame.len() < MIN_COMPRESSED_BYTES { None } else { deflated(frame) }
 }
 
 fn data(dialect: Dialect) -> Opcode {

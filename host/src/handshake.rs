@@ -8,6 +8,7 @@
 use jackfield_config::Protocols;
 use jackfield_rawsocket::{self as rawsocket, Serializer};
 use jackfield_wamp::dialect::{Codec, Dialect};
+use jackfield_websocket::accept_deflate;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -36,6 +37,8 @@ enum RequestedTransport {
         /// The value of `Sec-WebSocket-Accept`.
         accept: String,
         is_batched: bool,
+        /// The value of `Sec-WebSocket-Extensions`; `None` does not compress.
+        compression: Option<&'static str>,
     },
     /// A WebSocket without a subprotocol, whose messages are sent back.
     Echo {
@@ -70,6 +73,7 @@ pub(crate) struct Spoken {
     pub(crate) protocols: Protocols,
     pub(crate) has_rawsocket: bool,
     pub(crate) has_echo: bool,
+    pub(crate) has_compression: bool,
 }
 
 /// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
@@ -87,22 +91,27 @@ impl Upgrade {
     /// The answer, followed by what has to arrive with it: the `101` response, or the handshake of
     /// RawSocket, which names the maximum size of a message in bytes.
     pub(crate) fn response(&self, behind: &[u8], max_message_bytes: usize) -> Vec<u8> {
-        let (accept, protocol) = match &self.transport {
-            RequestedTransport::WebSocket { accept, is_batched } => {
+        let (accept, protocol, compression) = match &self.transport {
+            RequestedTransport::WebSocket { accept, is_batched, compression } => {
                 let end = if *is_batched { BATCHED } else { "" };
                 let name = self.dialect.subprotocol();
-                (accept, format!("Sec-WebSocket-Protocol: {name}{end}\r\n"))
+                let protocol = format!("Sec-WebSocket-Protocol: {name}{end}\r\n");
+                (accept, protocol, *compression)
             }
-            RequestedTransport::Echo { accept } => (accept, String::new()),
+            RequestedTransport::Echo { accept } => (accept, String::new(), None),
             RequestedTransport::RawSocket(request) => {
                 return rawsocket::accept(request.serializer, max_message_bytes).to_vec();
             }
         };
-        let mut response = format!(
+        let mut head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
-        )
-        .into_bytes();
+             Sec-WebSocket-Accept: {accept}\r\n{protocol}"
+        );
+        if let Some(extension) = compression {
+            head.extend(["Sec-WebSocket-Extensions: ", extension, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        let mut response = head.into_bytes();
         response.extend_from_slice(behind);
         response
     }
@@ -110,6 +119,11 @@ impl Upgrade {
     /// Returns whether the messages of the client are sent back to it.
     pub(crate) const fn is_echo(&self) -> bool {
         matches!(self.transport, RequestedTransport::Echo { .. })
+    }
+
+    /// Returns whether both sides may compress messages.
+    pub(crate) const fn is_compressed(&self) -> bool {
+        matches!(self.transport, RequestedTransport::WebSocket { compression: Some(_), .. })
     }
 
     /// Returns the form of the frames of the socket.
@@ -215,7 +229,7 @@ fn raw(
 fn judge(
     request: &httparse::Request<'_, '_>,
     early: Vec<u8>,
-    Spoken { protocols, has_echo, .. }: Spoken,
+    Spoken { protocols, has_echo, has_compression, .. }: Spoken,
 ) -> Result<Opening, Refusal> {
     if request.version != Some(1) {
         return Err(Refusal::new("505 HTTP Version Not Supported", "speak HTTP/1.1"));
@@ -261,7 +275,11 @@ fn judge(
         };
         return Err(Refusal::new("400 Bad Request", message));
     };
-    let transport = RequestedTransport::WebSocket { accept, is_batched };
+    // The frames of batches are rewritten, which compressed ones cannot be.
+    let is_possible = has_compression && !is_batched;
+    let extensions = is_possible.then(|| values(request, "Sec-WebSocket-Extensions"));
+    let compression = extensions.and_then(accept_deflate);
+    let transport = RequestedTransport::WebSocket { accept, is_batched, compression };
     Ok(Opening::Upgrade(Upgrade { dialect, visitor: ClientInfo::of(request), transport, early }))
 }
 
@@ -425,8 +443,12 @@ mod tests {
         Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp.2.cbor, wamp\r\n\r\n";
 
-    const SPOKEN: Spoken =
-        Spoken { protocols: Protocols::ALL, has_rawsocket: true, has_echo: false };
+    const SPOKEN: Spoken = Spoken {
+        protocols: Protocols::ALL,
+        has_rawsocket: true,
+        has_echo: false,
+        has_compression: false,
+    };
 
     fn open(head: &str) -> Result<Opening, Refusal> {
         parse(head.as_bytes(), SPOKEN).expect("the head is complete")
@@ -438,8 +460,9 @@ mod tests {
         assert_eq!(upgrade.dialect, Dialect::V2(Codec::Cbor));
         // The example of RFC 6455, section 1.3.
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
-        let is_batched = false;
-        assert_eq!(upgrade.transport, RequestedTransport::WebSocket { accept, is_batched });
+        let (is_batched, compression) = (false, None);
+        let expected = RequestedTransport::WebSocket { accept, is_batched, compression };
+        assert_eq!(upgrade.transport, expected);
     }
 
     #[test]
@@ -476,6 +499,28 @@ mod tests {
         assert!(text.ends_with("\r\n\r\n[0]"));
         assert_eq!(text.find('['), Some(text.len() - 3));
         assert!(text.starts_with("HTTP/1.1 101 "));
+    }
+
+    #[test]
+    fn answers_an_offer_of_compression_where_it_is_on() {
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate; unknown=1\r\n\
+            Sec-WebSocket-Extensions: x, permessage-deflate; client_max_window_bits";
+        let head = HEAD.replace("\r\n\r\n", &format!("\r\n{offer}\r\n\r\n"));
+        let response = |head: &str, has_compression| {
+            let spoken = Spoken { has_compression, ..SPOKEN };
+            let opening = parse(head.as_bytes(), spoken).unwrap().unwrap();
+            let Opening::Upgrade(upgrade) = opening else { panic!("not an upgrade") };
+            let response = String::from_utf8(upgrade.response(b"", 1_024)).unwrap();
+            assert_eq!(upgrade.is_compressed(), response.contains("Extensions"));
+            response
+        };
+        let expected = "Sec-WebSocket-Protocol: wamp.2.cbor\r\nSec-WebSocket-Extensions: \
+            permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n";
+        assert!(response(&head, true).ends_with(expected), "{}", response(&head, true));
+        let batched = head.replace("soap, wamp.2.cbor, wamp", "wamp.2.cbor.batched");
+        for (head, has_compression) in [(&head[..], false), (HEAD, true), (&batched[..], true)] {
+            assert!(!response(head, has_compression).contains("Extensions"));
+        }
     }
 
     #[test]

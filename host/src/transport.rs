@@ -47,6 +47,8 @@ pub(crate) struct ClientTransport {
     rewriter: Option<Box<Rewriter>>,
     outbox: Arc<Outbox>,
     dialect: Dialect,
+    /// Whether both sides may compress messages.
+    is_compressed: bool,
     /// Bytes read so far. Only the connection's own task writes it.
     read: AtomicU64,
     /// Wakes the connection's own task: the socket is blocked, closing or broken.
@@ -74,11 +76,12 @@ struct SessionClient {
 }
 
 impl ClientTransport {
-    /// Creates the transport.
+    /// Creates the transport. `is_compressed` tells whether both sides may compress messages.
     pub(crate) fn new(
         stream: ClientStream,
         dialect: Dialect,
         form: Form,
+        is_compressed: bool,
         bounds: Bounds,
         totals: &Arc<ConnectionTotals>,
     ) -> Arc<Self> {
@@ -96,6 +99,7 @@ impl ClientTransport {
                 Form::WebSocket | Form::Batched => outbox,
             }),
             dialect,
+            is_compressed,
             read: AtomicU64::new(0),
             attention: Notify::new(),
             received: AtomicBool::new(false),
@@ -131,6 +135,11 @@ impl ClientTransport {
         if let Some(rewriter) = &self.rewriter {
             rewriter.set_separator(separator);
         }
+    }
+
+    /// Returns whether both sides may compress messages.
+    pub(crate) const fn is_compressed(&self) -> bool {
+        self.is_compressed
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {

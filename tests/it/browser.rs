@@ -2,9 +2,10 @@
 //! of WAMP v1 that behaves like AutobahnJS 0.8. `tests/browser` has the pages and the driver of the
 //! browser.
 //!
-//! `pages` tests normal operation, `outages` reconnecting, `recovery` missed events, `tickets`
+//! `pages` tests normal operation, `outages` reconnecting, `recovery` missed events, `compression` compressed ones, `tickets`
 //! authentication, `demo` the page of `make demo`, `types` the examples of the guide.
 
+mod compression;
 mod demo;
 pub(crate) mod network;
 mod outages;

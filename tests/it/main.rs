@@ -26,6 +26,7 @@ mod cluster;
 mod commands;
 mod compiler_process;
 mod compiling;
+mod compression;
 mod conformance;
 mod console;
 mod control;

@@ -119,6 +119,10 @@ struct Common {
     /// Size of the published text, or of the procedure's argument.
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     payload: usize,
+    /// Offer compression of messages (permessage-deflate). It is an error if the server does not accept
+    /// it; Jackfield does with `access.compression`. Published messages are not compressed.
+    #[arg(long)]
+    compress: bool,
     /// Maximum in flight: events of each publisher (until every subscriber has the event, or until
     /// it is acknowledged), calls of each caller, or connections that are being opened.
     #[arg(long, default_value_t = 32)]
@@ -281,6 +285,7 @@ impl Common {
             dialect,
             realm: self.realm,
             topic: self.topic,
+            compress: self.compress,
             payload: self.payload,
             window: self.window,
             rate: self.rate,
@@ -347,11 +352,12 @@ mod tests {
     #[test]
     fn passes_options_on() {
         let plan = plan(
-            "fan-out ws://h/p --serializer cbor --rate 2.5 --seconds 0.5 --pid 1 --pid 2 \
+            "fan-out ws://h/p --compress --serializer cbor --rate 2.5 --seconds 0.5 --pid 1 --pid 2 \
              --source 127.0.0.1 --source ::1 --subscribe-at ws://two --subscribe-at ws://three/x",
         )
         .unwrap();
         assert_eq!(plan.dialect, Dialect::Wamp2(Serializer::Cbor));
+        assert!(plan.compress);
         assert_eq!((plan.rate, plan.seconds), (Some(2.5), Duration::from_millis(500)));
         assert_eq!((plan.pids, plan.sources.len()), (vec![1, 2], 2));
         let paths: Vec<_> = plan.subscribe_at.iter().map(|it| it.path.as_str()).collect();

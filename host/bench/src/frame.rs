@@ -45,6 +45,8 @@ pub(crate) struct Frame<'a> {
     /// Whether it is the last frame of its message.
     pub(crate) last: bool,
     pub(crate) opcode: Opcode,
+    /// Whether it begins a compressed message; RFC 7692, section 6.
+    pub(crate) compressed: bool,
     pub(crate) payload: &'a [u8],
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct Frame<'a> {
 /// A frame that servers may not send.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static str> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
-    if first & 0x70 != 0 {
+    if first & 0x30 != 0 {
         return Err("a frame with reserved bits, without an extension");
     }
     if second & 0x80 != 0 {
@@ -70,7 +72,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static 
     let length = usize::try_from(length).ok().filter(|length| *length < MAX_FRAME_BYTES);
     let length = length.ok_or("a frame of more than 1 GiB")?;
     let Some(payload) = bytes.get(header..header + length) else { return Ok(None) };
-    Ok(Some((Frame { last: first & 0x80 != 0, opcode, payload }, header + length)))
+    let (last, compressed) = (first & 0x80 != 0, first & 0x40 != 0);
+    Ok(Some((Frame { last, opcode, compressed, payload }, header + length)))
 }
 
 /// Mask bit, added to the length.
@@ -155,9 +158,13 @@ mod tests {
 
     #[test]
     fn rejects_frames_that_a_server_may_not_send() {
-        for bytes in
-            [&[0xc1, 0][..], &[0x81, 0x80], &[0x83, 0], &[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0]]
-        {
+        for bytes in [
+            &[0xa1, 0][..],
+            &[0x91, 0],
+            &[0x81, 0x80],
+            &[0x83, 0],
+            &[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0],
+        ] {
             assert!(read(bytes).is_err(), "{bytes:?}");
         }
     }

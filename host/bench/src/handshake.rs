@@ -15,11 +15,13 @@ pub(crate) struct UpgradeRequest {
     accept: Option<String>,
     /// The requested subprotocol.
     subprotocol: Option<&'static str>,
+    /// Whether the server has to accept compression.
+    compress: bool,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl UpgradeRequest {
-    pub(crate) fn new(authority: &str, path: &str, dialect: Dialect) -> Self {
+    pub(crate) fn new(authority: &str, path: &str, dialect: Dialect, compress: bool) -> Self {
         let key = generate_key();
         // A raw broadcaster sends a minimal response.
         let is_checked = dialect != Dialect::Raw;
@@ -28,12 +30,13 @@ impl UpgradeRequest {
         let header = subprotocol
             .map(|subprotocol| format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"))
             .unwrap_or_default();
+        let offer = if compress { "Sec-WebSocket-Extensions: permessage-deflate\r\n" } else { "" };
         let bytes = format!(
             "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
-             {header}\r\n"
+             {header}{offer}\r\n"
         );
-        Self { accept, subprotocol, bytes: bytes.into_bytes() }
+        Self { accept, subprotocol, compress, bytes: bytes.into_bytes() }
     }
 
     /// Checks the response. Returns the length of its head, or `None` while it is incomplete.
@@ -75,6 +78,11 @@ impl UpgradeRequest {
             let chosen = name(chosen);
             return Err(format!("the server selected subprotocol {chosen} instead of {requested}"));
         }
+        let extension = value("Sec-WebSocket-Extensions").unwrap_or_default();
+        if self.compress != extension.starts_with(b"permessage-deflate") {
+            let what = if self.compress { "does not accept" } else { "has selected" };
+            return Err(format!("the server {what} compression (permessage-deflate)"));
+        }
         Ok(Some(length))
     }
 }
@@ -88,6 +96,7 @@ mod tests {
         UpgradeRequest {
             accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()),
             subprotocol: None,
+            compress: false,
             bytes: Vec::new(),
         }
     }
@@ -135,8 +144,24 @@ mod tests {
     }
 
     #[test]
+    fn the_server_must_accept_compression_if_it_is_offered() {
+        let answer = |compress, extension: &str| {
+            let response = OPEN.replace("\r\n\r\n", &format!("\r\n{extension}\r\n"));
+            UpgradeRequest { compress, ..request() }.check_response(response.as_bytes()).map(|_| ())
+        };
+        let accepted =
+            "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
+        assert_eq!(answer(true, accepted), Ok(()));
+        assert!(answer(true, "").unwrap_err().contains("does not accept compression"));
+        assert!(answer(false, accepted).unwrap_err().contains("has selected compression"));
+        let request = UpgradeRequest::new("h", "/", Dialect::Wamp1, true);
+        let text = String::from_utf8(request.bytes).unwrap();
+        assert!(text.contains("\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"), "{text}");
+    }
+
+    #[test]
     fn a_request_names_path_host_and_subprotocol() {
-        let request = UpgradeRequest::new("h:1", "/p", Dialect::Wamp1);
+        let request = UpgradeRequest::new("h:1", "/p", Dialect::Wamp1, false);
         let text = String::from_utf8(request.bytes).unwrap();
         assert!(text.starts_with("GET /p HTTP/1.1\r\nHost: h:1\r\n"), "{text}");
         assert!(text.ends_with("Sec-WebSocket-Protocol: wamp\r\n\r\n"), "{text}");

@@ -29,6 +29,8 @@ pub struct Plan {
     pub realm: String,
     /// Prefix of topic names; topic `i` has `i` appended.
     pub topic: String,
+    /// Whether connections offer compression, which the server has to accept.
+    pub compress: bool,
     /// The length of a sent text, in bytes.
     pub payload: usize,
     /// Messages in flight: events per publisher, calls per caller, or connections being opened.

@@ -2,6 +2,7 @@
 //!
 //! - [`scan`]: reading values without building them, in [`json`], [`message_pack`] and [`cbor`];
 //! - [`encode`]: encoding of messages;
+//! - [`inflate`]: compressed messages;
 //! - [`wamp2`], [`wamp1`], [`nats`]: the messages;
 //! - [`ClientProtocol`]: protocol state of one connection, with its frames.
 //!
@@ -9,6 +10,7 @@
 
 pub(crate) mod cbor;
 pub(crate) mod encode;
+mod inflate;
 pub(crate) mod json;
 pub(crate) mod message_pack;
 pub(crate) mod nats;
@@ -222,6 +224,13 @@ impl ClientProtocol {
         {
             used += length;
             match frame.opcode {
+                Opcode::Text | Opcode::Binary | Opcode::Continuation if frame.compressed => {
+                    if !frame.last || !self.message.is_empty() {
+                        return Err(ProtocolError::frame("a part of a compressed message").into());
+                    }
+                    let message = inflate::inflated(frame.payload).map_err(ProtocolError::frame)?;
+                    self.data(true, &message, replies, handle)?;
+                }
                 Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                     self.data(frame.last, frame.payload, replies, handle)?;
                 }

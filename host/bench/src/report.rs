@@ -9,6 +9,7 @@ use serde_json::{Map, Number, Value, json};
 use crate::chart;
 use crate::coordinator::{Coordinator, Cost, WaitOutcome, float};
 use crate::plan::{Plan, Work};
+use crate::tally::Counts;
 
 /// CPU share from which a thread or machine counts as saturated.
 const BUSY_SHARE: f64 = 0.95;
@@ -73,6 +74,15 @@ impl BenchReport {
 
     pub(crate) fn count(&mut self, name: &'static str, label: &'static str, count: u64) {
         self.figure(name, label, count.into(), grouped(count));
+    }
+
+    /// The bytes that were received for each completed operation, those for publishers among them.
+    pub(crate) fn received(&mut self, counts: &Counts) {
+        if counts.seen > 0 {
+            let each = float(counts.received) / float(counts.seen);
+            let (name, label) = ("received_bytes_per_delivery", "received a delivery");
+            self.figure(name, label, rounded(each), format!("{each:.0} bytes"));
+        }
     }
 
     pub(crate) fn rate(
@@ -309,6 +319,7 @@ fn settings(plan: &Plan) -> Map<String, Value> {
     if matches!(plan.work, Work::Publish { .. } | Work::Call { .. } | Work::FanOut { .. }) {
         set("payload_bytes", plan.payload.into());
     }
+    set("compress", plan.compress.into());
     match plan.rate {
         Some(rate) => set("rate", rate.into()),
         None => set("window", plan.window.into()),

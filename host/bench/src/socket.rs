@@ -141,6 +141,7 @@ impl Socket {
             buffer.resize(buffer.capacity(), 0);
             buffer.get(..length).unwrap_or_default()
         };
+        tally.counts.received += bytes.len() as u64;
         let now = shared.period.clock.now();
         let Self { protocol, replies, .. } = self;
         protocol.receive(bytes, replies, |message| match message {
@@ -220,7 +221,7 @@ async fn upgrade(
     authority: &str,
     path: &str,
 ) -> Result<Vec<u8>, BenchError> {
-    let request = UpgradeRequest::new(authority, path, plan.dialect);
+    let request = UpgradeRequest::new(authority, path, plan.dialect, plan.compress);
     let refused = |message| BenchError::Handshake { url: format!("{authority}{path}"), message };
     let failed = |error: std::io::Error| refused(format!("{error}; {LIMIT_HINT}"));
     stream.write_all(&request.bytes).await.map_err(failed)?;

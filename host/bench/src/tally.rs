@@ -29,6 +29,8 @@ pub(crate) struct Counts {
     pub(crate) other: u64,
     /// All completed operations, from the beginning of the run.
     pub(crate) seen: u64,
+    /// Bytes received, those of TLS without its records, from the beginning of the run.
+    pub(crate) received: u64,
     /// Time of the last of `done`, in nanoseconds of the run.
     pub(crate) last: u64,
     /// Time of the last send at a fixed rate, in nanoseconds of the run.
@@ -77,6 +79,7 @@ impl Counts {
         self.done += other.done;
         self.other += other.other;
         self.seen += other.seen;
+        self.received += other.received;
         self.last = self.last.max(other.last);
         self.sent = self.sent.max(other.sent);
     }

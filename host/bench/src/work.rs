@@ -35,7 +35,22 @@ pub(crate) async fn run(coordinator: &mut Coordinator<'_>) -> Result<BenchReport
     }
 }
 
-/// Returns a text to publish; its timestamp is written over the beginning.
+/// Returns a text to publish, which compresses about as events in JSON do; its timestamp is written over the beginning.
 pub(crate) fn text(length: usize) -> Vec<u8> {
-    vec![b'.'; length]
+    const WORDS: [&str; 16] = [
+        "order", "customer", "price", "status", "shipped", "updated", "email", "user", "message",
+        "from", "total", "count", "name", "item", "true", "null",
+    ];
+    let mut random = fastrand::Rng::with_seed(length as u64);
+    let mut text = String::with_capacity(length + 16);
+    while text.len() < length {
+        text.push_str(random.choice(WORDS).unwrap_or_default());
+        text.push_str(": ");
+        if random.bool() {
+            text.push_str(&random.u32(..100_000).to_string());
+            text.push_str(", ");
+        }
+    }
+    text.truncate(length);
+    text.into_bytes()
 }

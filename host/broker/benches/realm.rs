@@ -116,7 +116,7 @@ fn subscribe(criterion: &mut Criterion) {
 /// Returns a realm whose transport writes a header before each message, as WebSocket does.
 fn realm() -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message).slice(6..);
-    let framing = Framing { headroom: 10, max_bytes: 1 << 20, finish };
+    let framing = Framing { headroom: 10, max_bytes: 1 << 20, finish, compress: |_| None };
     Realm::new("realm1".to_owned(), framing, LIMITS, &Arc::default())
 }
 

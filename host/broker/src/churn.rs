@@ -135,7 +135,12 @@ impl World {
     fn new() -> Self {
         let encode =
             |session: &Session, reply: &Reply<'_>| reply.encode(session.dialect).map(Bytes::from);
-        let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish: |_, it| it.into() };
+        let framing = Framing {
+            headroom: 0,
+            max_bytes: 1 << 20,
+            finish: |_, it| it.into(),
+            compress: |_| None,
+        };
         Self {
             realm: Realm::new("realm1".to_owned(), framing, LIMITS, &Arc::default()),
             dealer: Dealer::new(encode, 1 << 20, LIMITS),

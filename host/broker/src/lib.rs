@@ -17,6 +17,7 @@
 //! - `wake`: wakes the task that sends to other nodes;
 //! - `uri_table`: values by URI, prefix and wildcard;
 //! - [`subscriptions`]: subscriptions of a realm;
+//! - `event_frames`: the frames of an event, each encoded and compressed once;
 //! - `recording`: what a publication leaves for the history of its topic;
 //! - [`history`]: the recent events of topics;
 //! - [`publication`]: an event and its audience, encoded at most once per dialect;
@@ -41,6 +42,7 @@ mod client_key;
 mod close_reason;
 pub mod cluster;
 pub mod dealer;
+mod event_frames;
 pub mod history;
 pub mod identity;
 mod node;

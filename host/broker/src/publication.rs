@@ -13,6 +13,7 @@ use jackfield_wamp::payload::{Payload, Untranslatable};
 use jackfield_wamp::position::EventNumber;
 
 use crate::client_key::ClientKey;
+use crate::event_frames::EventFrames;
 use crate::node::NodeId;
 use crate::outbox::Overflow;
 use crate::recording::{Recording, SentFrames};
@@ -28,6 +29,9 @@ pub struct Framing {
     pub max_bytes: usize,
     /// Writes the header into the headroom. The result goes on the wire unchanged.
     pub finish: fn(Dialect, Vec<u8>) -> Bytes,
+    /// Returns the compressed form of a finished frame, for the sessions that take it; `None` if it is
+    /// not worth it.
+    pub compress: fn(&Bytes) -> Option<Bytes>,
 }
 
 /// An event and its audience.
@@ -219,8 +223,8 @@ pub(crate) struct Frames<'a> {
     framing: Framing,
     overflow: Option<Overflow>,
     trustlevel: Option<u32>,
-    ready: [Option<Bytes>; Dialect::COUNT],
-    with_trustlevel: [Option<Bytes>; Dialect::COUNT],
+    ready: EventFrames,
+    with_trustlevel: EventFrames,
 }
 
 impl<'a> Frames<'a> {
@@ -245,8 +249,8 @@ impl<'a> Frames<'a> {
             payload: publication.payload,
         };
         let Publication { overflow, trustlevel, .. } = *publication;
-        let none = || [const { None }; Dialect::COUNT];
-        Self { event, framing, overflow, trustlevel, ready: none(), with_trustlevel: none() }
+        let (ready, with_trustlevel) = (EventFrames::default(), EventFrames::default());
+        Self { event, framing, overflow, trustlevel, ready, with_trustlevel }
     }
 
     /// Returns whether the event may be undeliverable to a receiver of another codec. Most events
@@ -264,21 +268,22 @@ impl<'a> Frames<'a> {
     }
 
     fn get(&mut self, session: &Session) -> Bytes {
-        let dialect = session.dialect;
-        let event = self.event_for(session);
-        let Self { framing, ready, with_trustlevel, .. } = self;
-        let ready = if event.trustlevel.is_some() { with_trustlevel } else { ready };
-        let make = || frame(&event, *framing, dialect);
-        match ready.get_mut(dialect.index()) {
-            Some(frame) => frame.get_or_insert_with(make).clone(),
-            None => make(),
-        }
+        let (dialect, trustlevel) = (session.dialect, self.trustlevel_for(session));
+        let Self { event, framing, ready, with_trustlevel, .. } = self;
+        let ready = if trustlevel.is_some() { with_trustlevel } else { ready };
+        ready.plain(dialect, || frame(&Event { trustlevel, ..*event }, *framing, dialect))
     }
 
-    /// Returns the event as the session gets it.
-    fn event_for(&self, session: &Session) -> Event<'a> {
-        let trustlevel = self.trustlevel.filter(|_| session.features.publication_trustlevels);
-        Event { trustlevel, ..self.event }
+    /// Returns the frame for a session, in the form that it takes.
+    fn get_for(&mut self, session: &Session) -> Bytes {
+        let frame = self.get(session);
+        let has_trustlevel = self.trustlevel_for(session).is_some();
+        let ready = if has_trustlevel { &mut self.with_trustlevel } else { &mut self.ready };
+        ready.for_session(session, frame, self.framing.compress)
+    }
+
+    fn trustlevel_for(&self, session: &Session) -> Option<u32> {
+        self.trustlevel.filter(|_| session.features.publication_trustlevels)
     }
 
     /// Returns the frames that were sent, for the history of the topic.
@@ -289,7 +294,7 @@ impl<'a> Frames<'a> {
     /// Queues the event for a subscriber, to be flushed with the batch. Returns whether it was accepted.
     /// Only an event of an exact subscription replaces older ones: a pattern has many topics.
     pub(crate) fn deliver(&mut self, session: &Arc<Session>, batch: &mut PendingFlushes) -> bool {
-        let frame = self.get(session);
+        let frame = self.get_for(session);
         let outbox = session.outbox();
         let overflow = self.overflow.unwrap_or_else(|| outbox.overflow());
         let pushed = if overflow == Overflow::Latest && !self.event.pattern {
@@ -304,7 +309,8 @@ impl<'a> Frames<'a> {
     /// Returns the frame for a subscriber that has not read so many older events, which this one
     /// replaces; `None` if its version cannot show it.
     fn replacing(&self, session: &Session, replaced: u64) -> Option<Bytes> {
-        let (dialect, event) = (session.dialect, Event { replaced, ..self.event_for(session) });
+        let (dialect, trustlevel) = (session.dialect, self.trustlevel_for(session));
+        let event = Event { replaced, trustlevel, ..self.event };
         (dialect != Dialect::V1).then(|| frame(&event, self.framing, dialect))
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SubscriptionId;
+
+use crate::event_frames::EventFrames;
 
 /// The history that a route gives its topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,5 +34,5 @@ pub struct Recording {
 #[derive(Debug)]
 pub(crate) struct SentFrames {
     pub(crate) subscription: SubscriptionId,
-    pub(crate) frames: [Option<Bytes>; Dialect::COUNT],
+    pub(crate) frames: EventFrames,
 }

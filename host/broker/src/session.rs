@@ -107,6 +107,8 @@ pub struct Session {
     pub dialect: Dialect,
     /// Features announced by its client.
     pub features: Features,
+    /// Whether its client takes compressed events.
+    takes_compressed: bool,
     /// The node or the caller of another node that the session stands for.
     relay: Option<Relay>,
     outbox: Arc<Outbox>,
@@ -125,7 +127,29 @@ impl Session {
         transport: Arc<dyn Transport>,
     ) -> Self {
         let client = ClientKey::of(&identity);
-        Self { id, identity, client, dialect, features, relay: None, outbox, transport }
+        Self {
+            id,
+            identity,
+            client,
+            dialect,
+            features,
+            takes_compressed: false,
+            relay: None,
+            outbox,
+            transport,
+        }
+    }
+
+    /// Makes events for the session compressed, if its client takes that.
+    #[must_use]
+    pub const fn taking_compressed(mut self, takes_compressed: bool) -> Self {
+        self.takes_compressed = takes_compressed;
+        self
+    }
+
+    /// Returns whether the client takes compressed events.
+    pub(crate) const fn takes_compressed(&self) -> bool {
+        self.takes_compressed
     }
 
     /// Makes the session stand for a node, or for a caller of another one.

@@ -29,6 +29,8 @@ pub struct Access {
     pub rawsocket: bool,
     /// Whether a WebSocket without a subprotocol gets its messages back, for tests of WebSocket.
     pub echo: bool,
+    /// Whether messages of WebSockets may be compressed.
+    pub compression: bool,
 }
 
 impl Default for Access {
@@ -42,6 +44,7 @@ impl Default for Access {
             anonymous: None,
             rawsocket: false,
             echo: false,
+            compression: false,
         }
     }
 }
@@ -57,6 +60,7 @@ pub(super) struct RawAccess {
     anonymous: Option<bool>,
     rawsocket: Option<bool>,
     echo: Option<bool>,
+    compression: Option<bool>,
 }
 
 /// Path of a URL.
@@ -78,6 +82,7 @@ impl RawAccess {
         access.anonymous = self.anonymous.or(access.anonymous);
         access.rawsocket = self.rawsocket.unwrap_or(access.rawsocket);
         access.echo = self.echo.unwrap_or(access.echo);
+        access.compression = self.compression.unwrap_or(access.compression);
     }
 }
 

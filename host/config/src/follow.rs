@@ -219,7 +219,17 @@ impl Comparison {
     /// `is_whole` is false if listeners wait for a restart: the rules that may have moved to them, or
     /// rest on them, wait for it, too.
     fn access(&mut self, running: &Access, next: &mut Access, is_whole: bool) {
-        let Access { path, origins, blocked, proxies, https, anonymous, rawsocket, echo } = next;
+        let Access {
+            path,
+            origins,
+            blocked,
+            proxies,
+            https,
+            anonymous,
+            rawsocket,
+            echo,
+            compression,
+        } = next;
         self.live("access.echo", &running.echo, echo);
         if is_whole {
             self.live("access.path", &running.path, path);
@@ -229,6 +239,7 @@ impl Comparison {
             self.live("access.https", &running.https, https);
             self.live("access.anonymous", &running.anonymous, anonymous);
             self.live("access.rawsocket", &running.rawsocket, rawsocket);
+            self.live("access.compression", &running.compression, compression);
             return;
         }
         self.restart("access.path", &running.path, path, String::clone);
@@ -242,6 +253,7 @@ impl Comparison {
             it.map_or_else(|| "auto".to_owned(), |it| it.to_string())
         });
         self.restart("access.rawsocket", &running.rawsocket, rawsocket, bool::to_string);
+        self.restart("access.compression", &running.compression, compression, bool::to_string);
     }
 
     fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {

@@ -64,6 +64,8 @@ pub struct ListenerRules {
     pub anonymous: Option<bool>,
     /// Whether clients may use RawSocket.
     pub rawsocket: Option<bool>,
+    /// Whether messages of WebSockets may be compressed.
+    pub compression: Option<bool>,
     /// The authentication methods; `None` allows all that are configured.
     pub methods: Option<BTreeSet<ListenerMethod>>,
 }
@@ -162,6 +164,7 @@ pub(super) struct RawListener {
     origins: Option<Origins>,
     protocols: Option<Protocols>,
     rawsocket: Option<bool>,
+    compression: Option<bool>,
     #[serde(default)]
     auth: RawListenerAuth,
 }
@@ -241,6 +244,7 @@ impl RawListener {
             protocols: self.protocols.unwrap_or_default(),
             anonymous: self.auth.anonymous,
             rawsocket: self.rawsocket,
+            compression: self.compression,
             methods: self.auth.methods,
         };
         let (tls, users) = self.tls.map(|tls| tls.read(RawClients::read)).unzip();
@@ -428,6 +432,7 @@ listeners:
     path: /ws
     origins: [shop.example.com]
     protocols: [wamp, wamp.2.cbor]
+    compression: true
     auth: { anonymous: false, methods: [jwt] }
   - { socket: /run/ws.sock, mode: '0600' }
   - { socket: other/ws.sock }
@@ -438,10 +443,10 @@ listeners:
         let [public, private, other] = config.listeners.as_slice() else { panic!("three") };
         assert_eq!(public.name.as_deref(), Some("public"));
         assert_eq!(public.place, ListenerPlace::Address("[::1]:8443".parse().unwrap()));
-        let ListenerRules { path, origins, protocols, anonymous, rawsocket, methods } =
+        let ListenerRules { path, origins, protocols, anonymous, rawsocket, compression, methods } =
             &public.rules;
-        let known = (path.as_deref(), *anonymous, *rawsocket);
-        assert_eq!(known, (Some("/ws"), Some(false), None));
+        let known = (path.as_deref(), *anonymous, *rawsocket, *compression);
+        assert_eq!(known, (Some("/ws"), Some(false), None, Some(true)));
         assert!(origins.as_ref().unwrap().check("https://shop.example.com").is_ok());
         let spoken: Vec<Dialect> = protocols.iter().collect();
         assert_eq!(spoken, [Dialect::V1, Dialect::V2(Codec::Cbor)]);

@@ -72,8 +72,9 @@ pub(super) async fn open(
         let limit = settings.limits.handshake_bytes;
         let has_rawsocket = context.admission.has_rawsocket(&listener);
         let has_echo = context.admission.has_echo();
+        let has_compression = context.admission.has_compression(&listener);
         let protocols = listener.rules.protocols;
-        let spoken = Spoken { protocols, has_rawsocket, has_echo };
+        let spoken = Spoken { protocols, has_rawsocket, has_echo, has_compression };
         let reading = handshake::read(&mut stream, read, limit, spoken);
         let Some(opening) = times.limit(began, reading).await? else { return Ok(None) };
         if !permit.keep() {
@@ -347,6 +348,7 @@ async fn greet(
         stream,
         upgrade.dialect,
         upgrade.form(),
+        upgrade.is_compressed(),
         limits.outbox,
         &context.totals,
     );

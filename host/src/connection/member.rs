@@ -49,7 +49,8 @@ impl Member {
         };
         let outbox = Arc::clone(wire.outbox());
         let link = Arc::clone(wire) as Arc<_>;
-        let session = Session::new(id, identity, dialect, features, outbox, link);
+        let session = Session::new(id, identity, dialect, features, outbox, link)
+            .taking_compressed(wire.is_compressed());
         wire.set_client(session.client, client);
         Self { session: Arc::new(session), dispatch, kept: None }
     }

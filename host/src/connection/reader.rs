@@ -33,7 +33,7 @@ pub(super) struct Reader {
     rest: Bytes,
     /// Bytes that were taken since the last message: of the frames of the next one.
     taken: usize,
-    /// The size on the wire of the last message of [`next`](Self::next), in bytes.
+    /// The size on the wire of the last message of [`next`](Self::next), in bytes, or inflated.
     wire_bytes: usize,
     ahead: Ahead,
     /// Messages of a batch; `None` if the client sends none.
@@ -158,7 +158,7 @@ impl Reader {
             let (frames, is_text) = (FrameReader::new(message_bytes), !dialect.is_binary());
             Messages::RawSocket { frames, is_text }
         } else {
-            Messages::WebSocket(MessageReader::new(message_bytes))
+            Messages::WebSocket(MessageReader::new(message_bytes).inflating(wire.is_compressed()))
         };
         let has_batches = wire.form() == Form::Batched;
         let batch = has_batches.then(|| Box::new(Batch::new(!dialect.is_binary())));
@@ -201,7 +201,7 @@ impl Reader {
     }
 
     /// Returns the size on the wire of the last message of [`next`](Self::next), in bytes: with the
-    /// headers of its frames.
+    /// headers of its frames. Of a compressed one, the inflated size if it is greater: that is its work.
     pub(super) const fn wire_bytes(&self) -> usize {
         self.wire_bytes
     }
@@ -231,7 +231,7 @@ impl Reader {
             Lookahead::Call(call) => Some(call),
             Lookahead::Cancel(_) | Lookahead::Other => None,
         };
-        let wire_bytes = std::mem::take(&mut self.taken);
+        let wire_bytes = self.take_size(&received);
         self.ahead.push(Waiting { received, wire_bytes, call, arrived: Instant::now() });
         self.count_ahead();
         Poll::Ready(foresight)
@@ -270,7 +270,7 @@ impl Reader {
             received
         } else {
             let received = ready!(self.poll_websocket(context));
-            self.wire_bytes = std::mem::take(&mut self.taken);
+            self.wire_bytes = self.take_size(&received);
             received
         };
         // In its turn: no frame may follow the answer, and the running request has a reply.
@@ -278,6 +278,13 @@ impl Reader {
             self.wire.send(frame::close_answer(close.as_ref()));
         }
         Poll::Ready(received)
+    }
+
+    /// Returns the size of a message that has just come, in bytes.
+    fn take_size(&mut self, received: &Received) -> usize {
+        let taken = std::mem::take(&mut self.taken);
+        let payload = received.as_ref().and_then(|it| it.as_ref().ok()).map(Message::payload_bytes);
+        taken.max(payload.unwrap_or_default())
     }
 
     /// Returns the next message of the socket. Pings are answered here, ahead of their turn.

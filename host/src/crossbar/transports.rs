@@ -227,7 +227,11 @@ impl Transports {
                 *value = (*value).max(options.number(key, notes).filter(|time| *time > 0));
             }
             if let Some(compression) = options.take("compression") {
-                compression.note("messages are not compressed", notes);
+                compression.note(
+                    "messages are not compressed; write `compression: true` into the listener if they \
+                     are to be",
+                    notes,
+                );
             }
             // Without a counterpart, and without an effect for clients.
             options.ignore(&[

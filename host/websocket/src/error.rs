@@ -6,9 +6,16 @@ use crate::reader::MAX_FRAMES;
 /// The reason for which a client's bytes cannot be read further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// A reserved bit of the header is set, although no extension was negotiated.
-    #[error("a frame has reserved bits, but no extension was negotiated")]
+    /// A reserved bit of the header is set, although no extension that uses it was negotiated.
+    #[error("a frame has reserved bits, but no extension was negotiated for them")]
     ReservedBits,
+    /// The bit of compressed messages is set in a frame that does not begin a message; RFC 7692,
+    /// section 6.1.
+    #[error("a frame that does not begin a message is marked as compressed")]
+    MisplacedCompression,
+    /// A compressed message that cannot be inflated.
+    #[error("a compressed message is damaged")]
+    Compression,
     /// The opcode is not one of RFC 6455.
     #[error("a frame has the unknown opcode {0}")]
     UnknownOpcode(u8),
@@ -53,9 +60,10 @@ impl ReadError {
     /// Returns the code of the close frame that answers this violation; RFC 6455, section 7.4.1.
     pub const fn close_code(&self) -> CloseCode {
         match self {
-            Self::Utf8 => CloseCode::INVALID,
+            Self::Utf8 | Self::Compression => CloseCode::INVALID,
             Self::TooLarge { .. } | Self::TooManyFrames => CloseCode::SIZE,
             Self::ReservedBits
+            | Self::MisplacedCompression
             | Self::UnknownOpcode(_)
             | Self::Unmasked
             | Self::FragmentedControl

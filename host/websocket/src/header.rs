@@ -3,6 +3,7 @@
 use crate::error::ReadError;
 use crate::mask::Mask;
 use crate::opcode::Opcode;
+use crate::outgoing::COMPRESSED_BIT;
 
 /// The size in bytes of the longest header: two bytes, a length of eight, and a key of four.
 const MAX_BYTES: usize = 14;
@@ -16,6 +17,8 @@ pub(crate) struct ClientHeader {
     pub(crate) opcode: Opcode,
     /// Whether the frame is the last one of its message.
     pub(crate) is_final: bool,
+    /// Whether the frame begins a compressed message.
+    pub(crate) is_compressed: bool,
     /// The size of the payload in bytes.
     pub(crate) length: u64,
     pub(crate) mask: Mask,
@@ -23,13 +26,16 @@ pub(crate) struct ClientHeader {
 
 impl ClientHeader {
     /// Takes a header from the beginning of `bytes`; `None`, and takes nothing, if it is not
-    /// complete. An error in an incomplete header is found as soon as its byte is there.
-    fn take(bytes: &mut &[u8]) -> Result<Option<Self>, ReadError> {
+    /// complete. An error in an incomplete header is found as soon as its byte is there. `inflates`
+    /// tells whether messages may be compressed.
+    fn take(bytes: &mut &[u8], inflates: bool) -> Result<Option<Self>, ReadError> {
         let mut rest = *bytes;
         let Some(&[first, second]) = take(&mut rest) else {
-            return bytes.first().map_or(Ok(()), |&first| opcode(first).map(drop)).map(|()| None);
+            let opcode = bytes.first().map(|&first| opcode(first, inflates)).transpose();
+            return opcode.map(|_| None);
         };
-        let opcode = opcode(first)?;
+        let opcode = opcode(first, inflates)?;
+        let is_compressed = first & COMPRESSED_BIT != 0;
         let is_final = first & 0x80 != 0;
         if second & 0x80 == 0 {
             return Err(ReadError::Unmasked);
@@ -49,7 +55,7 @@ impl ClientHeader {
         }
         let (Some(length), Some(&key)) = (length, take(&mut rest)) else { return Ok(None) };
         *bytes = rest;
-        Ok(Some(Self { opcode, is_final, length, mask: Mask::new(key) }))
+        Ok(Some(Self { opcode, is_final, is_compressed, length, mask: Mask::new(key) }))
     }
 }
 
@@ -61,12 +67,17 @@ fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
 }
 
 /// Returns the opcode in the first byte of a header.
-fn opcode(first: u8) -> Result<Opcode, ReadError> {
-    if first & 0x70 != 0 {
+fn opcode(first: u8, inflates: bool) -> Result<Opcode, ReadError> {
+    let usable = if inflates { COMPRESSED_BIT } else { 0 };
+    if first & 0x70 & !usable != 0 {
         return Err(ReadError::ReservedBits);
     }
     let number = first & 0x0f;
-    Opcode::of_number(number).ok_or(ReadError::UnknownOpcode(number))
+    let opcode = Opcode::of_number(number).ok_or(ReadError::UnknownOpcode(number))?;
+    if first & COMPRESSED_BIT != 0 && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+        return Err(ReadError::MisplacedCompression);
+    }
+    Ok(opcode)
 }
 
 /// The bytes of a header that has not arrived completely.
@@ -85,9 +96,13 @@ impl PartialHeader {
     }
 
     /// Takes the bytes of a header from `input`. Returns the header once it is complete.
-    pub(crate) fn take(&mut self, input: &mut &[u8]) -> Result<Option<ClientHeader>, ReadError> {
+    pub(crate) fn take(
+        &mut self,
+        input: &mut &[u8],
+        inflates: bool,
+    ) -> Result<Option<ClientHeader>, ReadError> {
         if self.is_empty()
-            && let Some(header) = ClientHeader::take(input)?
+            && let Some(header) = ClientHeader::take(input, inflates)?
         {
             return Ok(Some(header));
         }
@@ -98,7 +113,7 @@ impl PartialHeader {
             self.length += 1;
             *input = rest;
             let mut so_far = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
-            if let Some(header) = ClientHeader::take(&mut so_far)? {
+            if let Some(header) = ClientHeader::take(&mut so_far, inflates)? {
                 *self = Self::EMPTY;
                 return Ok(Some(header));
             }

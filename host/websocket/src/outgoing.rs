@@ -7,6 +7,9 @@ use crate::opcode::Opcode;
 /// The maximum size of a [`Header`] in bytes.
 pub const MAX_HEADER_BYTES: usize = 10;
 
+/// The bit of compressed messages, RSV1; RFC 7692, section 6.
+pub(crate) const COMPRESSED_BIT: u8 = 0x40;
+
 /// The header of an unfragmented, unmasked frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
@@ -18,6 +21,21 @@ impl Header {
     /// Returns the bytes of the header.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Marks the payload as compressed.
+    pub(crate) const fn compressed(mut self) -> Self {
+        self.bytes[0] |= COMPRESSED_BIT;
+        self
+    }
+
+    /// Writes the header directly before the payload that follows [`MAX_HEADER_BYTES`] of headroom.
+    pub fn before(&self, mut buffer: Vec<u8>) -> Bytes {
+        let start = MAX_HEADER_BYTES.saturating_sub(self.length);
+        if let Some(room) = buffer.get_mut(start..MAX_HEADER_BYTES) {
+            room.copy_from_slice(self.as_bytes());
+        }
+        Bytes::from(buffer).slice(start..)
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::close::CloseFrame;
+use crate::deflate::inflated;
 use crate::error::ReadError;
 use crate::header::{ClientHeader, PartialHeader};
 use crate::mask::Mask;
@@ -25,6 +26,8 @@ pub const MAX_FRAMES: u32 = 16_384;
 pub struct MessageReader {
     /// The maximum size of a message in bytes.
     max_message_bytes: usize,
+    /// Whether messages may be compressed.
+    inflates: bool,
     at: At,
     /// The begun message, if there is one.
     data: Option<Data>,
@@ -55,6 +58,7 @@ struct Payload {
 #[derive(Debug)]
 struct Data {
     kind: DataKind,
+    is_compressed: bool,
     /// The number of frames so far.
     frames: u32,
     bytes: Vec<u8>,
@@ -71,10 +75,19 @@ impl MessageReader {
     pub const fn new(max_message_bytes: usize) -> Self {
         Self {
             max_message_bytes,
+            inflates: false,
             at: At::Header(PartialHeader::EMPTY),
             data: None,
             control: Vec::new(),
         }
+    }
+
+    /// Accepts compressed messages. The maximum size holds for their compressed and for their inflated
+    /// bytes.
+    #[must_use]
+    pub const fn inflating(mut self, inflates: bool) -> Self {
+        self.inflates = inflates;
+        self
     }
 
     /// Replaces the maximum size. A message that has begun is checked against it at its next frame.
@@ -92,7 +105,7 @@ impl MessageReader {
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ReadError> {
         loop {
             match &mut self.at {
-                At::Header(partial) => match partial.take(input)? {
+                At::Header(partial) => match partial.take(input, self.inflates)? {
                     Some(header) => self.begin(header)?,
                     None => return Ok(None),
                 },
@@ -127,13 +140,14 @@ impl MessageReader {
 
     /// Begins the payload of a frame.
     fn begin(&mut self, header: ClientHeader) -> Result<(), ReadError> {
-        match (header.opcode, &mut self.data) {
+        let ClientHeader { opcode, is_final, is_compressed, length, mask } = header;
+        match (opcode, &mut self.data) {
             (Opcode::Continuation, None) => return Err(ReadError::UnexpectedContinuation),
             (Opcode::Text | Opcode::Binary, Some(_)) => {
                 return Err(ReadError::ExpectedContinuation);
             }
-            (Opcode::Text, None) => self.data = Some(Data::new(DataKind::TEXT)),
-            (Opcode::Binary, None) => self.data = Some(Data::new(DataKind::Binary)),
+            (Opcode::Text, None) => self.data = Some(Data::new(DataKind::TEXT, is_compressed)),
+            (Opcode::Binary, None) => self.data = Some(Data::new(DataKind::Binary, is_compressed)),
             (Opcode::Continuation, Some(data)) => {
                 data.frames += 1;
                 if data.frames > MAX_FRAMES {
@@ -142,7 +156,6 @@ impl MessageReader {
             }
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {}
         }
-        let ClientHeader { opcode, is_final, length, mask } = header;
         let missing = self.checked_length(opcode, length)?;
         self.at = At::Payload(Payload { opcode, is_final, mask, missing });
         Ok(())
@@ -174,6 +187,12 @@ impl MessageReader {
             }));
         }
         let Some(data) = &mut self.data else { return Ok(None) };
+        if data.is_compressed {
+            if !frame.is_final {
+                return Ok(None);
+            }
+            data.bytes = inflated(&data.bytes, self.max_message_bytes)?;
+        }
         if let DataKind::Text(check) = &mut data.kind {
             check.check(&data.bytes, frame.is_final)?;
         }
@@ -203,8 +222,8 @@ impl Payload {
 }
 
 impl Data {
-    const fn new(kind: DataKind) -> Self {
-        Self { kind, frames: 1, bytes: Vec::new() }
+    const fn new(kind: DataKind, is_compressed: bool) -> Self {
+        Self { kind, is_compressed, frames: 1, bytes: Vec::new() }
     }
 }
 

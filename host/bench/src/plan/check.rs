@@ -143,6 +143,7 @@ mod tests {
             dialect: Dialect::Wamp2(Serializer::Json),
             realm: "realm1".to_owned(),
             topic: "t".to_owned(),
+            compress: false,
             payload: 128,
             window: 32,
             rate: None,

@@ -300,6 +300,24 @@ fn reads_frames_split_anywhere() {
 }
 
 #[test]
+fn reads_compressed_messages() {
+    let message = format!(r#"[36,1,2,{{}},["{}"]]"#, "a text ".repeat(5_000));
+    let mut compressor = flate2::Compress::new(flate2::Compression::fast(), false);
+    let mut compressed = Vec::with_capacity(message.len());
+    let flush = flate2::FlushCompress::Sync;
+    compressor.compress_vec(message.as_bytes(), &mut compressed, flush).unwrap();
+    compressed.truncate(compressed.len() - 4);
+    let bytes = [framed(0xc1, &compressed), framed(0x81, message.as_bytes())].concat();
+    for size in [100, 1_000, bytes.len()] {
+        let mut protocol = ClientProtocol::new(Dialect::Wamp2(Json), false);
+        let heard: Vec<String> =
+            bytes.chunks(size).flat_map(|it| receive(&mut protocol, it, &mut Vec::new())).collect();
+        assert_eq!(heard.len(), 2);
+        assert_eq!(heard[0], heard[1], "{size}");
+    }
+}
+
+#[test]
 fn reads_nats_split_anywhere() {
     let stream = b"INFO {\"x\":1}\r\n+OK\r\nPONG\r\nMSG t0 1 4\r\nte\r\n\r\nPING\r\n\
         MSG t0 1 reply 4\r\ntext\r\n-ERR 'Permissions Violation for Subscription to \"t0\"'\r\n\

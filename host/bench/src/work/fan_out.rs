@@ -110,6 +110,7 @@ pub(crate) async fn run(
     report.cpu("server_cpu_us_per_delivery", "server CPU a delivery", &cost, counts.done);
     report.cpu("server_cpu_us_per_publish", "server CPU a publish", &cost, counts.requested);
     report.processes(&cost, counts.requested);
+    report.received(&counts);
     report.memory(coordinator, (subscribing + publishers) as u64);
     report.latency("latency_us", "publish to delivery", &tally.latency);
     report.lag(&tally.lag, counts.unsent, sent.saturating_sub(period.end()));

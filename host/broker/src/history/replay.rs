@@ -324,7 +324,7 @@ impl Recipient<'_> {
     }
 
     fn frame(&self, event: &mut StoredEvent, topic: &str, grown: &mut usize) -> Option<Bytes> {
-        event.frame(self.session.dialect, topic, self.subscription, self.framing, grown)
+        event.frame(self.session, topic, self.subscription, self.framing, grown)
     }
 
     fn stream(

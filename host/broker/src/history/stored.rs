@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::event::{Event, Publisher};
 use jackfield_wamp::id::{PublicationId, SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
@@ -11,6 +10,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::position::EventNumber;
 
 use super::HistoryRule;
+use crate::event_frames::EventFrames;
 use crate::publication::{self, Framing, Publication};
 use crate::session::Session;
 
@@ -39,7 +39,7 @@ pub(super) struct Content {
     pub(super) except: Option<SessionId>,
     pub(super) filter: Option<Box<ReceiverFilter>>,
     pub(super) narrowed: Option<Box<ReceiverFilter>>,
-    pub(super) frames: [Option<Bytes>; Dialect::COUNT],
+    pub(super) frames: EventFrames,
 }
 
 #[derive(Debug)]
@@ -55,10 +55,7 @@ const EVENT_OVERHEAD_BYTES: usize = 384;
 impl Content {
     /// Returns `None` for an event whose receivers were chosen by session ids, and for a packed payload:
     /// readers of a history do not see how it is packed.
-    pub(super) fn of(
-        publication: &Publication<'_>,
-        frames: [Option<Bytes>; Dialect::COUNT],
-    ) -> Option<Self> {
+    pub(super) fn of(publication: &Publication<'_>, frames: EventFrames) -> Option<Self> {
         let names_sessions = |it: &ReceiverFilter| !it.exclude.is_empty() || it.eligible.is_some();
         let filters = [publication.filter, publication.narrowed];
         let is_packed = publication.payload.passthru().is_some();
@@ -152,11 +149,11 @@ impl StoredEvent {
             && filters.into_iter().all(|it| publication::admits(it, session))
     }
 
-    /// Returns the frame of a dialect; `None` if the dialect cannot carry the event. `grown` grows by the
-    /// memory of a new one.
+    /// Returns the frame for a session; `None` if its dialect cannot carry the event. `grown` grows by
+    /// the memory of a new one.
     pub(super) fn frame(
         &mut self,
-        dialect: Dialect,
+        session: &Session,
         topic: &str,
         subscription: SubscriptionId,
         framing: Framing,
@@ -164,25 +161,30 @@ impl StoredEvent {
     ) -> Option<Bytes> {
         let Self { offset, id, number, content, bytes, .. } = self;
         let content = content.as_mut()?;
-        if let Some(frame) = content.frames.get(dialect.index())? {
-            return Some(frame.clone());
-        }
-        content.payload.check_translatable(dialect.codec()).ok()?;
-        let event =
-            Event { offset: *offset, at: *number, ..content.event(topic, subscription, *id) };
-        let frame = publication::frame(&event, framing, dialect);
-        if frame.len() > framing.max_bytes {
-            return None;
-        }
-        *bytes += frame.len();
-        *grown += frame.len();
-        let ready = content.frames.get_mut(dialect.index())?;
-        Some(ready.insert(frame).clone())
+        let before = content.frames.bytes();
+        let dialect = session.dialect;
+        let frame = if let Some(frame) = content.frames.known(dialect) {
+            frame
+        } else {
+            content.payload.check_translatable(dialect.codec()).ok()?;
+            let event =
+                Event { offset: *offset, at: *number, ..content.event(topic, subscription, *id) };
+            let frame = publication::frame(&event, framing, dialect);
+            if frame.len() > framing.max_bytes {
+                return None;
+            }
+            content.frames.plain(dialect, || frame)
+        };
+        let frame = content.frames.for_session(session, frame, framing.compress);
+        let more = content.frames.bytes() - before;
+        *bytes += more;
+        *grown += more;
+        Some(frame)
     }
 
     pub(super) fn forget_frames(&mut self) {
         if let Some(content) = &mut self.content {
-            content.frames = Default::default();
+            content.frames = EventFrames::default();
         }
     }
 
@@ -190,8 +192,7 @@ impl StoredEvent {
         let (content, frames) = self.content.as_ref().map_or((0, 0), |content| {
             let Content { payload, filter, narrowed, frames, .. } = content;
             let names: usize = [filter, narrowed].into_iter().flatten().map(|it| it.len()).sum();
-            let frames: usize = frames.iter().flatten().map(Bytes::len).sum();
-            (payload.len() + names * NAME_BYTES, frames)
+            (payload.len() + names * NAME_BYTES, frames.bytes())
         });
         self.content_bytes = EVENT_OVERHEAD_BYTES + content;
         self.bytes = self.content_bytes + frames;

@@ -16,6 +16,7 @@ use crate::outbox::{Bounds, Outbox, Overflow};
 use crate::session::{Features, Transport};
 
 mod cluster;
+mod compression;
 mod history;
 mod pages;
 mod shares;
@@ -117,7 +118,7 @@ fn limited(limits: RealmLimits) -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message);
     Realm::new(
         "realm1".into(),
-        Framing { headroom: 0, max_bytes: 1 << 20, finish },
+        Framing { headroom: 0, max_bytes: 1 << 20, finish, compress: |_| None },
         limits,
         &Arc::default(),
     )
@@ -281,7 +282,7 @@ fn invariant_4_a_publication_is_encoded_once_for_all_receivers_of_a_dialect() {
         ENCODED.fetch_add(1, Ordering::Relaxed);
         Bytes::from(message)
     };
-    let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish };
+    let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish, compress: |_| None };
     let realm = Realm::new("realm1".into(), framing, LIMITS, &Arc::default());
     for id in 1..=40 {
         let dialect = if id % 2 == 0 { Dialect::V1 } else { V2 };

@@ -30,7 +30,8 @@ pub(super) fn running_values(running: &[ListenerSettings], next: &[ListenerSetti
 /// Returns the keys that differ, with the running values.
 fn differences(running: &ListenerSettings, next: &ListenerSettings) -> Vec<String> {
     let ListenerSettings { name, place, rules, tls, users } = running;
-    let ListenerRules { path, origins, protocols, rawsocket, anonymous, methods } = rules;
+    let ListenerRules { path, origins, protocols, rawsocket, compression, anonymous, methods } =
+        rules;
     let of_access = || "as in `access`".to_owned();
     let mut found = Vec::new();
     let mut key = |key: &str, differs: bool, value: String| {
@@ -46,6 +47,8 @@ fn differences(running: &ListenerSettings, next: &ListenerSettings) -> Vec<Strin
     key("protocols", *protocols != next.rules.protocols, spoken.join(" "));
     let shown = rawsocket.map_or_else(of_access, |it| it.to_string());
     key("rawsocket", *rawsocket != next.rules.rawsocket, shown);
+    let shown = compression.map_or_else(of_access, |it| it.to_string());
+    key("compression", *compression != next.rules.compression, shown);
     let shown = anonymous.map_or_else(of_access, |it| it.to_string());
     key("auth.anonymous", *anonymous != next.rules.anonymous, shown);
     let shown = methods.as_ref().map_or_else(

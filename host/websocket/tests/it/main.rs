@@ -9,5 +9,6 @@
 )]
 
 mod against_tungstenite;
+mod compression;
 mod frames;
 mod rules;

@@ -30,7 +30,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let finish = |_, message: Vec<u8>| Bytes::from(message);
-        let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish };
+        let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish, compress: |_| None };
         let history = Arc::default();
         let realm = Realm::new("realm1".into(), framing, LIMITS, &history);
         Self { realm, history, rule: RULE, now: Duration::from_secs(1_000), published: 0 }

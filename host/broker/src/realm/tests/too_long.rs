@@ -6,7 +6,7 @@ use super::*;
 fn an_event_over_the_limit_for_one_receiver_reaches_none() {
     const MAX_BYTES: usize = 200;
     let finish = |_, message: Vec<u8>| Bytes::from(message);
-    let framing = Framing { headroom: 0, max_bytes: MAX_BYTES, finish };
+    let framing = Framing { headroom: 0, max_bytes: MAX_BYTES, finish, compress: |_| None };
     let realm = Realm::new("realm1".into(), framing, LIMITS, &Arc::default());
     let topic = "com.acme.a_long_name_of_a_topic";
     let [exact, prefix] = [1, 2].map(|id| Peer::join(&realm, id, V2, &[]));

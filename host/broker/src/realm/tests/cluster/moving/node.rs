@@ -49,7 +49,7 @@ impl Node {
     pub(super) fn new(id: NodeId, now: Duration) -> Self {
         let cluster = Arc::new(Cluster::new(Peers::new(id, &format!("web-{id}"), "1"), || {}));
         let finish = |_, message: Vec<u8>| Bytes::from(message);
-        let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish };
+        let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish, compress: |_| None };
         let limits = ReplayLimits { events: 1_000, bytes: 1 << 24 };
         let history = EventHistory::new(1 << 28, limits);
         let realm = Realm::new("realm1".into(), framing, LIMITS, &history).in_cluster(&cluster);
