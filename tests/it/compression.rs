@@ -1,6 +1,7 @@
 //! Compression of messages (permessage-deflate): the negotiation, events for mixed subscribers, hostile
 //! messages, and clients of others.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
@@ -171,7 +172,7 @@ fn long_text(bytes: usize) -> String {
         if text.len() >= bytes {
             break;
         }
-        text.push_str(&format!("order {} of ünï, ", number * 7919 % 1000));
+        write!(text, "order {} of ünï, ", number * 7919 % 1000).unwrap();
     }
     text
 }

@@ -40,10 +40,14 @@ fn answer(offer: &str) -> Option<&'static str> {
         }
         seen.push(name);
         match (name, value) {
-            // The answer has both, whether the client offers them or not.
-            ("server_no_context_takeover" | "client_no_context_takeover", None) => {}
-            // Any window of the client is small enough to be read.
-            ("client_max_window_bits", None) => {}
+            // The answer has the first two, whether the client offers them or not. Any window of the client
+            // is small enough to be read.
+            (
+                "server_no_context_takeover"
+                | "client_no_context_takeover"
+                | "client_max_window_bits",
+                None,
+            ) => {}
             ("client_max_window_bits", Some(value)) => drop(window_bits(value)?),
             ("server_max_window_bits", Some(value)) if window_bits(value)? >= WINDOW_BITS => {
                 answer = ACCEPTED_WITH_WINDOW;

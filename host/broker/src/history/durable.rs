@@ -13,6 +13,7 @@ use jackfield_wamp::position::Position;
 
 use super::stored::{Content, StoredEvent};
 use super::{RealmHistory, RecentEvents, SavedEvent, TopicHistory};
+use crate::event_frames::EventFrames;
 use crate::publication::Publication;
 use crate::recording::Recording;
 
@@ -60,7 +61,7 @@ impl TopicHistory {
         let mut recent = self.lock();
         recent.trim(&rule, now);
         let Position { epoch, offset: top } = recent.position();
-        let content = Content::of(publication, Default::default());
+        let content = Content::of(publication, EventFrames::default());
         let is_retained = publication.retain.is_some() && content.is_some();
         let whole = StoredEvent::measured(top + 1, now, publication.id, content);
         let retained_before = recent.retained().map(StoredEvent::save);

@@ -14,6 +14,7 @@ use super::replay::Recipient;
 use super::stored::{Content, StoredEvent};
 use super::wish::MayReceive;
 use super::{RealmHistory, RecentEvents, TopicHistory};
+use crate::event_frames::EventFrames;
 use crate::publication::{self, Publication};
 
 /// The maximum number of topics that are looked at for one pattern: the lock of the realm is held
@@ -24,7 +25,7 @@ impl RecentEvents {
     /// Retains an event that is queued to its receivers, in place of the one before. Returns whether it
     /// is one that can be sent again.
     pub(crate) fn retain(&mut self, publication: &Publication<'_>, now: Duration) -> bool {
-        let Some(content) = Content::of(publication, Default::default()) else { return false };
+        let Some(content) = Content::of(publication, EventFrames::default()) else { return false };
         // It may be too long for the history.
         let is_recorded = publication.recording.is_some() && self.has_newest();
         let offset = if is_recorded { self.top() } else { 0 };

@@ -12,6 +12,7 @@ use jackfield_wamp::position::Epoch;
 use super::origins::Origins;
 use super::stored::{Content, StoredEvent, StoredPublisher};
 use super::{RealmHistory, RecentEvents, TopicHistory};
+use crate::event_frames::EventFrames;
 use crate::total::Total;
 
 /// The history of a topic.
@@ -176,7 +177,7 @@ impl StoredEvent {
                 except: None,
                 filter: filters.next(),
                 narrowed: filters.next(),
-                frames: Default::default(),
+                frames: EventFrames::default(),
             }
         });
         Self::measured(offset, at, id, content)
