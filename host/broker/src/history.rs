@@ -36,6 +36,7 @@ use jackfield_wamp::position::Epoch;
 
 use crate::node::NodeId;
 use crate::recording::{HistoryRule, Recording, SentFrames};
+use crate::spread::spread;
 use crate::total::Total;
 
 use counts::HistoryCounts;
@@ -275,7 +276,9 @@ impl TopicHistory {
         memory: &Arc<Total>,
         origins: Option<Origins>,
     ) -> Self {
-        let epoch = Epoch::new(id.get());
+        // Nodes of a cluster may begin theirs at the same event, and number the next ones in another order.
+        let node = origins.as_ref().map_or(0, |origins| spread(origins.own()));
+        let epoch = Epoch::new(id.get() ^ node);
         Self(Mutex::new(RecentEvents::new(topic, epoch, begin, now, Arc::clone(memory), origins)))
     }
 
