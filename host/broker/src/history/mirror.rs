@@ -139,6 +139,11 @@ impl RecentEvents {
         if asked.iter().any(|node| !told.contains_key(node)) {
             return false;
         }
+        // Another node hears one that this node does not hear: later events of it would not come here.
+        let is_unheard = |node: &u64| *node != own && !asked.contains(node) && !gone.contains(*node);
+        if told.keys().any(is_unheard) {
+            return false;
+        }
         told.entry(own).or_default().last = origins.last_own();
         for event in self.stored() {
             let Some(EventNumber { node, number }) = event.number else { return false };
