@@ -140,7 +140,8 @@ impl RecentEvents {
             return false;
         }
         // Another node hears one that this node does not hear: later events of it would not come here.
-        let is_unheard = |node: &u64| *node != own && !asked.contains(node) && !gone.contains(*node);
+        let is_unheard =
+            |node: &u64| *node != own && !asked.contains(node) && !gone.contains(*node);
         if told.keys().any(is_unheard) {
             return false;
         }

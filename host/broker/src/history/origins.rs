@@ -160,20 +160,31 @@ impl Origins {
     /// Returns the last event of each node that a client has had; `None` unless all later ones are here.
     pub(super) fn had(&self, place: &Place, gone: &Gone) -> Option<BTreeMap<u64, u64>> {
         let left = gone.since(place.gone, self.complete_since?)?;
-        // Those that were gone already when the client had its place have published nothing since.
-        let was_gone = |node: &u64| gone.contains(*node) && !left.contains(node);
         let is_known = |(node, number): (&u64, &u64)| {
             self.runs.get(node).is_some_and(|run| *number <= run.last)
         };
-        if !place.had.iter().all(is_known) {
-            return None;
-        }
-        let had = self.runs.iter().map(|(node, run)| {
+        let had = self.numbers(place, gone, &left);
+        let is_here = |node: &u64, run: &Run| had.get(node).is_some_and(|had| *had >= run.before);
+        let is_whole = place.had.iter().all(is_known)
+            && self.runs.iter().all(|(node, run)| is_here(node, run));
+        is_whole.then_some(had)
+    }
+
+    /// Returns the last event of each node that a client has had besides those before its offset here. `None` if
+    /// it is not known which nodes were gone for it: it has had all of those.
+    pub(super) fn had_besides(&self, place: &Place, gone: &Gone) -> Option<BTreeMap<u64, u64>> {
+        Some(self.numbers(place, gone, &gone.since(place.gone, 0)?))
+    }
+
+    /// Returns the numbers of a place for all nodes. `left` are those that have left since the client had it: those
+    /// that were gone already have published nothing since.
+    fn numbers(&self, place: &Place, gone: &Gone, left: &[u64]) -> BTreeMap<u64, u64> {
+        let was_gone = |node: &u64| gone.contains(*node) && !left.contains(node);
+        let numbers = self.runs.iter().map(|(node, run)| {
             let none = if was_gone(node) { run.last } else { 0 };
-            let number = place.had.get(node).copied().unwrap_or(none);
-            (number >= run.before).then_some((*node, number))
+            (*node, place.had.get(node).copied().unwrap_or(none))
         });
-        had.collect()
+        numbers.collect()
     }
 }
 
@@ -236,6 +247,9 @@ mod tests {
         let now = origins.place([].into_iter(), &BTreeMap::new(), &gone).unwrap();
         assert_eq!(now, place(&gone, &[]));
         assert_eq!(had(&now), Some(BTreeMap::from([(1, 0), (2, 4)])));
+        assert_eq!(origins.had_besides(&now, &gone), Some(BTreeMap::from([(1, 0), (2, 4)])));
+        assert_eq!(origins.had_besides(&before, &gone), Some(BTreeMap::from([(1, 0), (2, 3)])));
+        assert_eq!(origins.had_besides(&Place { gone: 77, ..now.clone() }, &gone), None);
         let behind = origins.place([event(2, 4)].into_iter(), &BTreeMap::new(), &gone).unwrap();
         assert_eq!(behind, place(&gone, &[(2, 3)]));
         // A history that is completed afterwards does not know what was published before.

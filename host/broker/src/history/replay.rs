@@ -106,7 +106,10 @@ impl Had {
         let position = since.position().filter(|it| it.epoch == recent.position().epoch);
         if let Some(Position { offset, .. }) = position {
             // One that comes back from another node in between has had some of the later events.
-            let numbers = place.map_or_else(BTreeMap::new, |place| place.had);
+            let numbers = match (origins, place) {
+                (Some((origins, gone)), Some(place)) => origins.had_besides(&place, gone)?,
+                _ => BTreeMap::new(),
+            };
             return Some(Self { offset, numbers });
         }
         let numbers = origins.and_then(|(origins, gone)| origins.had(&place?, gone))?;

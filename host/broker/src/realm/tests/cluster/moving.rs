@@ -168,6 +168,12 @@ impl World {
             let client = self.index(self.clients.len());
             self.cut(client);
         }
+        // Before a node ends: its clients notice that in between.
+        if self.below(400) == 0
+            && let Some(place) = self.nodes.iter().position(Option::is_none)
+        {
+            self.start(place);
+        }
         if self.below(2_500) == 0
             && self.nodes.iter().all(|it| it.as_ref().is_some_and(Node::is_settled))
         {
@@ -177,11 +183,6 @@ impl World {
             } else {
                 self.nodes[place] = None;
             }
-        }
-        if self.below(400) == 0
-            && let Some(place) = self.nodes.iter().position(Option::is_none)
-        {
-            self.start(place);
         }
         if faults == Faults::All && self.below(4_000) == 0 {
             let pair = (self.index(3), self.index(3));
