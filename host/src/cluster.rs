@@ -81,6 +81,8 @@ pub(crate) struct ClusterNode {
     heard_itself: AtomicU64,
     /// The milliseconds from the start to the last connection to NATS; 0 before the first.
     connected_at: AtomicU64,
+    /// The value of `connected_at` with which the start has found the other nodes; 0 if it has not.
+    found_at: AtomicU64,
     /// The milliseconds from the start to the last tick, and to the last one after a pause of this process.
     ticked_at: AtomicU64,
     resumed_at: AtomicU64,
@@ -146,6 +148,7 @@ impl ClusterNode {
             is_apart: AtomicBool::new(false),
             heard_itself: AtomicU64::new(0),
             connected_at: AtomicU64::new(0),
+            found_at: AtomicU64::new(0),
             ticked_at: AtomicU64::new(0),
             resumed_at: AtomicU64::new(0),
         })))
@@ -320,15 +323,22 @@ impl ClusterNode {
         }
     }
 
+    /// Notes that the start has found the other nodes by this connection.
+    pub(crate) fn set_found(&self) {
+        self.found_at.store(self.connection(), Ordering::Relaxed);
+    }
+
     /// Returns whether events of other nodes may be missing here, without a notice yet: this node or
-    /// a peer was not heard just now. A node that stood still knows it before its next tick.
+    /// a peer was not heard just now, or a connection is new. A node that stood still knows it before its next
+    /// tick.
     pub(crate) fn may_lack_events(&self) -> bool {
         let now = self.now();
         let age = |millis: &AtomicU64| {
             now.saturating_sub(Duration::from_millis(millis.load(Ordering::Relaxed)))
         };
+        let is_found = self.found_at.load(Ordering::Relaxed) == self.connection();
         !self.is_connected.load(Ordering::Relaxed)
-            || age(&self.connected_at) < HEARD_WITHIN
+            || (!is_found && age(&self.connected_at) < HEARD_WITHIN)
             || age(&self.heard_itself) >= HEARD_WITHIN
             || !self.cluster.read(|peers| peers.are_heard(now, HEARD_WITHIN))
     }

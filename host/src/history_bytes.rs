@@ -35,7 +35,7 @@ mod tests {
         let event = SavedEvent { at, id: PublicationId::new(9).unwrap(), content: None };
         let mirror = Mirror {
             gone: u64::MAX,
-            is_complete: true,
+            complete_since: Some(7),
             nodes: vec![(NodeId(1), 2, 3), (NodeId(u64::MAX), 0, 0)],
             events: vec![MirroredEvent { node: NodeId(1), number: 3, event }],
         };

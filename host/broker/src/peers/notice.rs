@@ -126,6 +126,13 @@ impl Notice {
         matches!(self, Self::Lost { .. })
     }
 
+    /// Notes that no history should have the events that the peer has published before it joined.
+    pub(super) const fn end_doubt(&mut self) {
+        if let Self::Joined { is_doubtful, .. } = self {
+            *is_doubtful = false;
+        }
+    }
+
     /// Returns whether events of the peer may be missing that a history should have.
     pub const fn is_doubt(&self) -> bool {
         match self {

@@ -254,8 +254,8 @@ fn recovered(worlds: impl Iterator<Item = World>) -> u32 {
 fn clients_that_move_are_recovered_while_nodes_stop_and_start() {
     let worlds = (0..3).map(|seed| simulate(seed, 0, 5, Faults::Stops));
     let percent = recovered(worlds);
-    // Some begin in the moment in which one node knows that another one has left, and a third one does not.
-    assert!(percent >= 95, "{percent} %");
+    // Some may begin in the moment in which one node knows that another one has left, and a third one does not.
+    assert!(percent >= 99, "{percent} %");
 }
 
 #[test]
