@@ -9,7 +9,7 @@
 //! new epochs:
 //! - in the same boot of the machine, a [`Witness`] outside of the folder knows the last commit. It alone
 //!   decides if it is there;
-//! - the file was closed in order, and has a [`seal`] that is whole;
+//! - the file was closed in order, and has a [`seal`](mod@seal) that is whole;
 //! - in another boot, each commit of the last process was synced, and the inode is that of then.
 
 mod opening;
