@@ -32,6 +32,7 @@ SAME = {
     "listeners[].tls.certificates[].": "listeners[].tls.",
     "admin.tls.certificates[].": "admin.tls.",
     "traces.headers.NAME": "traces.headers",
+    "trust_levels.NAME": "trust_levels",
 }
 
 

@@ -15,7 +15,7 @@ use jackfield_auth::{
     Auth, Authenticated, Basis, ChallengeError, ProofMethod, ProofRequest, ReplaysError, UsedTicket,
 };
 use jackfield_broker::Session;
-use jackfield_config::{Access, Origins};
+use jackfield_config::{Access, Origins, Transports};
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -196,7 +196,7 @@ impl Admission {
             None => !rules.blocked.is_empty(),
         };
         !is_blocked
-            && (!client.is_raw || self.has_rawsocket(&client.listener))
+            && (!client.is_raw || self.transports(&client.listener).rawsocket)
             && is_page
             && (client.is_secure || !rules.https)
             && (is_proven || methods.admit_anybody(&rules))
@@ -257,19 +257,14 @@ impl Admission {
         }
     }
 
-    /// Returns whether clients of the listener may use RawSocket.
-    pub(crate) fn has_rawsocket(&self, listener: &ClientListener) -> bool {
-        listener.rules.rawsocket.unwrap_or(self.rules.load().rawsocket)
-    }
-
-    /// Returns whether clients of the listener may use compression.
-    pub(crate) fn has_compression(&self, listener: &ClientListener) -> bool {
-        listener.rules.compression.unwrap_or(self.rules.load().compression)
-    }
-
-    /// Returns whether a WebSocket without a subprotocol gets its messages back.
-    pub(crate) fn has_echo(&self) -> bool {
-        self.rules.load().echo
+    /// Returns the transports that clients of the listener may use besides plain WebSocket.
+    pub(crate) fn transports(&self, listener: &ClientListener) -> Transports {
+        let Transports { rawsocket, compression, echo } = self.rules.load().transports;
+        Transports {
+            rawsocket: listener.rules.rawsocket.unwrap_or(rawsocket),
+            compression: listener.rules.compression.unwrap_or(compression),
+            echo,
+        }
     }
 
     /// Returns the address of the client: behind a configured proxy, the forwarded address. `None`

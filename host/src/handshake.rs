@@ -5,7 +5,7 @@
 //! write. No header of a response may contain `[` or `]`, as the same clients look for WELCOME
 //! by its brackets. RFC 6455, section 4.2.
 
-use jackfield_config::Protocols;
+use jackfield_config::{Protocols, Transports};
 use jackfield_rawsocket::{self as rawsocket, Serializer};
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_websocket::accept_deflate;
@@ -71,9 +71,7 @@ pub(crate) enum Opening {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spoken {
     pub(crate) protocols: Protocols,
-    pub(crate) has_rawsocket: bool,
-    pub(crate) has_echo: bool,
-    pub(crate) has_compression: bool,
+    pub(crate) transports: Transports,
 }
 
 /// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
@@ -153,7 +151,7 @@ pub(crate) async fn read(
             return Ok(Some(opening));
         }
         if stream.read_buf(&mut head).await? == 0 {
-            if spoken.has_rawsocket && head.first() == Some(&rawsocket::MAGIC) {
+            if spoken.transports.rawsocket && head.first() == Some(&rawsocket::MAGIC) {
                 return Ok(None);
             }
             let cut_short = Refusal::new("400 Bad Request", "the request head is cut short");
@@ -172,7 +170,7 @@ fn parse(bytes: &[u8], spoken: Spoken) -> Option<Result<Opening, Refusal>> {
     if bytes.first() == Some(&HANDSHAKE_RECORD) {
         return Some(Ok(Opening::Tls));
     }
-    if spoken.has_rawsocket && bytes.first() == Some(&rawsocket::MAGIC) {
+    if spoken.transports.rawsocket && bytes.first() == Some(&rawsocket::MAGIC) {
         let (head, early) = bytes.split_first_chunk()?;
         return Some(Ok(raw(rawsocket::Request::read(*head)?, early, spoken.protocols)));
     }
@@ -229,7 +227,7 @@ fn raw(
 fn judge(
     request: &httparse::Request<'_, '_>,
     early: Vec<u8>,
-    Spoken { protocols, has_echo, has_compression, .. }: Spoken,
+    Spoken { protocols, transports }: Spoken,
 ) -> Result<Opening, Refusal> {
     if request.version != Some(1) {
         return Err(Refusal::new("505 HTTP Version Not Supported", "speak HTTP/1.1"));
@@ -252,7 +250,7 @@ fn judge(
     };
     let accept = derive_accept_key(key.as_bytes());
     let offers = || values(request, "Sec-WebSocket-Protocol");
-    if has_echo && offers().next().is_none() {
+    if transports.echo && offers().next().is_none() {
         // It has no messages of its own to say, like version 1.
         let (dialect, transport) = (Dialect::V1, RequestedTransport::Echo { accept });
         let visitor = ClientInfo::of(request);
@@ -276,7 +274,7 @@ fn judge(
         return Err(Refusal::new("400 Bad Request", message));
     };
     // The frames of batches are rewritten, which compressed ones cannot be.
-    let is_possible = has_compression && !is_batched;
+    let is_possible = transports.compression && !is_batched;
     let extensions = is_possible.then(|| values(request, "Sec-WebSocket-Extensions"));
     let compression = extensions.and_then(accept_deflate);
     let transport = RequestedTransport::WebSocket { accept, is_batched, compression };
@@ -445,9 +443,7 @@ mod tests {
 
     const SPOKEN: Spoken = Spoken {
         protocols: Protocols::ALL,
-        has_rawsocket: true,
-        has_echo: false,
-        has_compression: false,
+        transports: Transports { rawsocket: true, compression: false, echo: false },
     };
 
     fn open(head: &str) -> Result<Opening, Refusal> {
@@ -506,8 +502,9 @@ mod tests {
         let offer = "Sec-WebSocket-Extensions: permessage-deflate; unknown=1\r\n\
             Sec-WebSocket-Extensions: x, permessage-deflate; client_max_window_bits";
         let head = HEAD.replace("\r\n\r\n", &format!("\r\n{offer}\r\n\r\n"));
-        let response = |head: &str, has_compression| {
-            let spoken = Spoken { has_compression, ..SPOKEN };
+        let response = |head: &str, compression| {
+            let transports = Transports { compression, ..SPOKEN.transports };
+            let spoken = Spoken { transports, ..SPOKEN };
             let opening = parse(head.as_bytes(), spoken).unwrap().unwrap();
             let Opening::Upgrade(upgrade) = opening else { panic!("not an upgrade") };
             let response = String::from_utf8(upgrade.response(b"", 1_024)).unwrap();
@@ -518,8 +515,8 @@ mod tests {
             permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n";
         assert!(response(&head, true).ends_with(expected), "{}", response(&head, true));
         let batched = head.replace("soap, wamp.2.cbor, wamp", "wamp.2.cbor.batched");
-        for (head, has_compression) in [(&head[..], false), (HEAD, true), (&batched[..], true)] {
-            assert!(!response(head, has_compression).contains("Extensions"));
+        for (head, compression) in [(&head[..], false), (HEAD, true), (&batched[..], true)] {
+            assert!(!response(head, compression).contains("Extensions"));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Decisions about access: hooks of handlers that the operator's settings name, and no route.
 //!
 //! A plugin with them is exported by [`export_access!`](crate::export_access) instead of
-//! [`export!`](crate::export). The hooks have no effects: they may read and write the store, log, and
+//! [`export!`](crate::export!). The hooks have no effects: they may read and write the store, log, and
 //! wait for requests of [`http`](crate::http) that the operator allows, but not publish, send or call.
 //!
 //! ```

@@ -25,7 +25,7 @@ macro_rules! export {
     };
 }
 
-/// As [`export!`](crate::export), for a plugin with handlers that decide about
+/// As [`export!`](crate::export!), for a plugin with handlers that decide about
 /// [access](crate::access). A server without such decisions does not load the component.
 ///
 /// ```

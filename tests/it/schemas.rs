@@ -172,7 +172,7 @@ async fn version_1_gets_the_answer_of_refused_publications() {
     page.publish("chat/a", &json!({"text": "good"}), &Reach::Plain);
     assert_eq!(reader.event().await.args, json!([{"text": "good"}]));
     // A call with a list of integers, and one without.
-    assert_eq!(page.call("sums/sum", &[json!(2), json!(3)]).await.unwrap(), json!(5));
+    assert_eq!(page.call("sums/sum", &[json!(2), json!(3)]).await.unwrap(), json!([5]));
     let refused = page.call("sums/sum", &[json!(2), json!("x")]).await.unwrap_err();
     assert!(format!("{refused:?}").contains("(at `/args/1`)"), "{refused:?}");
 }
@@ -414,7 +414,7 @@ fn check_reports_errors_of_schemas_and_routes_lists_them() {
         let bad = jackfield("check", site.path(), more);
         assert_eq!(bad.code, Some(1), "{}{}", bad.out, bad.err);
         let place = format!(
-            "{}:4:57: error: in the schema of route `chat`, at `/properties/text/maxLength`",
+            "{}:4:62: error: in the schema of route `chat`, at `/properties/text/maxLength`",
             site.file("acme/message.schema.json").display()
         );
         assert!(bad.out.contains(&place), "{place}\n{}", bad.out);

@@ -10,7 +10,9 @@ use async_nats::jetstream::context::{
     CreateStreamErrorKind, GetStreamErrorKind, PublishError, PublishErrorKind, RequestErrorKind,
 };
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, RawMessageErrorKind, StorageType, Stream as Handle};
+use async_nats::jetstream::stream::{
+    Config, Info, RawMessageErrorKind, StorageType, Stream as Handle,
+};
 use async_nats::jetstream::{Context, ErrorCode};
 use bytes::Bytes;
 use serde_json::Value;
@@ -94,7 +96,8 @@ impl Stream {
     /// # Errors
     /// JetStream does not answer, or refuses.
     pub async fn prepare(&self) -> Result<(), StreamError> {
-        let Some(known) = self.known().await? else { return self.create().await };
+        let known = self.known().await?.map(|it| it.config);
+        let Some(known) = known else { return self.create().await };
         let wanted = self.config(MAX_REPLICAS);
         if known.max_age != wanted.max_age
             || known.max_messages_per_subject != wanted.max_messages_per_subject
@@ -108,19 +111,21 @@ impl Stream {
     /// Gives the stream three copies, if it has fewer: servers may have come since it was made. Returns whether it
     /// has more than before. Other settings, which an operator may have made, stay.
     pub async fn copy(&self) -> bool {
-        let Ok(Some(known)) = self.known().await else { return false };
-        let before = known.num_replicas;
-        if before >= MAX_REPLICAS {
+        let Ok(Some(Info { config, cluster, .. })) = self.known().await else { return false };
+        let before = config.num_replicas;
+        // A server of nats-server 2.9 that is alone accepts it, and has lost the stream when it starts again.
+        let is_alone = cluster.and_then(|it| it.name).is_none_or(|name| name.is_empty());
+        if is_alone || before >= MAX_REPLICAS {
             return false;
         }
-        let raised = self.context.update_stream(Config { num_replicas: MAX_REPLICAS, ..known });
+        let raised = self.context.update_stream(Config { num_replicas: MAX_REPLICAS, ..config });
         raised.await.is_ok_and(|it| it.config.num_replicas > before)
     }
 
-    /// Returns the settings of the stream; `None` if it is missing.
-    async fn known(&self) -> Result<Option<Config>, StreamError> {
+    /// Returns the settings of the stream and its servers; `None` if it is missing.
+    async fn known(&self) -> Result<Option<Info>, StreamError> {
         match self.context.get_stream(&self.name).await {
-            Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+            Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(answer)
                     if answer.error_code() == ErrorCode::STREAM_NOT_FOUND =>

@@ -25,12 +25,19 @@ pub struct Access {
     /// Whether sessions without authentication are accepted. Default: true if no authentication
     /// method is configured.
     pub anonymous: Option<bool>,
+    /// Further transports.
+    pub transports: Transports,
+}
+
+/// Transports besides plain WebSocket. All are off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transports {
     /// Whether clients may use RawSocket.
     pub rawsocket: bool,
-    /// Whether a WebSocket without a subprotocol gets its messages back, for tests of WebSocket.
-    pub echo: bool,
     /// Whether messages of WebSockets may be compressed.
     pub compression: bool,
+    /// Whether a WebSocket without a subprotocol gets its messages back, for tests of WebSocket.
+    pub echo: bool,
 }
 
 impl Default for Access {
@@ -42,9 +49,7 @@ impl Default for Access {
             proxies: Networks::default(),
             https: false,
             anonymous: None,
-            rawsocket: false,
-            echo: false,
-            compression: false,
+            transports: Transports::default(),
         }
     }
 }
@@ -80,9 +85,10 @@ impl RawAccess {
         }
         access.https = self.https.unwrap_or(access.https);
         access.anonymous = self.anonymous.or(access.anonymous);
-        access.rawsocket = self.rawsocket.unwrap_or(access.rawsocket);
-        access.echo = self.echo.unwrap_or(access.echo);
-        access.compression = self.compression.unwrap_or(access.compression);
+        let Transports { rawsocket, compression, echo } = &mut access.transports;
+        *rawsocket = self.rawsocket.unwrap_or(*rawsocket);
+        *compression = self.compression.unwrap_or(*compression);
+        *echo = self.echo.unwrap_or(*echo);
     }
 }
 

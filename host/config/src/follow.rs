@@ -15,7 +15,7 @@ use jackfield_sandbox::{CompileLimits, PluginPolicy};
 use super::{
     Access, Admin, AdminPlace, Api, Cluster, Config, Control, ControlSocket, DataFolder,
     HealthChecks, HistoryLimits, Keepalive, Limits, Log, Metrics, Plugins, ShutdownTimes, Traces,
-    Watch,
+    Transports, Watch,
 };
 
 /// New settings of a running server.
@@ -219,18 +219,9 @@ impl Comparison {
     /// `is_whole` is false if listeners wait for a restart: the rules that may have moved to them, or
     /// rest on them, wait for it, too.
     fn access(&mut self, running: &Access, next: &mut Access, is_whole: bool) {
-        let Access {
-            path,
-            origins,
-            blocked,
-            proxies,
-            https,
-            anonymous,
-            rawsocket,
-            echo,
-            compression,
-        } = next;
-        self.live("access.echo", &running.echo, echo);
+        let Access { path, origins, blocked, proxies, https, anonymous, transports } = next;
+        let Transports { rawsocket, compression, echo } = transports;
+        self.live("access.echo", &running.transports.echo, echo);
         if is_whole {
             self.live("access.path", &running.path, path);
             self.live("access.origins", &running.origins, origins);
@@ -238,8 +229,8 @@ impl Comparison {
             self.live("access.proxies", &running.proxies, proxies);
             self.live("access.https", &running.https, https);
             self.live("access.anonymous", &running.anonymous, anonymous);
-            self.live("access.rawsocket", &running.rawsocket, rawsocket);
-            self.live("access.compression", &running.compression, compression);
+            self.live("access.rawsocket", &running.transports.rawsocket, rawsocket);
+            self.live("access.compression", &running.transports.compression, compression);
             return;
         }
         self.restart("access.path", &running.path, path, String::clone);
@@ -252,8 +243,13 @@ impl Comparison {
         self.restart("access.anonymous", &running.anonymous, anonymous, |it| {
             it.map_or_else(|| "auto".to_owned(), |it| it.to_string())
         });
-        self.restart("access.rawsocket", &running.rawsocket, rawsocket, bool::to_string);
-        self.restart("access.compression", &running.compression, compression, bool::to_string);
+        self.restart("access.rawsocket", &running.transports.rawsocket, rawsocket, bool::to_string);
+        self.restart(
+            "access.compression",
+            &running.transports.compression,
+            compression,
+            bool::to_string,
+        );
     }
 
     fn auth(&mut self, running: &AuthSettings, next: &AuthSettings) {

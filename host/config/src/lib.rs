@@ -70,7 +70,7 @@ use jackfield_sandbox::{CompileLimits, PluginPolicy, StateMode};
 use jackfield_signing::TrustedKey;
 use jackfield_tls::TlsFiles;
 
-pub use access::Access;
+pub use access::{Access, Transports};
 pub use admin::{ADMIN_LISTENER, Admin, AdminCertificates, AdminPlace, AdminTls, AdminToken};
 pub use api::{Api, ApiToken};
 pub use cluster::{Cluster, Leases, WhenAlone};

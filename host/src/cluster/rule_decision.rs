@@ -14,6 +14,9 @@ use super::{ClusterNode, Rule};
 /// The time for which there has to be no JetStream.
 const ABSENT_TIME: Duration = Duration::from_secs(10);
 
+/// The time for which the servers of a later connection are asked: JetStream may start behind the server.
+const ASK_TIME: Duration = Duration::from_secs(30);
+
 /// The time between two attempts to get more copies of the streams.
 const COPIES_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -22,8 +25,8 @@ const COPIES_INTERVAL: Duration = Duration::from_mins(1);
 pub(crate) struct RuleDecision {
     /// The time since which each answer was that there is no JetStream.
     absent_since: Option<Instant>,
-    /// The last connection whose servers have said so.
-    asked: Option<u64>,
+    /// The last connection whose servers have said so, and the time of their first such answer.
+    asked: Option<(u64, Instant)>,
     copies_due: Option<Instant>,
 }
 
@@ -91,13 +94,17 @@ impl RuleDecision {
     }
 
     /// The servers of a connection have said that there is no JetStream.
-    pub(crate) fn asked(&mut self, connection: u64) {
-        self.asked = Some(connection);
+    pub(crate) fn asked(&mut self, connection: u64, now: Instant) {
+        if self.asked.is_none_or(|(known, _)| known != connection) {
+            self.asked = Some((connection, now));
+        }
     }
 
-    /// Returns whether the servers of a connection have not been asked.
-    pub(crate) fn is_new(&self, connection: u64) -> bool {
-        self.asked != Some(connection)
+    /// Returns whether the servers of a connection are to be asked.
+    pub(crate) fn is_due(&self, connection: u64, now: Instant) -> bool {
+        self.asked.is_none_or(|(known, since)| {
+            known != connection || now.saturating_duration_since(since) < ASK_TIME
+        })
     }
 
     /// Returns whether more copies of the streams are to be tried for now.
@@ -139,10 +146,16 @@ mod tests {
     }
 
     #[test]
-    fn each_connection_is_asked_once() {
-        let mut decision = RuleDecision::default();
-        assert!(decision.is_new(5));
-        decision.asked(5);
-        assert!(!decision.is_new(5) && decision.is_new(6));
+    fn each_connection_is_asked_for_a_while() {
+        let (mut decision, begin) = (RuleDecision::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        assert!(decision.is_due(5, at(0)));
+        decision.asked(5, at(0));
+        assert!(decision.is_due(5, at(29)));
+        decision.asked(5, at(29));
+        assert!(!decision.is_due(5, at(30)));
+        assert!(decision.is_due(6, at(30)));
+        decision.asked(6, at(30));
+        assert!(decision.is_due(6, at(59)) && !decision.is_due(6, at(60)));
     }
 }

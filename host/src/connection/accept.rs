@@ -70,11 +70,8 @@ pub(super) async fn open(
     loop {
         let settings = context.settings.current();
         let limit = settings.limits.handshake_bytes;
-        let has_rawsocket = context.admission.has_rawsocket(&listener);
-        let has_echo = context.admission.has_echo();
-        let has_compression = context.admission.has_compression(&listener);
-        let protocols = listener.rules.protocols;
-        let spoken = Spoken { protocols, has_rawsocket, has_echo, has_compression };
+        let transports = context.admission.transports(&listener);
+        let spoken = Spoken { protocols: listener.rules.protocols, transports };
         let reading = handshake::read(&mut stream, read, limit, spoken);
         let Some(opening) = times.limit(began, reading).await? else { return Ok(None) };
         if !permit.keep() {

@@ -36,7 +36,7 @@ impl OpenMode {
         config.rules.push(Rule::open("wamp."));
         // Any page that a browser on this machine shows could connect otherwise.
         config.access.origins = Some(Origins::of_this_machine());
-        config.access.rawsocket = true;
+        config.access.transports.rawsocket = true;
         for listener in &mut config.listeners {
             listener.rules.origins = None;
         }

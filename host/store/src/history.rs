@@ -9,10 +9,10 @@
 //! new epochs:
 //! - in the same boot of the machine, a [`Witness`] outside of the folder knows the last commit. It alone
 //!   decides if it is there;
-//! - the file was closed in order, and has a [`seal`] that is whole;
+//! - the file was closed in order, and has a [`seal`](mod@seal) that is whole;
 //! - in another boot, each commit of the last process was synced, and the inode is that of then.
 
-mod opening;
+mod integrity;
 mod witness;
 
 use std::fs::File;
@@ -26,7 +26,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::sqlite::Layout;
 use crate::{EngineError, seal};
 
-pub use opening::MachineBoot;
+pub use integrity::MachineBoot;
 use witness::Witness;
 
 /// The name of the file.

@@ -49,19 +49,11 @@ async fn streams_get_copies_when_there_are_servers_for_them() {
         "max_msgs_per_subject": 1, "max_age": 15_000_000_000_u64, "num_replicas": 1,
         "retention": "limits", "discard": "old", "storage": "file",
         "duplicate_window": 2_000_000_000_u64, "max_bytes": 1_000_000 });
-    within("a stream", async {
-        while !nats[0]
-            .request("$JS.API.STREAM.CREATE.jf1_jackfield_homes", &config)
-            .contains("\"created\"")
-        {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    })
-    .await;
+    nats[0].repeat_request("$JS.API.STREAM.CREATE.jf1_jackfield_homes", &config);
     let place = Place::new(&[&nats[0]], "web-1", "");
     let server = place.start();
     server.logged("a stream of JetStream has copies on more servers now");
-    let told = nats[0].request("$JS.API.STREAM.INFO.jf1_jackfield_homes", &json!({}));
+    let told = nats[0].repeat_request("$JS.API.STREAM.INFO.jf1_jackfield_homes", &json!({}));
     assert!(told.contains("\"num_replicas\":3"), "{told}");
     assert!(told.contains("\"max_bytes\":1000000"), "other settings stay: {told}");
     assert_eq!(until_home(&[&server], COUNTER).await, "web-1");

@@ -12,6 +12,9 @@ use jackfield_tests::packages;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The time after which a request that may be repeated is repeated.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+
 /// A server that ends with the test.
 pub(super) struct Nats {
     process: Option<Child>,
@@ -117,16 +120,34 @@ impl Nats {
         self.arguments.push("-js".to_owned());
     }
 
-    /// Asks a service of NATS, and returns its answer.
+    /// Asks a service of NATS once, and returns its answer.
     pub(super) fn request(&self, subject: &str, request: &Value) -> String {
+        self.ask(subject, request, PATIENCE).expect("an answer")
+    }
+
+    /// Asks JetStream until it answers without an error: servers that begin to work together do not answer, or
+    /// refuse. The request must be one that may be repeated.
+    pub(super) fn repeat_request(&self, subject: &str, request: &Value) -> String {
+        let began = Instant::now();
+        loop {
+            match self.ask(subject, request, ANSWER_TIME) {
+                Some(answer) if !answer.contains("\"error\"") => return answer,
+                answer => assert!(began.elapsed() < PATIENCE, "{subject}: {answer:?}"),
+            }
+            sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Returns the answer to a request; `None` if there is none in this time.
+    fn ask(&self, subject: &str, request: &Value, time: Duration) -> Option<String> {
         let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_read_timeout(Some(time)).unwrap();
         let request = request.to_string();
         let length = request.len();
         write!(tcp, "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB {subject} answer {length}\r\n{request}\r\n").unwrap();
-        let mut lines = BufReader::new(tcp).lines().map(Result::unwrap);
-        lines.find(|it| it.starts_with("MSG ")).unwrap();
-        lines.next().unwrap()
+        let mut lines = BufReader::new(tcp).lines().map_while(Result::ok);
+        lines.find(|it| it.starts_with("MSG "))?;
+        lines.next()
     }
 
     /// Ends the server at once.

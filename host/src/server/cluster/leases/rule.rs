@@ -32,7 +32,7 @@ impl LeaseKeeper {
                 match decision.absent(Instant::now(), &self.node.rules_of_others()) {
                     Absence::Decided => {
                         info!(name: "cluster.leases_off", reason, "there is no JetStream for this node: homes of plugins follow heartbeats, and stores are not copied");
-                        decision.asked(connection);
+                        decision.asked(connection, Instant::now());
                         self.node.set_rule(Rule::Heartbeat);
                     }
                     Absence::Contradicted => {
@@ -52,7 +52,7 @@ impl LeaseKeeper {
         ASK_INTERVAL
     }
 
-    /// Asks for JetStream again after a later connection: servers may have it by now. While nodes differ, no plugin
+    /// Asks for JetStream again for a while after each connection: servers may have it by now. While nodes differ, no plugin
     /// has a home, so there are never two. The last home of a plugin takes its first lease, so its store counts.
     pub(super) async fn reconsider(&self, streams: &Streams, decision: &mut RuleDecision) {
         let (homes, connection) = (self.node.homes(), self.node.connection());
@@ -66,7 +66,7 @@ impl LeaseKeeper {
             self.follow();
             return;
         }
-        if !decision.is_new(connection) || !self.pipe.is_connected() {
+        if !decision.is_due(connection, Instant::now()) || !self.pipe.is_connected() {
             return;
         }
         match self.pipe.jetstream().await {
@@ -78,7 +78,7 @@ impl LeaseKeeper {
                     self.follow();
                 }
             }
-            JetStream::Absent(_) => decision.asked(connection),
+            JetStream::Absent(_) => decision.asked(connection, Instant::now()),
             JetStream::Unknown(_) => {}
         }
         sleep(ASK_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! Opening the file of durable histories: the proofs that it is whole.
+//! Integrity of the file of durable histories: the proofs at its opening that it is whole.
 
 use std::path::Path;
 use std::sync::Arc;
