@@ -80,7 +80,7 @@ pub(super) async fn open(
 ) -> Result<Option<OpenedCluster>, ServeError> {
     let Some(node) = &state.cluster else { return Ok(None) };
     for dispatch in state.realms.iter() {
-        dispatch.realm().end_histories(|_| true);
+        dispatch.realm().end_saved_histories();
     }
     admission.join_cluster(node);
     node.exchange().serve(Subject::Tickets, Arc::new(TicketService::new(Arc::clone(admission))));

@@ -143,6 +143,11 @@ impl Realm {
         self.history.end(ends, true);
     }
 
+    /// Ends all histories, which are of an earlier run: other nodes may have published since. This node has not.
+    pub fn end_saved_histories(&self) {
+        self.history.end(|_| true, false);
+    }
+
     /// Ends all histories, since events may be missing in them, and tells it each subscriber that has a
     /// position: it may have missed them, too. `id` is random.
     pub fn interrupt_histories(&self, id: PublicationId, batch: &mut PendingFlushes) {
