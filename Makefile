@@ -29,7 +29,7 @@ demo: demo-plan build plugins ## Build everything, and serve a demo site: http:/
 
 .PHONY: demo-plan
 demo-plan:
-	@echo "1. build the server and the load generator: $$(test -x target/release/jackfield && echo 'seconds, as only changed parts are compiled' || echo 'five to seven minutes on two cores, the first time only')"
+	@echo "1. build the server and the load generator: $$(test -x target/release/jackfield && echo 'seconds, as only changed parts are compiled' || echo 'about 18 minutes on two cores, the first time only')"
 	@echo "2. build the example plugins: $$(test -d $(PLUGINS) && echo 'seconds' || echo 'about a minute, the first time only')"
 	@echo "3. serve the demo on http://$(LISTEN)/demo/ until Ctrl-C"
 
