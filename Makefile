@@ -159,6 +159,26 @@ sbom: toolchain ## List all parts of the package and of the plugins: target/sbom
 micro: toolchain ## Measure single parts: codecs, routing, fan-out, a hook's call (ONLY=text)
 	cargo bench --locked --workspace --bench '*' -- $(ONLY)
 
+# The compiler is stable; libFuzzer's counters need flags that it has for the compiler itself alone.
+# Nothing here is unsafe, so that no sanitizer is needed. Memory is limited.
+FUZZ = cargo fuzz run --fuzz-dir tests/fuzz --release --sanitizer none
+FUZZ_FLAGS = -max_total_time=$(or $(SECONDS),60) -max_len=4096 -rss_limit_mb=1024 -malloc_limit_mb=256 -timeout=10 -print_final_stats=1
+TARGETS = v1_json v2_json v2_message_pack v2_cbor web_socket raw_socket routes peers histories sessions
+
+.PHONY: fuzz
+fuzz: export RUSTC_BOOTSTRAP = 1
+fuzz: export CARGO_TARGET_DIR = $(CURDIR)/target/fuzz
+fuzz: export PATH := $(CURDIR)/target/cargo-fuzz/bin:$(PATH)
+fuzz: toolchain target/cargo-fuzz/stamp ## Run each fuzz target for a minute (SECONDS=600, ONLY=sessions)
+	@for target in $(or $(ONLY),$(TARGETS)); do \
+		mkdir -p target/fuzz/corpus/$$target; \
+		$(FUZZ) $$target target/fuzz/corpus/$$target tests/fuzz/corpus/$$target -- $(FUZZ_FLAGS) || exit 1; \
+	done
+
+target/cargo-fuzz/stamp:
+	cargo install --locked --version 0.13.2 --root target/cargo-fuzz cargo-fuzz
+	touch $@
+
 .PHONY: instructions
 instructions: toolchain valgrind ## Count the hot path's instructions; fail if they grew by a tenth (ACCEPT=1)
 	cargo build --release --locked $(WHOLE)
