@@ -35,7 +35,7 @@ pub fn web_socket(data: &[u8]) {
 /// The bytes of a client of a RawSocket: the handshake, and frames.
 pub fn raw_socket(data: &[u8]) {
     let Some((handshake, data)) = data.split_first_chunk() else { return };
-    if !matches!(raw::Handshake::read(*handshake), Some(Ok(_))) {
+    if !matches!(raw::Request::read(*handshake), Some(Ok(_))) {
         return;
     }
     let read = |chunk: usize| {

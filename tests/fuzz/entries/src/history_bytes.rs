@@ -3,13 +3,14 @@
 #[path = "../../../../host/src/history_bytes/decode.rs"]
 mod decode;
 #[path = "../../../../host/src/history_bytes/encode.rs"]
-#[allow(dead_code, reason = "the host writes events, too")]
 mod encode;
 
 use jackfield_broker::{SavedContent, SavedTopic};
 
-pub(crate) use decode::{event as decode_event, realms as decode_realms};
-pub(crate) use encode::realms as encode_realms;
+pub(crate) use decode::{event as decode_event, mirror as decode_mirror, realms as decode_realms};
+pub(crate) use encode::{
+    encoded as encode_event, encoded_mirror as encode_mirror, realms as encode_realms,
+};
 
 /// The histories of realms, by their names.
 pub(crate) type SavedRealms = Vec<(String, Vec<SavedTopic>)>;
