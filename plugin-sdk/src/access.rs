@@ -90,7 +90,7 @@ use crate::Refusal;
 
 pub use principal::{Login, Method, Principal, SaltedKey, ScramKeys};
 
-/// What a session attempts. The request has the URI as its topic.
+/// An attempt of a session. The request has the URI as its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// The action.

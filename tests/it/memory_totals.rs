@@ -92,7 +92,7 @@ async fn returns_memory_of_outboxes_to_the_operating_system() {
     }
 }
 
-/// The target of docs/performance.md. A build with less optimization needs a tenth more.
+/// Less than the target of docs/performance.md, so that growth is noticed.
 const MAX_IDLE_CONNECTION_BYTES: u64 = 5 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]

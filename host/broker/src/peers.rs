@@ -1,17 +1,15 @@
 //! Peers: the other nodes of a cluster, as a state machine without I/O and clock.
 //!
-//! Each node tells its peers which topics and patterns its sessions are subscribed to, so a publication
-//! goes to the nodes that have receivers. Messages are envelopes of numbered records, so a loss is
-//! known to the receiver, exactly: it asks for a snapshot of the interest, and a [`Notice`] says that
-//! histories have a hole.
+//! Each node tells its peers which topics and patterns its sessions are subscribed to, so a publication goes to the
+//! nodes that have receivers. Messages are envelopes of numbered records, so the receiver knows of each loss: it asks
+//! for a snapshot of the interest, and a [`Notice`] says that histories have a hole.
 //!
 //! The first subscriber of a topic waits until all peers have acknowledged it ([`Barrier`]). An event that is
 //! published anywhere after SUBSCRIBED therefore reaches the subscriber, or is reported as doubt.
 //!
-//! In reading order: `envelope`, `link`: numbered records; `interest`, `remote`: tables; `event`: publications
-//! between nodes; `notice`; `peer`: one peer; this page: all of them; `offers`: procedures and plugins of nodes,
-//! and messages of the host; `gone`, `membership`: nodes that are gone, and that join; `home`: one node of several for
-//! a key; `versions`: nodes of other releases. Time is a duration since any fixed instant.
+//! In reading order: `envelope`, `link`: numbered records; `interest`, `remote`: tables; `event`: publications between
+//! nodes; `notice`; `peer`: one peer; this page: all; `offers`: procedures, plugins, messages of the host; `gone`,
+//! `membership`: nodes that leave and join; `home`: the node of a key; `versions`: other releases. Time is a duration.
 
 pub(crate) mod bytes;
 mod envelope;

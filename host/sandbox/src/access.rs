@@ -70,7 +70,7 @@ pub struct AccessDecision {
     pub keep: Option<Keep>,
 }
 
-/// AccessPermission for an action.
+/// Permission for an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessPermission {
     /// Whether the publisher or caller is disclosed in any case.

@@ -14,7 +14,7 @@ pub(crate) use v0_2::effects::jackfield::plugin::{calls, http, http_types, later
 pub(crate) use v0_2::exports::jackfield::plugin::handler;
 pub(crate) use v0_2::jackfield::plugin::{log, request, sessions, store, topics, types};
 
-/// What a plugin says of its handlers for decisions about access.
+/// The handlers of a plugin that decide about access, as the plugin describes them.
 #[derive(Debug, Default)]
 pub(crate) struct AccessDescription {
     /// The handlers that authorize.

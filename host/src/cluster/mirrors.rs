@@ -32,7 +32,7 @@ pub(crate) struct MirrorTurn {
 pub(crate) struct HistoryQuestion {
     /// The realm.
     pub(crate) realm: String,
-    /// The topic to tell of.
+    /// The topic whose history is asked for.
     #[serde(default)]
     pub(crate) topic: String,
     /// The ids of nodes that tell their events themselves.

@@ -20,7 +20,7 @@ const ASK_TIME: Duration = Duration::from_secs(30);
 /// The time between two attempts to get more copies of the streams.
 const COPIES_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What is known so far.
+/// The state of the decision.
 #[derive(Debug, Default)]
 pub(crate) struct RuleDecision {
     /// The time since which each answer was that there is no JetStream.

@@ -321,7 +321,7 @@ impl Connection {
     }
 }
 
-/// What the authenticator of the settings has said at HELLO.
+/// The answer of the authenticator of the settings to HELLO.
 enum ByPlugin {
     /// It verifies the ticket that the client sends.
     Ticket(Claimant),
@@ -336,7 +336,7 @@ fn no_authenticator(no_answer: &NoAnswer) -> CloseAction {
 }
 
 fn overdue() -> CloseAction {
-    let message = "the ticket could not be looked at in time".to_owned();
+    let message = "the authentication took too long; try again later".to_owned();
     refused(error_uri::UNAVAILABLE, message)
 }
 

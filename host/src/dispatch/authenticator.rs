@@ -22,7 +22,7 @@ use crate::generation::{AccessHandler, Generation, access_route_name};
 /// No plugin has the handler.
 const MISSING: &str = "is not in service";
 
-/// What a client gives before it proves anything.
+/// The claims of a client, before its proof.
 #[derive(Debug)]
 pub(crate) struct Claimant {
     pub(crate) method: ProofMethod,
@@ -35,7 +35,7 @@ pub(crate) struct Claimant {
     pub(crate) listener: Option<String>,
 }
 
-/// What an authenticator knows of a claimant.
+/// The answer of an authenticator about a claimant.
 pub(crate) struct KnownPrincipal {
     /// The forms of challenges.
     models: Arc<Principals>,

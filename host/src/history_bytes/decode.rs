@@ -29,7 +29,7 @@ pub(crate) fn event(bytes: &[u8]) -> Option<SavedEvent> {
     input.0.is_empty().then_some(event)
 }
 
-/// Reads what a node tells of a topic. A later version may write more behind it.
+/// Reads the mirror of a topic. A later version may write more behind it.
 pub(crate) fn mirror(bytes: &[u8]) -> Option<Mirror> {
     let mut input = Input(bytes);
     Some(Mirror {

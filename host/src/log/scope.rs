@@ -1,4 +1,4 @@
-//! Scope of log lines: the connection that the current task serves, shown at the begin of its lines.
+//! Scope of log lines: the connection that the current task serves, shown at the beginning of its lines.
 //!
 //! It stands in for a span of `tracing`. The registry keeps the formatted fields of each open span,
 //! 400 bytes for each connection, and its filter takes a lock whenever a task enters or leaves one.

@@ -49,7 +49,7 @@ fn place(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Returns what a seal says of a file. Programs can set all times of a file but this one.
+/// Returns the content of a seal of a file. Programs can set all times of a file but this one.
 fn print(path: &Path) -> io::Result<String> {
     let file = path.symlink_metadata()?;
     let (inode, length) = (file.ino(), file.len());

@@ -1,4 +1,4 @@
-//! Mirrors: what the nodes of a cluster tell one another of the history of a topic, so that it becomes complete.
+//! Mirrors: the events of a topic that the nodes of a cluster send one another, so that its history becomes complete.
 //!
 //! A node that begins to follow a topic asks all others. Each of them tells its own events, and what it knows of
 //! nodes that are gone; the events of a node that is there are told by that node. From then on it gets every event,

@@ -1,4 +1,4 @@
-//! Histories for other nodes: what this one tells of a topic, and topics that it follows for one that leaves.
+//! Histories for other nodes: answers about topics, and topics that this node follows for one that leaves.
 
 use std::future::ready;
 use std::sync::Arc;

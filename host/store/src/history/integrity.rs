@@ -20,7 +20,7 @@ pub struct MachineBoot<'a> {
     pub memory: Option<&'a Path>,
 }
 
-/// What was there before the file was opened.
+/// The proofs that were there before the file was opened.
 struct Proofs {
     is_sealed: bool,
     testimony: Option<Testimony>,

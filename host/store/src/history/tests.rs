@@ -341,7 +341,7 @@ fn a_failed_sync_is_not_forgotten() {
         } else {
             file.revoke();
         }
-        // It goes on in vain.
+        // It goes on without an effect.
         file.commit([&append(key("a", 1), false, 5, 6)]).unwrap();
         drop(file);
         assert_eq!(shown(&open(folder.path(), next, true).1), ["a 101: 5 6^6"]);

@@ -14,7 +14,7 @@ const NUMBER: usize = 8;
 /// The maximum size of a witness in bytes. It has two numbers and the name of the boot.
 const MAX_BYTES: usize = 128;
 
-/// What a witness says.
+/// The content of a witness.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Testimony {
     /// The number of the last commit.

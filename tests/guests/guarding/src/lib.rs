@@ -46,7 +46,7 @@ fn rules() -> Handler {
     })
 }
 
-/// Knows everybody whose name begins with `ann`. The ticket and the secret have the name; the rest of it is
+/// Knows each client whose name begins with `ann`. The ticket and the secret have the name; the rest of it is
 /// what goes wrong.
 fn login() -> Handler {
     let models = [

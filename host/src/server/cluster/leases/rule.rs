@@ -73,7 +73,7 @@ impl LeaseKeeper {
             JetStream::Present => {
                 if self.prepare(streams).await {
                     homes.prefer_last_homes();
-                    info!(name: "cluster.leases_on", "NATS has JetStream by now: it grants the homes of plugins, and has the logs of their stores");
+                    info!(name: "cluster.leases_on", "NATS has JetStream now: it grants the homes of plugins, and has the logs of their stores");
                     self.node.set_rule(Rule::Lease);
                     self.follow();
                 }
