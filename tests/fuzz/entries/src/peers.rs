@@ -50,7 +50,7 @@ pub fn peers(data: &[u8]) {
         }
     }
     for _ in 0..3 {
-        now += Duration::from_secs(60);
+        now += Duration::from_mins(1);
         let _notices = here.tick(now);
     }
     let views = here.views(now);

@@ -64,7 +64,9 @@ impl Transport for Written {
     fn flush(&self) {
         let mut frames = self.frames.lock().unwrap();
         let drained = self.outbox.drain(|slices| {
-            slices.iter().for_each(|slice| frames.extend_from_slice(slice));
+            for slice in slices {
+                frames.extend_from_slice(slice);
+            }
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
         drained.unwrap();
