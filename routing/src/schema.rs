@@ -11,6 +11,7 @@ mod document;
 mod documents;
 mod instance;
 mod keywords;
+mod strict_json;
 mod violation;
 mod written;
 

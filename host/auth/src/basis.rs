@@ -38,7 +38,10 @@ pub enum Basis {
         fingerprint: Fingerprint,
     },
     /// The answer of a plugin.
-    Plugin,
+    Plugin {
+        /// The handler that has answered: `auth.authenticator`.
+        authenticator: Arc<str>,
+    },
     /// A certificate: its authorities and users are settings of a listener.
     Certificate,
 }

@@ -85,7 +85,7 @@ struct Principal {
     keys: Vec<[u8; 32]>,
     fingerprint: Fingerprint,
     /// Whether a plugin knows it, and no file.
-    is_of_plugin: bool,
+    authenticator: Option<Arc<str>>,
     /// The end of its session.
     expires: Option<SystemTime>,
 }
@@ -269,10 +269,9 @@ impl Principal {
             },
             claims: self.claims.clone(),
             expires: self.expires,
-            basis: if self.is_of_plugin {
-                Basis::Plugin
-            } else {
-                Basis::Principal { name: self.name.clone(), fingerprint: self.fingerprint }
+            basis: match &self.authenticator {
+                Some(authenticator) => Basis::Plugin { authenticator: Arc::clone(authenticator) },
+                None => Basis::Principal { name: self.name.clone(), fingerprint: self.fingerprint },
             },
         }
     }

@@ -15,7 +15,9 @@ impl Auth {
             // Listeners keep their settings until the next start.
             Basis::Certificate => Ok(true),
             // A plugin says beforehand how long its answer holds.
-            Basis::Plugin => Ok(self.authenticator.is_some()),
+            Basis::Plugin { authenticator } => {
+                Ok(self.authenticator.as_deref() == Some(&**authenticator))
+            }
             Basis::Ticket { secret, user, roles } => {
                 let Some((tickets, users)) = &self.tickets else { return Ok(false) };
                 if tickets.fingerprint() != *secret {

@@ -212,6 +212,7 @@ fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<'a> {
             authmethod: "ticket",
             claims: "{\"id\":7}",
         }),
+        login: None,
         subscribers: 10,
         depth: 0,
     }

@@ -258,7 +258,9 @@ impl CircuitBreaker {
 
     fn call<'a>(&self, request: &'a HookRequest<'a>) -> Call<'a> {
         let topic = self.hasher.hash_one((request.realm, request.topic));
-        let source = request.session.map(|caller| (caller.id, caller.client));
+        let session = request.session.map(|caller| (caller.id, caller.client));
+        let login = request.login.map(|login| self.hasher.hash_one(login.address));
+        let source = session.or_else(|| login.map(|address| (address, address)));
         Call { request, topic, source }
     }
 

@@ -145,6 +145,7 @@ mod tests {
             topic: "acme/chat/1",
             attributes,
             session,
+            login: None,
             subscribers: 3,
             depth: 0,
         }

@@ -116,7 +116,7 @@ pub use plugin::Plugin;
 pub use policy::{BreakerPolicy, Grant, Limits, LogRate, PluginPolicy, StateMode};
 pub use probe::Replayed;
 pub use refusal::{CallResult, HookRefusal};
-pub use request::{Caller, HookRequest};
+pub use request::{Caller, HookRequest, LoginFrom};
 pub use route_config::RouteConfig;
 pub use sandbox::{Sandbox, SandboxSettings};
 pub use slow_threads::{EnterLogContext, set_log_context};

@@ -21,11 +21,20 @@ pub struct HookRequest<'a> {
     pub attributes: &'a [(&'a str, &'a str)],
     /// The session that sent the message; none when the host itself acts.
     pub session: Option<Caller<'a>>,
+    /// The login of a client that has no session yet. The plugin does not see it.
+    pub login: Option<LoginFrom>,
     /// The number of sessions subscribed to the topic.
     pub subscribers: u32,
     /// How many calls of plugins have led to this hook: 0 if a client or a timer has. The plugin does
     /// not see it.
     pub depth: u8,
+}
+
+/// The origin of a login, which faults are counted for.
+#[derive(Debug, Clone, Copy)]
+pub struct LoginFrom {
+    /// The client's address; none at a Unix socket.
+    pub address: Option<IpAddr>,
 }
 
 /// The session that sent the message.

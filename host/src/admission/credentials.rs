@@ -122,7 +122,7 @@ async fn is_proven(
         Basis::Ticket { user: None, .. }
         | Basis::Token { .. }
         | Basis::Principal { .. }
-        | Basis::Plugin
+        | Basis::Plugin { .. }
         | Basis::Certificate => None,
     };
     if let Some(known) = key.as_ref().and_then(|key| users.get(key)) {

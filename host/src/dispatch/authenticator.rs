@@ -12,7 +12,8 @@ use jackfield_auth::{
     Authenticated, Challenge, ChallengeError, FoundPrincipal, Principals, ProofMethod, ProofRequest,
 };
 use jackfield_sandbox::{
-    AuthenticationAttempt, AuthenticationMethod, Fault, Hook, HookRequest, PluginPrincipal,
+    AuthenticationAttempt, AuthenticationMethod, Fault, Hook, HookRequest, LoginFrom,
+    PluginPrincipal,
 };
 use tracing::warn;
 
@@ -147,6 +148,7 @@ impl Dispatch {
             topic: who,
             attributes: &[],
             session: None,
+            login: Some(LoginFrom { address: *address }),
             subscribers: 0,
             depth: 0,
         };
@@ -193,7 +195,7 @@ fn parse(
             Err("its name is not the one that was asked for".into())
         }
         (_, Some(None)) => Err("its time to live is too long".to_owned()),
-        (_, expires) => FoundPrincipal::parse(name, entry, expires.flatten()),
+        (_, expires) => FoundPrincipal::parse(authenticator, name, entry, expires.flatten()),
     };
     let tell = |error: &String| {
         warn!(name: "authenticator.invalid", authenticator, "a principal of the authenticator `{authenticator}` cannot be used: {error}");

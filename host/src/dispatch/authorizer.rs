@@ -91,6 +91,7 @@ impl Dispatch {
             topic: uri,
             attributes: &[],
             session: Some(caller(from)),
+            login: None,
             subscribers: 0,
             depth: 0,
         };

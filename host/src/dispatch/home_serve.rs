@@ -69,6 +69,7 @@ impl Dispatch {
         let attributes = routed.attributes();
         let request = HookRequest {
             session: Some(question.session.caller()),
+            login: None,
             depth: question.depth,
             ..self.hook_request(&routed, &attributes, None)
         };
@@ -176,6 +177,7 @@ impl Dispatch {
         let attributes = routed.attributes();
         let request = HookRequest {
             session: Some(session.caller()),
+            login: None,
             ..self.hook_request(&routed, &attributes, None)
         };
         // If this node is not the home any more, the next home is asked about the remaining subscribers.

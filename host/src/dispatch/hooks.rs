@@ -66,6 +66,7 @@ impl Dispatch {
             topic: routed.topic,
             attributes,
             session: session.map(caller),
+            login: None,
             subscribers: u32::try_from(self.subscribers(routed)).unwrap_or(u32::MAX),
             depth: 0,
         }

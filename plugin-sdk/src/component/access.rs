@@ -68,14 +68,16 @@ impl<T: Source> authenticator::Guest for T {
     }
 }
 
-/// An error is a fault, so that the client is asked to try again: it is not about its credentials.
+/// A failure of the handler is a fault, so that the client is asked to try again: it is not about its
+/// credentials. Any other refusal is about them.
 fn of_answer(
     answer: Result<Option<Principal>, Refusal>,
     login: &Login,
 ) -> Option<authenticator::Principal> {
     let found = match answer {
         Ok(found) => found?,
-        Err(refusal) => panic!("{refusal}"),
+        Err(refusal) if refusal.uri() == Refusal::RUNTIME_ERROR => panic!("{refusal}"),
+        Err(_) => return None,
     };
     Some(authenticator::Principal {
         authid: found.name_for(login),

@@ -33,7 +33,8 @@ impl<S: 'static> Handler<S> {
     /// the handler in `auth.authenticator`: see [`access`](crate::access). `models` are examples of
     /// principals: an unknown name gets a challenge in the form of one of them, so that clients cannot tell
     /// it from a known one. The methods are those of the models' credentials, which are never accepted
-    /// themselves. An error is a fault: the client may try again.
+    /// themselves. A refusal is as `None`, except for [`Refusal::RUNTIME_ERROR`], a fault: the client may try
+    /// again.
     #[must_use]
     pub fn on_find<R: Answer<Option<Principal>>>(
         mut self,
@@ -47,8 +48,8 @@ impl<S: 'static> Handler<S> {
     }
 
     /// Registers the hook that verifies tickets, where the operator's settings name the handler in
-    /// `auth.authenticator`: see [`access`](crate::access). `None` refuses the ticket. An error is a fault:
-    /// the client may try again.
+    /// `auth.authenticator`: see [`access`](crate::access). `None` refuses the ticket, and so does a
+    /// refusal, except for [`Refusal::RUNTIME_ERROR`], a fault: the client may try again.
     #[must_use]
     pub fn on_ticket<R: Answer<Option<Principal>>>(
         mut self,

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::bounds::Subschema;
 use super::document::{Document, escape};
 use super::keywords::{self, Applies, FORMATS, PLAIN, Shape, WITH_SUBSCHEMAS};
+use super::strict_json;
 use crate::files::{Files, relative_to};
 use crate::requirement::{Budget, check_search};
 
@@ -179,11 +180,14 @@ impl<'a> Documents<'a> {
         let node = parse(&source, &mut problems);
         let is_json = std::path::Path::new(path).extension().is_some_and(|it| it == "json");
         let json = if is_json {
-            serde_json::from_str(&source.text).map_err(|error| {
+            strict_json::parse(&source.text).map_err(|error| {
                 let lines = source.text.split_inclusive('\n').take(error.line().saturating_sub(1));
                 let start: usize = lines.map(str::len).sum();
                 let at = start + error.column().saturating_sub(1);
                 let place = Place::new(&source, at..at + 1);
+                if error.is_data() {
+                    return place.problem(error.to_string()).with_help("keep one");
+                }
                 let problem = place.problem(format!("not valid JSON: {error}"));
                 problem.with_help("look at the commas, quotes and brackets of this line")
             })?

@@ -40,6 +40,7 @@ fn files() -> Map {
             r##"{"$defs": {"address": {"required": ["city"], "properties": {"next": {"$ref": "#/$defs/address"}}}}}"##,
         ),
         ("site/event.yml", "type: object\nproperties: { kind: { enum: [a, b] } }\n"),
+        ("site/twice.schema.json", "{\n  \"maxLength\": 5,\n  \"maxLength\": 500\n}"),
         ("site/broken.schema.json", "{\n  \"type\": \"string\",\n}"),
         (
             "site/wrong.schema.json",

@@ -159,7 +159,7 @@ pub(super) fn principal(name: &str, raw: RawPrincipal) -> Result<Principal, Wron
         scram: scram.map(scram_keys).transpose()?,
         keys: cryptosign.iter().map(public_key).collect::<Result<_, _>>()?,
         fingerprint,
-        is_of_plugin: false,
+        authenticator: None,
         expires: None,
     })
 }

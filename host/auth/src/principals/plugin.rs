@@ -23,7 +23,12 @@ impl FoundPrincipal {
     ///
     /// # Errors
     /// The first error. It quotes no credential.
-    pub fn parse(authid: &str, entry: &str, expires: Option<SystemTime>) -> Result<Self, String> {
+    pub fn parse(
+        authenticator: &str,
+        authid: &str,
+        entry: &str,
+        expires: Option<SystemTime>,
+    ) -> Result<Self, String> {
         if !is_name(authid) {
             return Err("the name is empty, too long, or has control characters".to_owned());
         }
@@ -43,7 +48,11 @@ impl FoundPrincipal {
         }
         let found =
             principal(authid, raw).map_err(|(message, help)| format!("{message}: {help}"))?;
-        Ok(Self(Arc::new(Principal { is_of_plugin: true, expires, ..found })))
+        Ok(Self(Arc::new(Principal {
+            authenticator: Some(authenticator.into()),
+            expires,
+            ..found
+        })))
     }
 
     /// Returns the client whose ticket the plugin has verified; `None` if it may not join the realm.
@@ -68,8 +77,8 @@ impl Principals {
         let mut known = Known::default();
         for (number, model) in models.into_iter().enumerate() {
             let name = format!("model {}", number + 1);
-            let FoundPrincipal(model) =
-                FoundPrincipal::parse(&name, model, None).map_err(|it| format!("{name}: {it}"))?;
+            let FoundPrincipal(model) = FoundPrincipal::parse("", &name, model, None)
+                .map_err(|it| format!("{name}: {it}"))?;
             known.by_name.insert(name, model);
         }
         known.list_methods();
@@ -119,7 +128,8 @@ mod tests {
             now: SystemTime::UNIX_EPOCH,
             channel_id: Err(crate::NoChannelId::NoTls),
         };
-        let found = found.map(|entry| FoundPrincipal::parse("ann", entry, None).unwrap());
+        let found =
+            found.map(|entry| FoundPrincipal::parse("acme.login", "ann", entry, None).unwrap());
         principals.challenge_found(ProofMethod::Cra, &asked, found).unwrap().unwrap()
     }
 
@@ -142,7 +152,7 @@ mod tests {
     #[test]
     fn refuses_entries_that_are_wrong_and_quotes_no_secret() {
         let check = |entry: &str, expected: &str| {
-            let error = FoundPrincipal::parse("ann", entry, None).unwrap_err();
+            let error = FoundPrincipal::parse("acme.login", "ann", entry, None).unwrap_err();
             assert!(error.contains(expected) && !error.contains("hidden"), "{entry}: {error}");
         };
         check("", "no JSON object");
@@ -152,12 +162,17 @@ mod tests {
         check("{} {}", "no JSON object");
         check(r#"{"wampcra":{"secret":"hidden","salt":"x"}}"#, "needs `derived_key`");
         check(r#"{"cryptosign":["hidden"]}"#, "a key of `cryptosign` is not one");
-        assert!(FoundPrincipal::parse("", "{}", None).is_err());
-        let found = FoundPrincipal::parse("ann", r#"{"realms":["realm2"],"roles":["a"]}"#, None);
+        assert!(FoundPrincipal::parse("acme.login", "", "{}", None).is_err());
+        let found = FoundPrincipal::parse(
+            "acme.login",
+            "ann",
+            r#"{"realms":["realm2"],"roles":["a"]}"#,
+            None,
+        );
         let found = found.unwrap();
         assert_eq!(found.by_ticket("realm1"), None);
         let ann = found.by_ticket("realm2").unwrap();
         assert_eq!((ann.username.as_str(), ann.roles), ("ann", vec!["a".to_owned()]));
-        assert_eq!(ann.basis, crate::Basis::Plugin);
+        assert_eq!(ann.basis, crate::Basis::Plugin { authenticator: "acme.login".into() });
     }
 }

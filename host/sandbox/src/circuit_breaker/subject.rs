@@ -22,7 +22,7 @@ pub(super) enum Subject {
 pub(super) struct Call<'a> {
     pub(super) request: &'a HookRequest<'a>,
     pub(super) topic: u64,
-    /// Session and client; none where the host itself calls.
+    /// Session and client; none where the host itself calls. A client that logs in is known by its address alone.
     pub(super) source: Option<(u64, u64)>,
 }
 
@@ -97,6 +97,16 @@ impl Call<'_> {
     /// A subject's name in log lines.
     pub(super) fn name_of(&self, subject: Subject) -> String {
         let topic = Untrusted::new(self.request.topic).at_most(MAX_NAME_BYTES);
+        if let Some(login) = self.request.login {
+            let address = login.address;
+            let from = address.map_or_else(|| "a Unix socket".into(), |it| it.to_string());
+            return match subject {
+                Subject::SessionOnTopic { .. } => format!("logins of {topic} from {from}"),
+                Subject::Session(_) | Subject::Client(_) => format!("logins from {from}"),
+                Subject::Topic(_) => format!("logins of {topic}"),
+                Subject::Handler => "the whole handler".to_owned(),
+            };
+        }
         let caller = self.request.session;
         let session = caller.map_or(NO_SESSION, |caller| caller.id);
         match subject {

@@ -79,6 +79,7 @@ impl Lane {
             topic: &input.topic,
             attributes: &attributes,
             session: input.session.as_ref().map(CallerRecord::caller),
+            login: None,
             subscribers: input.subscribers,
             depth: input.depth,
         };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use jackfield_sandbox::{
-    Caller, CircuitScope, CircuitState, CircuitStatus, FaultKind, HookRequest, Lanes,
+    Caller, CircuitScope, CircuitState, CircuitStatus, FaultKind, HookRequest, Lanes, LoginFrom,
 };
 
 use crate::stage::{delivered, hostile, kind, load, policy, publish, request, route, sandbox};
@@ -145,6 +145,27 @@ async fn takes_anonymous_sessions_of_one_address_for_one_client() {
         panic!("the handler is called again")
     };
     assert_eq!(scope, CircuitScope::Handler);
+}
+
+#[tokio::test]
+async fn locks_no_user_out_because_of_logins_from_another_address() {
+    let plugin = load(&sandbox(), "hostile", policy()).await;
+    let lanes = plugin.start(1, &[route("trap")]).await.unwrap();
+    let fail = async |address: Option<IpAddr>, name: &'static str| {
+        let login = Some(LoginFrom { address });
+        let request = request("trap", &[]);
+        let request = HookRequest { session: None, login, topic: name, ..request };
+        kind(lanes.of(name).on_publish(&request, "[]", "{}").await)
+    };
+    let address = |last| Some(IpAddr::from(Ipv4Addr::new(192, 0, 2, last)));
+    for _ in 0..5 {
+        assert_eq!(fail(address(1), "ann").await.label(), "trap");
+    }
+    assert_eq!(fail(address(1), "ann").await.label(), "on_hold");
+    assert_eq!(fail(address(2), "ann").await.label(), "trap");
+    assert_eq!(fail(None, "ann").await.label(), "trap");
+    let open: Vec<_> = plugin.circuits().map(|it| (it.sessions, it.clients, it.topics)).collect();
+    assert_eq!(open, [(1, 0, 0)]);
 }
 
 #[tokio::test]

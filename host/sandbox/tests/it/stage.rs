@@ -85,6 +85,7 @@ pub(crate) fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<
             client: 1,
             anonymous_from: None,
         }),
+        login: None,
         subscribers: 9,
         depth: 0,
     }

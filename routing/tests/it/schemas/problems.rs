@@ -96,6 +96,10 @@ fn reports_problems_at_their_place() {
         "site/broken.schema.json:3:1 not valid JSON: trailing comma",
     );
     check_problem(
+        "twice.schema.json",
+        "site/twice.schema.json:3:14 the key \"maxLength\" appears twice at line 3 column 14",
+    );
+    check_problem(
         "wrong.schema.json",
         &format!(
             "site/wrong.schema.json:3:20 {route} at `/properties/a/type` the value is not permitted"
