@@ -3,6 +3,8 @@
 //! Invariants: an EVENT has a subscription of its receiver; a call has one answer; after the end of
 //! all sessions, nothing of them is left.
 
+mod steps;
+
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -21,6 +23,7 @@ use jackfield_wamp::protocol::{Frame, Input as Received, Request};
 
 use crate::codecs::{open, written};
 use crate::input::Input;
+use steps::{Step, message};
 
 const LIMITS: RealmLimits = RealmLimits {
     subscriptions: 20,
@@ -33,12 +36,6 @@ const MAX_EVENT_BYTES: usize = 1 << 16;
 const BOUNDS: Bounds = Bounds { bytes: 1 << 16, frames: 64, overflow: Overflow::Disconnect };
 /// Ends of calls that have a timeout, in the time of the run.
 const STEP: Duration = Duration::from_millis(50);
-
-const URIS: [&str; 8] = ["a", "a.b", "a.b.c", "a..c", "x/1", "x/2", "", "wamp.a"];
-const POLICIES: [&str; 3] = ["exact", "prefix", "wildcard"];
-const INVOKES: [&str; 5] = ["single", "first", "last", "roundrobin", "random"];
-const ARGUMENTS: [&str; 5] =
-    ["", ",[]", ",[1,\"a\"]", ",[],{\"k\":[null]}", ",[\"\\u0000AQI=\",1e3,18446744073709551617]"];
 
 /// The client of a session, with what it knows.
 struct Client {
@@ -371,92 +368,4 @@ fn data(codec: Codec, bytes: Bytes) -> Frame {
         Codec::Json => Frame::Text(bytes),
         Codec::MessagePack | Codec::Cbor => Frame::Binary(bytes),
     }
-}
-
-enum Step {
-    /// A message in JSON, for the codec of the client.
-    Say(String),
-    Raw(Vec<u8>),
-    Leave,
-    Flush,
-    Wait,
-}
-
-/// Chooses the next message of a client. Ids are those of its latest messages, or arbitrary.
-fn message(client: &Client, input: &mut Input<'_>) -> Step {
-    let request = client.requests;
-    let uri = input.one_of(&URIS);
-    let id = |known: &[u64], input: &mut Input<'_>| {
-        let choice = usize::from(input.byte());
-        known.len().checked_sub(1 + choice).map_or(choice as u64, |at| known[at])
-    };
-    let arguments = input.one_of(&ARGUMENTS);
-    if client.session.dialect == Dialect::V1 {
-        return match input.below(8) {
-            0 | 1 => Step::Say(format!(r#"[5,"{uri}"]"#)),
-            2 => Step::Say(format!(r#"[6,"{uri}"]"#)),
-            3 | 4 => Step::Say(format!(r#"[7,"{uri}",[{}],{}]"#, input.byte(), input.bool())),
-            5 => Step::Say(format!(r#"[2,"c{request}","{uri}",1]"#)),
-            6 => Step::Leave,
-            _ => Step::Flush,
-        };
-    }
-    let policy = input.one_of(&POLICIES);
-    Step::Say(match input.below(16) {
-        0 | 1 => format!(r#"[32,{request},{{"match":"{policy}"}},"{uri}"]"#),
-        2 => format!("[34,{request},{}]", id(&client.subscriptions, input)),
-        3 | 4 => {
-            let options = format!(
-                r#"{{"acknowledge":{},"exclude_me":{},"retain":{},"eligible":{}}}"#,
-                input.bool(),
-                input.bool(),
-                input.bool(),
-                input.one_of(&["[]", "[1,2,3]"]),
-            );
-            format!(r#"[16,{request},{options},"{uri}"{arguments}]"#)
-        }
-        5 | 6 => {
-            let invoke = input.one_of(&INVOKES);
-            let forced = input.bool();
-            format!(
-                r#"[64,{request},{{"match":"{policy}","invoke":"{invoke}","concurrency":{},"force_reregister":{forced}}},"{uri}"]"#,
-                input.below(3)
-            )
-        }
-        7 => format!("[66,{request},{}]", id(&client.registrations, input)),
-        8 | 9 => {
-            // A call that goes on has the id of an earlier one.
-            let request = request.saturating_sub(u64::from(input.byte() & 1));
-            format!(
-                r#"[48,{request},{{"timeout":{},"progress":{},"receive_progress":{}}},"{uri}"{arguments}]"#,
-                input.byte(),
-                input.bool(),
-                input.bool()
-            )
-        }
-        10 => {
-            let mode = input.one_of(&["skip", "kill", "killnowait"]);
-            format!(
-                r#"[49,{},{{"mode":"{mode}"}}]"#,
-                request.saturating_sub(u64::from(input.byte()))
-            )
-        }
-        11 => {
-            let progress = input.bool();
-            format!(
-                r#"[70,{},{{"progress":{progress}}}{arguments}]"#,
-                id(&client.invocations, input)
-            )
-        }
-        12 => {
-            let error = input.one_of(&["a.b", "wamp.error.unavailable"]);
-            format!(r#"[8,68,{},{{}},"{error}"{arguments}]"#, id(&client.invocations, input))
-        }
-        13 => match input.below(4) {
-            0 => return Step::Leave,
-            1 => return Step::Raw(input.bytes().to_vec()),
-            _ => return Step::Wait,
-        },
-        _ => return Step::Flush,
-    })
 }
