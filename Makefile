@@ -94,7 +94,7 @@ test: toolchain peers languages-test chromium systemd $(CHARTS)/stamp ## Install
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked $(WHOLE)
 	cargo test --release --locked --workspace $(FEATURES) --doc --no-fail-fast
-	cargo test --release --locked --workspace $(FEATURES) --lib --bins --test sql --no-fail-fast
+	cargo test --release --locked --workspace $(FEATURES) --lib --bins --test sql --test corpus --no-fail-fast
 	cargo test --release --locked --workspace $(FEATURES) --test it
 
 .PHONY: bars
