@@ -92,8 +92,8 @@ async fn returns_memory_of_outboxes_to_the_operating_system() {
     }
 }
 
-/// Less than the target of docs/performance.md, so that growth is noticed. On a busy machine, more buffers are in use
-/// at once, and the allocator keeps them: a fifth more than on a quiet one.
+/// Less than the target of docs/performance.md, so that growth is noticed. It is about 5.4 KiB, with a part of the
+/// buffers of the server's threads.
 const MAX_IDLE_CONNECTION_BYTES: u64 = 6 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
