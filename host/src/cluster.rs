@@ -317,15 +317,16 @@ impl ClusterNode {
 
     /// Notes whether a server of NATS is connected.
     pub(crate) fn set_connected(&self, is_connected: bool) {
-        let was_connected = self.is_connected.swap(is_connected, Ordering::Relaxed);
-        if is_connected && !was_connected {
+        // The time comes first: with the one before, a new connection would pass for that of the start.
+        if is_connected && !self.is_connected.load(Ordering::Acquire) {
             self.connected_at.store(self.now_millis(), Ordering::Relaxed);
         }
+        self.is_connected.store(is_connected, Ordering::Release);
     }
 
     /// Notes that the start has found the other nodes by this connection.
-    pub(crate) fn set_found(&self) {
-        self.found_at.store(self.connection(), Ordering::Relaxed);
+    pub(crate) fn set_found(&self, connection: u64) {
+        self.found_at.store(connection, Ordering::Relaxed);
     }
 
     /// Returns whether events of other nodes may be missing here, without a notice yet: this node or
@@ -336,8 +337,9 @@ impl ClusterNode {
         let age = |millis: &AtomicU64| {
             now.saturating_sub(Duration::from_millis(millis.load(Ordering::Relaxed)))
         };
+        let is_connected = self.is_connected.load(Ordering::Acquire);
         let is_found = self.found_at.load(Ordering::Relaxed) == self.connection();
-        !self.is_connected.load(Ordering::Relaxed)
+        !is_connected
             || (!is_found && age(&self.connected_at) < HEARD_WITHIN)
             || age(&self.heard_itself) >= HEARD_WITHIN
             || !self.cluster.read(|peers| peers.are_heard(now, HEARD_WITHIN))

@@ -14,7 +14,7 @@ impl Auth {
         match basis {
             // Listeners keep their settings until the next start.
             Basis::Certificate => Ok(true),
-            // A plugin says beforehand how long its answer holds.
+            // A plugin says beforehand how long its answer holds; another one does not know of it.
             Basis::Plugin { authenticator } => {
                 Ok(self.authenticator.as_deref() == Some(&**authenticator))
             }
@@ -39,6 +39,27 @@ impl Auth {
                 let Some(jwt) = &self.jwt else { return Ok(false) };
                 Ok(jwt.has_key(*key) && jwt.rules().admit_all_of(rules))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_of_a_plugin_stays_while_the_plugin_is_the_authenticator() {
+        let basis = Basis::Plugin { authenticator: "acme.login".into() };
+        for (authenticator, stays) in
+            [(Some("acme.login"), true), (Some("acme.other"), false), (None, false)]
+        {
+            let auth = Auth {
+                tickets: None,
+                jwt: None,
+                principals: None,
+                authenticator: authenticator.map(str::to_owned),
+            };
+            assert_eq!(auth.still_admits(&basis).await.unwrap(), stays, "{authenticator:?}");
         }
     }
 }

@@ -131,18 +131,20 @@ impl ClusterTasks {
             while node.pipe() != PipeState::Working {
                 self.progress().await;
             }
+            let connection = node.connection();
             sleep(FIND_TIME).await;
             while !node.shared().read(Peers::is_synced) {
                 self.progress().await;
             }
+            connection
         };
         let (name, id, cluster) = node.names();
-        if timeout(MAX_START_WAIT, joined).await.is_err() {
-            warn!(name: "cluster.not_joined", cluster, node = name, id, "the other nodes are not reached yet; starting without them");
-        } else {
-            node.set_found();
+        if let Ok(connection) = timeout(MAX_START_WAIT, joined).await {
+            node.set_found(connection);
             let peers = node.peers().len();
             info!(name: "cluster.joined_at_start", cluster, node = name, id, peers, "a node of the cluster {cluster}");
+        } else {
+            warn!(name: "cluster.not_joined", cluster, node = name, id, "the other nodes are not reached yet; starting without them");
         }
         let decided = async {
             while node.pipe() == PipeState::Working && node.rule() == Rule::Undecided {

@@ -46,15 +46,17 @@ impl Follower {
         }
     }
 
-    /// Moves to a node, and hears what it replays. On a busy machine, a node that was not heard in time is a doubt.
-    async fn move_to(&mut self, server: &Server) -> u64 {
+    /// Moves to a node, and hears the events that it has missed. PUBLISHED does not say that another node has the
+    /// event, so the last ones may come behind the replay. On a busy machine, a node that was not heard in time is a
+    /// doubt.
+    async fn move_to(&mut self, server: &Server, missed: u64) {
         let position = self.position.clone();
         loop {
             let answer = self.subscribe(server).await;
             if answer["recovered"] == true {
                 let replayed = answer["replayed"].as_u64().unwrap();
-                self.hear(replayed).await;
-                return replayed;
+                assert!(replayed <= missed, "{answer}");
+                return self.hear(missed).await;
             }
             self.position = position.clone();
             sleep(Duration::from_millis(100)).await;
@@ -93,8 +95,7 @@ async fn a_client_is_recovered_at_any_node() {
                 next += 1;
             }
             if is_away {
-                let replayed = follower.move_to(&nodes[(round + 1) % 3]).await;
-                assert_eq!(replayed, count, "round {round}");
+                follower.move_to(&nodes[(round + 1) % 3], count).await;
             } else {
                 follower.hear(count).await;
                 follower.client = None;
@@ -126,14 +127,14 @@ async fn a_node_that_stops_hands_its_topics_over() {
     one.signal("TERM");
     assert_eq!(one.exit_code(), Some(0));
     publish(&mut publisher, TOPIC, 4..6).await;
-    assert_eq!(follower.move_to(&two).await, 4);
+    follower.move_to(&two, 4).await;
     let four = node(&nats, "web-4");
     until_peers(&four, 2).await;
     follower.client = None;
     two.signal("TERM");
     assert_eq!(two.exit_code(), Some(0));
     publish(&mut publisher, TOPIC, 6..7).await;
-    assert_eq!(follower.move_to(&four).await, 1);
+    follower.move_to(&four, 1).await;
     assert_eq!(follower.heard, numbers(0..7));
 }
 
@@ -166,7 +167,8 @@ async fn move_from_killed_node() -> bool {
     if answer["recovered"] == false && killed.elapsed() > Duration::from_secs(1) {
         return false;
     }
-    assert_eq!((&answer["recovered"], &answer["replayed"]), (&json!(true), &json!(2)));
+    assert_eq!(answer["recovered"], json!(true));
+    assert!(answer["replayed"].as_u64().unwrap() <= 2, "{answer}");
     follower.hear(2).await;
     assert_eq!(follower.heard, numbers(0..5));
     // When it is given up, its last events may be missing: an earlier position is not enough any more.
@@ -181,6 +183,7 @@ async fn move_from_killed_node() -> bool {
     // The position of now is good on the other node.
     follower.client = None;
     publish(&mut publisher, TOPIC, 5..6).await;
-    assert_eq!(follower.move_to(&two).await, 1);
+    follower.move_to(&two, 1).await;
+    assert_eq!(follower.heard, numbers(0..6));
     true
 }

@@ -57,6 +57,9 @@ fn login() -> Handler {
     Handler::new("guarding.login")
         .on_ticket(|(), request, login, ticket| {
             let Some(name) = known(login) else { return Ok(None) };
+            if name == "ann_refused" {
+                return Err(Refusal::not_authorized("This ticket is wrong."));
+            }
             let found = (ticket == format!("ticket of {name}")).then(|| member(name));
             Ok::<_, Refusal>(
                 found.map(|it| it.claims(json!({ "seen": seen_at_login(request, login) }))),
