@@ -133,9 +133,16 @@ impl Manifest {
             return Err(format!("it offers the handler {:?} twice", twice.name));
         }
         let AccessDescription { authorizers, authenticators: described } = access;
+        if authorizers.len().max(described.len()) > handlers.len() {
+            return Err("it describes more handlers for access than it offers".to_owned());
+        }
         let mut add = |name: &str, hook: Hook| {
             let own = handlers.iter_mut().find(|handler| handler.name == name);
-            let own = own.ok_or_else(|| format!("{name:?}, for {hook}, is no handler of it"))?;
+            let own =
+                own.ok_or_else(|| format!("{:?}, for {hook}, is no handler of it", line(name)))?;
+            if own.hooks.contains(hook) {
+                return Err(format!("it describes {hook} of the handler {name:?} twice"));
+            }
             own.hooks = own.hooks.iter().chain([hook]).collect();
             Ok::<(), String>(())
         };
@@ -329,6 +336,47 @@ mod tests {
             (Err(text), Err(part)) if text.contains(part) => {}
             (found, _) => panic!("{name} {handlers:?} gave {found:?}, expected {expected:?}"),
         }
+    }
+
+    #[test]
+    fn rejects_invalid_descriptions_of_access() {
+        let check = |authorizers: &[&str], authenticators: &[&str], expected: Option<&str>| {
+            let handlers = ["a", "b"].map(|name| handler::HandlerDescription {
+                name: name.to_owned(),
+                hooks: handler::Hooks::empty(),
+                timer: None,
+                summary: String::new(),
+            });
+            let raw = handler::Manifest {
+                name: "chat".to_owned(),
+                version: "1".to_owned(),
+                handlers: handlers.to_vec(),
+                stateless: false,
+                schema: 0,
+            };
+            let described = authenticators.iter().map(|name| authenticator::Description {
+                handler: (*name).to_owned(),
+                verifies_tickets: true,
+                models: Vec::new(),
+            });
+            let access = AccessDescription {
+                authorizers: authorizers.iter().map(|name| (*name).to_owned()).collect(),
+                authenticators: described.collect(),
+            };
+            let error = Manifest::parse((raw, access)).err();
+            assert_eq!(error.as_deref(), expected, "{authorizers:?} {authenticators:?}");
+        };
+        check(&["a", "b"], &["b"], None);
+        check(&["a", "a"], &[], Some("it describes authorize of the handler \"a\" twice"));
+        check(&[], &["b", "b"], Some("it describes authenticate of the handler \"b\" twice"));
+        let many = Some("it describes more handlers for access than it offers");
+        check(&["a", "b", "a"], &[], many);
+        check(&[], &["a", "b", "a"], many);
+        check(&["c"], &[], Some("\"c\", for authorize, is no handler of it"));
+        let long = "c".repeat(10_000);
+        let shown = format!("{:?}, for authorize, is no handler of it", line(&long));
+        check(&[&long], &[], Some(&shown));
+        assert!(shown.len() < 1_000, "the name is cut");
     }
 
     #[test]

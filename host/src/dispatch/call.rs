@@ -281,13 +281,6 @@ impl Dispatch {
         due: Option<Instant>,
         batch: &mut PendingFlushes,
     ) -> Result<Passed, Refusal> {
-        call.options.shard().map_err(|error| {
-            let uri = match error {
-                RunModeError::NoKey => error_uri::INVALID_ARGUMENT,
-                RunModeError::Unknown => error_uri::FEATURE_NOT_SUPPORTED,
-            };
-            Refusal::new(uri, error.to_string())
-        })?;
         // A pattern names no procedure: its callee is checked at each call. No client may answer in
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);
@@ -309,6 +302,13 @@ impl Dispatch {
                 Err(Refusal::not_callable(from.dialect, &routed.route.name))
             }
             (Err(CallError::NoSuchProcedure), None) => Err(Refusal::no_procedure(&call.procedure)),
+            (Err(CallError::RunMode(error)), _) => {
+                let uri = match error {
+                    RunModeError::NoKey => error_uri::INVALID_ARGUMENT,
+                    RunModeError::Unknown => error_uri::FEATURE_NOT_SUPPORTED,
+                };
+                Err(Refusal::new(uri, error.to_string()))
+            }
             (Err(CallError::Undeliverable(error)), _) => Err(error.into()),
             (Err(error @ (CallError::NoParts | CallError::NoPassthru)), _) => {
                 Err(Refusal::unsupported(error))

@@ -41,7 +41,7 @@ impl Dealer {
         let state = &mut *state;
         let may_offer = |callee: &Callee| may_offer(&callee.session);
         let wants = |callee: &Callee| caller.reaches(&callee.session);
-        let shard = call.options.shard().ok().flatten().map(hash);
+        let shard = call.options.shard()?.map(hash);
         let by = match shard {
             None => Choice::Policy { chance },
             Some(key) => Choice::Shard { key, node: state.node },

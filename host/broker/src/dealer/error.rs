@@ -1,5 +1,7 @@
 //! Errors of the dealer, and the bounds of pending calls.
 
+use jackfield_wamp::message::RunModeError;
+
 use crate::publication::DeliveryError;
 use crate::quota::{Quota, QuotaError};
 use crate::registrations::ChooseError;
@@ -54,6 +56,9 @@ pub enum CallError {
         "the callee announces no `payload_passthru_mode`: send the arguments without `ppt_scheme`"
     )]
     NoPassthru,
+    /// The mode of the call cannot be followed.
+    #[error(transparent)]
+    RunMode(#[from] RunModeError),
     /// The caller has a pending call with the same id.
     #[error("another call with this request id is pending")]
     Repeated,
