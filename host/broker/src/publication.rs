@@ -34,6 +34,13 @@ pub struct Framing {
     pub compress: fn(&Bytes) -> Option<Bytes>,
 }
 
+impl Framing {
+    /// Returns the same without compression.
+    pub(crate) const fn uncompressed(self) -> Self {
+        Self { compress: |_| None, ..self }
+    }
+}
+
 /// An event and its audience.
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {

@@ -36,6 +36,10 @@ pub use error::{SubscribeError, UnsubscribeError};
 pub use inspect::{ListPage, SessionView, SubscriptionView};
 pub use limits::RealmLimits;
 
+/// The maximum number of subscriptions for which an event is compressed. Each has frames of its own, and a session may
+/// have many patterns.
+const MAX_COMPRESSED: usize = 4;
+
 /// A realm: sessions that can communicate.
 pub struct Realm {
     name: String,
@@ -351,8 +355,10 @@ impl State {
         if publication.recording.is_some() && !first.pattern {
             *sent = Some(frames.into_sent());
         }
-        for further in audiences().skip(1) {
-            let mut frames = Frames::new(publication, place, further, self.framing);
+        for (number, further) in audiences().enumerate().skip(1) {
+            let framing =
+                if number < MAX_COMPRESSED { self.framing } else { self.framing.uncompressed() };
+            let mut frames = Frames::new(publication, place, further, framing);
             fan_out(publication, further, &mut frames, batch, &mut report);
         }
         Ok(report)

@@ -76,6 +76,28 @@ fn an_event_is_compressed_once_for_a_dialect_and_plain_for_others() {
 }
 
 #[test]
+fn patterns_beyond_the_first_few_get_plain_events() {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let realm = counting_realm(|frame| compress(frame, &COUNT));
+    let topic = "a".repeat(30);
+    let peers: Vec<_> = (1..=30).map(|id| join_compressed(&realm, id, V2)).collect();
+    for (peer, length) in peers.iter().zip(1..) {
+        peer.subscribe(&realm, &topic[..length], MatchPolicy::Prefix);
+        peer.read();
+    }
+    let payload = Payload::from_json("[\"x\"]", "{}").unwrap();
+    let mut batch = PendingFlushes::default();
+    realm.publish(&publication(&topic, &payload), &mut batch).unwrap();
+    batch.flush();
+    assert_eq!(COUNT.load(Ordering::Relaxed), 4);
+    let small = |peer: &&Peer| {
+        let [event] = &peer.read()[..] else { panic!("one event") };
+        event.starts_with("small [")
+    };
+    assert_eq!(peers.iter().filter(small).count(), 4);
+}
+
+#[test]
 fn a_replay_has_the_compressed_frame_of_the_first_delivery() {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let realm = counting_realm(|frame| compress(frame, &COUNT));
