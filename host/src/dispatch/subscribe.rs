@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jackfield_broker::{PatternAudience, PendingFlushes, RetainedWish, Session};
+use jackfield_broker::{PendingFlushes, RetainedWish, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Hook, HookOutcome, Passage, SubscribeVerdict};
 use jackfield_wamp::message::Subscribe;
@@ -69,19 +69,21 @@ impl Dispatch {
                 request.retained = RetainedWish::OfPattern(*policy, &may_receive);
             }
             self.announce_subscription(from, *policy, topic, batch).await?;
-            self.realm.subscribe(from.id, topic, *policy, request.as_ref(), batch, acknowledge)?;
+            let added = self.realm.subscribe(
+                from.id,
+                topic,
+                *policy,
+                request.as_ref(),
+                batch,
+                acknowledge,
+            )?;
             let current = self.generations.current();
             if current.number() != generation.number()
                 && self.is_judged_anew(&generation, &current, topic, *policy)
             {
-                let audience = |uri: &str, of: MatchPolicy| {
-                    if (uri, of) == (topic, *policy) {
-                        PatternAudience::Nobody
-                    } else {
-                        PatternAudience::Everybody
-                    }
-                };
-                self.realm.revoke(audience, batch, effects::revocation);
+                // It was judged by the rules before; the subscriptions of other sessions were judged again.
+                let notice = effects::revocation(from, added.id);
+                let _has_ended = self.realm.unsubscribe(from.id, added.id, batch, notice);
             }
             return Ok(());
         }
