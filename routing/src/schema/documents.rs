@@ -185,10 +185,13 @@ impl<'a> Documents<'a> {
                 let start: usize = lines.map(str::len).sum();
                 let at = start + error.column().saturating_sub(1);
                 let place = Place::new(&source, at..at + 1);
+                let text = error.to_string();
+                // The diagnosis names the place already.
+                let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message);
                 if error.is_data() {
-                    return place.problem(error.to_string()).with_help("keep one");
+                    return place.problem(message).with_help("keep one");
                 }
-                let problem = place.problem(format!("not valid JSON: {error}"));
+                let problem = place.problem(format!("not valid JSON: {message}"));
                 problem.with_help("look at the commas, quotes and brackets of this line")
             })?
         } else if let Some(problem) = problems.into_iter().next() {

@@ -93,11 +93,11 @@ fn reports_problems_at_their_place() {
     );
     check_problem(
         "broken.schema.json",
-        "site/broken.schema.json:3:1 not valid JSON: trailing comma",
+        "site/broken.schema.json:3:1 not valid JSON: trailing comma | look at the commas",
     );
     check_problem(
         "twice.schema.json",
-        "site/twice.schema.json:3:14 the key \"maxLength\" appears twice at line 3 column 14",
+        "site/twice.schema.json:3:13 the key \"maxLength\" appears twice | keep one",
     );
     check_problem(
         "wrong.schema.json",
