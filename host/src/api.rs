@@ -6,6 +6,7 @@
 //! read the request, in JSON ([`body`]); [`idempotency`] answers a repeated request without
 //! handling it again; [`problem`] has the errors.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -247,12 +248,12 @@ struct Task {
 impl Task {
     async fn run(self) -> Answer {
         let Self { context, token, work, body, place, parent } = self;
-        let work = async {
+        let work = pin!(async {
             match work {
                 Work::Publish => publish::publish(&context, &token, &body).await,
                 Work::Call => call::call(&context, &token, &body).await,
             }
-        };
+        });
         let work = context.totals.backlog.counted(token.session.client, body.len(), work);
         let answer = trace::within(parent, work).await;
         drop(place);

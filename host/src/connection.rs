@@ -14,14 +14,12 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use jackfield_auth::Authenticated;
 use jackfield_broker::{CloseCause, CloseReason, Features, PendingFlushes};
-use jackfield_config::Limits;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::SessionId;
-use jackfield_wamp::protocol::{self as wamp, Frame, Input, Request};
+use jackfield_wamp::protocol as wamp;
 use jackfield_websocket::Message;
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
 
 use crate::admission::{Admittance, PendingProof};
 use crate::backpressure::wait_for_room;
@@ -30,7 +28,6 @@ use crate::client_socket::ClientSocket;
 use crate::connection_limit::ConnectionPermit;
 use crate::dispatch::Dispatch;
 use crate::frame;
-use crate::metrics::ReceivedKind;
 use crate::shutdown::{self, Shutdown};
 use crate::transport::ClientTransport;
 
@@ -40,6 +37,7 @@ mod cancel;
 mod close;
 mod context;
 mod expiry;
+mod handling;
 mod keepalive;
 mod limits;
 mod live_settings;
@@ -50,11 +48,11 @@ mod session_setup;
 mod throttle;
 mod tls_handshake;
 
-use cancel::{Counts, ReadAhead};
 pub(crate) use close::DisconnectReason;
 use close::{CloseAction, session_end};
 pub(crate) use context::Context;
 use expiry::Expiry;
+use handling::Handling;
 use keepalive::{Due, Keepalive};
 pub(crate) use limits::NewConnections;
 use limits::UserPlace;
@@ -72,13 +70,6 @@ const BATCH_MESSAGES: usize = 32;
 
 /// Events are also flushed after this number of bytes: a batch must not fill healthy outboxes.
 const BATCH_BYTES: usize = 64 * 1024;
-
-/// Approximate memory in bytes of a listed receiver: a text, its allocation and its place.
-const LISTED_BYTES: usize = 64;
-
-/// The maximum growth of arguments from another codec to JSON: CBOR's empty byte string of 1 byte
-/// has 9 bytes in JSON.
-const MAX_JSON_GROWTH: usize = 9;
 
 /// Serves a socket until it ends.
 ///
@@ -192,10 +183,13 @@ impl Connection {
                     Throttled::Refuse => false,
                     Throttled::Close(ending) => return ending,
                 };
-            let ending = match message {
-                Message::Text(text) => self.handle(Frame::Text(text), is_within).await,
-                Message::Binary(bytes) => self.handle(Frame::Binary(bytes), is_within).await,
-                control => self.control(&control).await,
+            let ending = match self.handle(message, is_within) {
+                Handling::Done(ending) => ending,
+                Handling::Request(work) => {
+                    work.await;
+                    None
+                }
+                Handling::Waits(work) => work.await,
             };
             if let Some(ending) = ending {
                 return ending;
@@ -205,23 +199,6 @@ impl Connection {
             {
                 return ending;
             }
-        }
-    }
-
-    /// Handles a control frame of WebSocket; the reader has answered it.
-    async fn control(&mut self, message: &Message) -> Option<CloseAction> {
-        match message {
-            Message::Pong(_) => {
-                // A RawSocket was not asked.
-                if let Some(took) = self.keepalive.answered().filter(|_| !self.wire.is_raw()) {
-                    self.context.metrics.round_trip(took);
-                }
-                None
-            }
-            // A client that pings and reads no pongs is read no further, either.
-            Message::Ping(_) if self.wire.outbox().is_crowded() => Box::pin(self.slow_down()).await,
-            Message::Close(_) => Some(CloseAction::Parted),
-            _ => None,
         }
     }
 
@@ -333,62 +310,6 @@ impl Connection {
         CloseAction::Lost(format!("the client has read nothing for {timeout} ms"))
     }
 
-    /// Sends a message back.
-    async fn echo(&mut self, message: &Frame) -> Option<CloseAction> {
-        self.wire.send(frame::echo(message));
-        if self.wire.outbox().is_crowded() { Box::pin(self.slow_down()).await } else { None }
-    }
-
-    /// Handles one WAMP message, or refuses its request if it is not within the session's rates. Returns
-    /// the action that closes the connection, if it has to end.
-    async fn handle(&mut self, frame: Frame, is_within: bool) -> Option<CloseAction> {
-        self.wire.count_message();
-        let bytes = match &frame {
-            Frame::Text(message) | Frame::Binary(message) => message.len(),
-        };
-        if self.is_echo {
-            return if is_within { self.echo(&frame).await } else { None };
-        }
-        let input = self.dialogue.receive(frame);
-        self.context.metrics.received(ReceivedKind::of(&input), self.dialogue.dialect());
-        match input {
-            Input::Request(request) => {
-                let Self { context, settings, wire, member, reader, dialogue, batch, rate, .. } =
-                    self;
-                if let Some(Member { session, dispatch, .. }) = member {
-                    if !is_within && dispatch.refuse_excess(session, &request, batch) {
-                        return None;
-                    }
-                    let bytes = held_bytes(&request, bytes, session.dialect, &settings.limits);
-                    let counts = Counts { rate, wire, metrics: &context.metrics };
-                    let ahead = ReadAhead::during(&request, reader, dialogue, session, counts);
-                    // Boxed to keep the task of an idle connection small. The allocation takes about a
-                    // hundredth of the time of a publication.
-                    let work = Box::pin(dispatch.handle(session, request, ahead, batch));
-                    context.totals.backlog.counted(session.client, bytes, work).await;
-                }
-                None
-            }
-            Input::Hello(hello) => Box::pin(self.hello(&hello)).await.err(),
-            Input::Authenticate(proof) => Box::pin(self.authenticate(proof)).await.err(),
-            Input::Refused { message, reply } => {
-                debug!("a request is refused: {message}");
-                if let (Some(member), Some(reply)) = (&self.member, reply) {
-                    member.session.reply(self.wrap(&reply), &mut self.batch);
-                }
-                None
-            }
-            Input::Nothing => None,
-            Input::Goodbye { reply, .. } => {
-                Some(CloseAction::Goodbye(reply.map(|reply| self.wrap(&reply))))
-            }
-            Input::Violation { message, farewell } => {
-                let farewell = farewell.map(|farewell| self.wrap(&farewell));
-                Some(CloseAction::Violation { message, farewell })
-            }
-        }
-    }
-
     fn wrap(&self, message: &[u8]) -> Bytes {
         frame::message(self.dialogue.dialect(), message)
     }
@@ -402,21 +323,6 @@ impl From<Received> for Turn {
             None => Self::CloseAction(CloseAction::Gone),
         }
     }
-}
-
-/// Returns the bytes that a request holds while it waits for a handler: its message, its lists of
-/// receivers, and the JSON for the handler if the message is not JSON.
-fn held_bytes(request: &Request, message: usize, dialect: Dialect, limits: &Limits) -> usize {
-    let listed = match request {
-        Request::Publish(publish) => publish.options.filter.as_ref().map_or(0, |it| it.len()),
-        _ => 0,
-    };
-    let json = if dialect.is_binary() {
-        message.saturating_mul(MAX_JSON_GROWTH).min(limits.event_bytes)
-    } else {
-        0
-    };
-    message + listed * LISTED_BYTES + json
 }
 
 /// Waits until a connection without a session has to end.

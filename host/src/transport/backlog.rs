@@ -10,11 +10,11 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures_util::FutureExt as _;
 use jackfield_broker::ClientKey;
 
 use super::MIN_ARRIVING_BYTES;
@@ -117,22 +117,20 @@ impl Backlog {
     }
 
     /// Runs the work, and counts its bytes while it waits.
-    pub(crate) async fn counted<T>(
+    pub(crate) fn counted<T>(
         self: &Arc<Self>,
         client: ClientKey,
         bytes: usize,
-        work: impl Future<Output = T>,
-    ) -> T {
-        let mut work = pin!(work);
+        mut work: impl Future<Output = T> + Unpin,
+    ) -> impl Future<Output = T> {
         let mut held = None;
-        poll_fn(|context| {
-            let polled = work.as_mut().poll(context);
+        poll_fn(move |context| {
+            let polled = work.poll_unpin(context);
             if polled.is_pending() && held.is_none() && bytes >= MIN_ARRIVING_BYTES {
                 held = Some(self.hold(client, bytes));
             }
             polled
         })
-        .await
     }
 
     /// Counts bytes of a client.
@@ -419,7 +417,7 @@ mod tests {
             }
         };
         for (bytes, expected) in [(8 * KIB, 8 * KIB), (KIB, 0)] {
-            let seen = backlog.counted(client(1), bytes, work(bytes)).await;
+            let seen = backlog.counted(client(1), bytes, Box::pin(work(bytes))).await;
             assert_eq!(seen, (0, expected, bytes));
             assert_eq!(backlog.bytes(), 0);
         }
