@@ -286,7 +286,7 @@ async fn a_node_that_stops_gives_its_homes_away() {
         assert_eq!(until_counted(&mut client).await, expected);
         stopping.signal("TERM");
         assert_eq!(stopping.exit_code(), Some(0));
-        assert!(stopping.log().contains("this node is the home of a plugin no more"));
+        assert!(stopping.log().contains("this node is no longer the home of a plugin"));
         expected += 1;
         assert_eq!(until_counted(&mut client).await, expected);
         servers.push((place.start(), place));

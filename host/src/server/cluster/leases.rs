@@ -4,7 +4,7 @@
 mod load;
 mod rule;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use jackfield_cluster::{Pipe, Stream, StreamError, StreamMessage};
 use jackfield_sandbox::{PluginStores, Taken};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
@@ -52,10 +52,10 @@ pub(super) struct LeaseKeeper {
     faults: Backoff<String>,
     stopping: watch::Sender<bool>,
     /// One task for each plugin. A tokio mutex: held until all have ended.
-    keepers: Mutex<JoinSet<String>>,
+    keepers: Mutex<JoinSet<()>>,
 }
 
-/// The reason why this node is the home no more.
+/// The reason for which this node is no longer the home.
 enum Ended {
     /// The server stops, or the plugin is gone.
     Stopped,
@@ -91,7 +91,7 @@ impl LeaseKeeper {
     pub(super) async fn run(self: Arc<Self>) {
         let streams = self.node.connect(&self.pipe);
         let mut decision = RuleDecision::default();
-        let mut kept = HashSet::new();
+        let mut kept: HashMap<task::Id, String> = HashMap::new();
         while !*self.stopping.borrow() {
             self.report_differing();
             match self.node.rule() {
@@ -112,13 +112,17 @@ impl LeaseKeeper {
                 self.copy(streams).await;
             }
             let mut keepers = self.keepers.lock().await;
-            while let Some(ended) = keepers.try_join_next() {
-                // A panic is logged by the runtime; the plugin has no home here then.
-                kept.remove(&ended.unwrap_or_default());
+            while let Some(ended) = keepers.try_join_next_with_id() {
+                // A panic is logged by the runtime.
+                let task = ended.map_or_else(|error| error.id(), |(task, ())| task);
+                if let Some(plugin) = kept.remove(&task) {
+                    self.node.homes().drop_lease(&plugin);
+                }
             }
             for (plugin, _) in self.node.homes().list() {
-                if kept.insert(plugin.clone()) {
-                    keepers.spawn(Arc::clone(&self).keep(plugin));
+                if !kept.values().any(|it| *it == plugin) {
+                    let task = keepers.spawn(Arc::clone(&self).keep(plugin.clone()));
+                    kept.insert(task.id(), plugin);
                 }
             }
             drop(keepers);
@@ -155,8 +159,8 @@ impl LeaseKeeper {
         }
     }
 
-    /// Keeps the lease of a plugin while this node has the plugin. Returns its name.
-    async fn keep(self: Arc<Self>, plugin: String) -> String {
+    /// Keeps the lease of a plugin while this node has the plugin.
+    async fn keep(self: Arc<Self>, plugin: String) {
         let homes = self.node.homes();
         let mut vacant_since = None;
         while !*self.stopping.borrow() && self.has(&plugin) {
@@ -179,7 +183,6 @@ impl LeaseKeeper {
             let mut stopping = self.stopping.subscribe();
             let _stopped = timeout(pause, stopping.wait_for(|it| *it)).await;
         }
-        plugin
     }
 
     fn has(&self, plugin: &str) -> bool {
@@ -233,7 +236,7 @@ impl LeaseKeeper {
     fn report(&self, plugin: &str, ended: &Ended) {
         let reason = match ended {
             Ended::Stopped => {
-                info!(name: "cluster.lease_released", plugin, "this node is the home of a plugin no more");
+                info!(name: "cluster.lease_released", plugin, "this node is no longer the home of a plugin");
                 return;
             }
             // It is in the log.
