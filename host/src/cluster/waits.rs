@@ -1,9 +1,14 @@
 //! Waits for messages of other nodes.
 
+use std::time::Duration;
+
 use jackfield_broker::peers::Barrier;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{ACKNOWLEDGE_TIMEOUT, ClusterNode};
+
+/// The time between two looks of one of many that wait.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 impl ClusterNode {
     /// Waits until the other nodes have applied an offer, for a bounded time. Later offers do not wait for
@@ -30,6 +35,14 @@ impl ClusterNode {
                 return;
             }
             progress.await;
+        }
+    }
+
+    /// As [`until`](Self::until), for many that wait at the same time: each of them looks now and then, not after
+    /// every message.
+    pub(crate) async fn until_about(&self, is_true: impl Fn() -> bool) {
+        while !is_true() {
+            sleep(LOOK_INTERVAL).await;
         }
     }
 

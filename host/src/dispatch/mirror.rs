@@ -42,7 +42,9 @@ impl Dispatch {
         let Some(cluster) = &self.cluster else { return };
         let waiting = timeout(ACKNOWLEDGE_TIMEOUT, async {
             self.complete(cluster, topic).await;
-            cluster.until(|| !self.realm.is_behind(topic, since)).await;
+            if let Some(place) = since.place() {
+                cluster.until_about(|| !self.realm.is_behind(topic, &place)).await;
+            }
         });
         let _in_time = flush_before_wait(batch, waiting).await;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_wamp::id::PublicationId;
-use jackfield_wamp::position::{Epoch, Since};
+use jackfield_wamp::position::{Epoch, Place};
 
 use super::Realm;
 use crate::cluster::Cluster;
@@ -138,13 +138,11 @@ impl Realm {
     }
 
     /// Returns whether a client has had an event of another node that has not come here yet.
-    pub fn is_behind(&self, topic: &str, since: &Since) -> bool {
-        let Some((history, place)) = self.history.get(topic).zip(since.place()) else {
-            return false;
-        };
+    pub fn is_behind(&self, topic: &str, place: &Place) -> bool {
+        let Some(history) = self.history.get(topic) else { return false };
         let recent = history.lock();
         self.with_gone(|gone| {
-            recent.origins().is_some_and(|it| gone.is_some_and(|gone| it.is_behind(&place, gone)))
+            recent.origins().is_some_and(|it| gone.is_some_and(|gone| it.is_behind(place, gone)))
         })
     }
 
