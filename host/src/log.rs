@@ -89,8 +89,8 @@ pub(crate) enum Reader {
     Author,
 }
 
-/// The client of NATS reports at INFO what `cluster.connected` says.
-const DEFAULT_FILTER: &str = "info,async_nats=warn";
+/// The events `cluster.…` say what the client of NATS reports, with fewer lines while a server is away.
+const DEFAULT_FILTER: &str = "info,async_nats=off";
 
 /// Starts the log. `RUST_LOG` sets the filter; the default is the level INFO.
 ///

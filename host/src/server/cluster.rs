@@ -2,9 +2,11 @@
 //! is waited for by a publication.
 
 mod calls;
+mod doubts;
 mod histories;
 mod homes;
 mod leases;
+mod notices;
 mod sessions;
 mod tickets;
 
@@ -15,10 +17,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use jackfield_broker::PendingFlushes;
 use jackfield_broker::peers::{
-    Delivery, IncompatibleNode, InterestKey, InterestKind, MAX_ENVELOPE_BYTES, NodeId, Notice,
-    Peers, Received, RemoteEvent, Versions,
+    Delivery, InterestKey, InterestKind, MAX_ENVELOPE_BYTES, Notice, Peers, Received, RemoteEvent,
 };
-use jackfield_cluster::{Incoming, Pipe, PipeEvent, PipeMessage};
+use jackfield_cluster::{Incoming, Pipe, PipeMessage};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
@@ -33,6 +34,7 @@ use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
 use calls::CallService;
+use doubts::Doubts;
 use histories::HistoryService;
 use homes::HomeService;
 use leases::LeaseKeeper;
@@ -80,11 +82,13 @@ pub(super) async fn open(
 ) -> Result<Option<OpenedCluster>, ServeError> {
     let Some(node) = &state.cluster else { return Ok(None) };
     for dispatch in state.realms.iter() {
-        dispatch.realm().end_saved_histories();
+        dispatch.realm().end_all_histories();
     }
     admission.join_cluster(node);
     node.exchange().serve(Subject::Tickets, Arc::new(TicketService::new(Arc::clone(admission))));
     let settings = node.pipe_settings(credentials.as_ref().map(|it| it.as_str()));
+    let (urls, faults) = (settings.urls.join(" "), Backoff::default());
+    let report = move |event| notices::report(event, &urls, &faults);
     let (pipe, incoming) = Pipe::open(settings, report).await?;
     let tasks = ClusterTasks::new(state, Arc::clone(node), pipe);
     Ok(Some(OpenedCluster { tasks, incoming }))
@@ -106,6 +110,7 @@ pub(super) struct ClusterTasks {
     pipe: Arc<Pipe>,
     leases: Arc<LeaseKeeper>,
     faults: Backoff<String>,
+    doubts: Doubts,
     /// A std mutex: held while offers of other nodes are applied.
     applying: Mutex<()>,
 }
@@ -119,8 +124,8 @@ impl ClusterTasks {
             .serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
         node.exchange().serve(Subject::Calls, CallService::new(&node, &realms));
         node.exchange().serve(Subject::Histories, HistoryService::new(&realms));
-        let (faults, applying) = (Backoff::default(), Mutex::default());
-        Arc::new(Self { node, realms, pipe, leases, faults, applying })
+        let (faults, doubts, applying) = (Backoff::default(), Doubts::default(), Mutex::default());
+        Arc::new(Self { node, realms, pipe, leases, faults, doubts, applying })
     }
 
     /// Waits until the other nodes and this one know each other, for a bounded time. Then clients may
@@ -298,6 +303,7 @@ impl ClusterTasks {
         self.end_histories(&expired);
         self.apply_offers();
         self.take(&notices);
+        self.tell_doubt();
         self.follow_homes();
         let mut changed: HashSet<_> = node.shared().write(|it| it.take_claimed().collect());
         changed.extend(self.realms.iter().flat_map(|dispatch| dispatch.realm().take_changes()));
@@ -360,7 +366,7 @@ impl ClusterTasks {
                 return;
             }
         }
-        log(notice, self.node.release().versions);
+        notices::log(notice, self.node.names().0, self.node.release().versions);
     }
 
     /// Logs notices. If events may be missing, all histories end: no subscriber is told that it has
@@ -373,75 +379,20 @@ impl ClusterTasks {
         self.note_homes(notices);
         if notices.iter().any(Notice::is_doubt) {
             for dispatch in self.realms.iter() {
-                let mut batch = PendingFlushes::default();
-                dispatch.realm().interrupt_histories(ids::publication(), &mut batch);
+                dispatch.realm().end_all_histories();
             }
+            self.doubts.add();
+            self.tell_doubt();
         }
     }
-}
 
-/// Logs a change of the connection.
-fn report(event: PipeEvent) {
-    match event {
-        PipeEvent::Connected => info!(name: "cluster.connected", "connected to NATS"),
-        PipeEvent::Disconnected => {
-            warn!(name: "cluster.disconnected", "the connection to NATS is lost; connecting again");
-        }
-        PipeEvent::SlowConsumer => {
-            warn!(name: "cluster.slow", "messages of other nodes were dropped, because too many waited here");
-        }
-        PipeEvent::Failed(reason) => {
-            warn!(name: "cluster.error", reason, "NATS cannot be used; see the URLs, cluster.nats.credentials and cluster.nats.tls");
-        }
-    }
-}
-
-fn log(notice: &Notice, own: Versions) {
-    let id = |node: &NodeId| node.to_string();
-    match notice {
-        Notice::Joined { node, name, .. } => {
-            info!(name: "cluster.joined", peer = name, id = id(node), "a node has joined");
-        }
-        Notice::Left { node, name } => {
-            info!(name: "cluster.left", peer = name, id = id(node), "a node has left");
-        }
-        Notice::Dead { node, name } => {
-            warn!(name: "cluster.dead", peer = name, id = id(node), "a node is silent and given up; its last events may be missing");
-        }
-        Notice::Stalled { node, name } => {
-            warn!(name: "cluster.stalled", peer = name, id = id(node), "messages of a node come, but not those that are due; it is given up and met again, and its events until then may be missing");
-        }
-        Notice::Lost { node, name, records } => {
-            warn!(name: "cluster.lost", peer = name, id = id(node), records, "messages of a node are lost");
-        }
-        Notice::Interrupted { is_repeated: true, .. } => {}
-        Notice::Interrupted { node, name, .. } => {
-            warn!(name: "cluster.interrupted", peer = name, id = id(node), "a node and this one had given each other up; its events until now may be missing");
-        }
-        Notice::Late { node, name } => {
-            warn!(name: "cluster.late", peer = name, id = id(node), "a node does not acknowledge subscriptions in time; its events may be missing until it does");
-        }
-        Notice::OffersLate { node, name } => {
-            warn!(name: "cluster.procedures_late", peer = name, id = id(node), "a node does not apply procedures of this one in time; its clients may not find them until it does");
-        }
-        Notice::CaughtUp { node, name } => {
-            info!(name: "cluster.caught_up", peer = name, id = id(node), "a node has acknowledged all subscriptions again");
-        }
-        Notice::Incomplete { node, name } => {
-            error!(name: "cluster.incomplete", peer = name, id = id(node), "a node has more topics than this one can keep, or unreadable ones; its clients miss events of this node");
-        }
-        Notice::Incompatible(IncompatibleNode { node, name, version, versions }) => {
-            let Versions { lowest, highest } = *versions;
-            error!(name: "cluster.incompatible", peer = name, id = id(node), version, "a node of another release speaks the versions {lowest} to {highest} of the messages between nodes, and this one {} to {}: they exchange nothing, and histories have holes", own.lowest, own.highest);
-        }
-        Notice::IncompatibleGone(IncompatibleNode { node, name, .. }) => {
-            info!(name: "cluster.incompatible_gone", peer = name, id = id(node), "an incompatible node is not heard any more; its events until now are missing");
-        }
-        Notice::GoneElsewhere { node } => {
-            warn!(name: "cluster.gone_elsewhere", id = id(node), "another node has lost a node that this one did not know; its events may be missing");
-        }
-        Notice::TooMany { limit } => {
-            error!(name: "cluster.too_many_nodes", limit, "more nodes than a cluster can have; further ones are ignored");
+    /// Tells subscribers with a position that events may be missing, unless they were just told so.
+    fn tell_doubt(&self) {
+        if self.doubts.take_due(Instant::now()) {
+            for dispatch in self.realms.iter() {
+                let mut batch = PendingFlushes::default();
+                dispatch.realm().tell_interruption(ids::publication(), &mut batch);
+            }
         }
     }
 }

@@ -116,6 +116,7 @@ async fn local_traffic_goes_on_without_nats() {
         assert!(answer.body.contains("wamp.error.unavailable"), "{}", answer.body);
     }
     one.logged("a node is silent and given up");
+    check_reports(&one.log(), &nats.url());
     nats.restart();
     until_peers(&one, 1).await;
     until_peers(&strict, 1).await;
@@ -128,6 +129,34 @@ async fn local_traffic_goes_on_without_nats() {
         let answer = keyed(&strict, key, body).await;
         assert_eq!((answer.status, answer.header("idempotent-replayed")), (200, None));
     }
+}
+
+/// Lines about a server of NATS that is away name it, and are logged at the 1st, 2nd, 4th … time.
+fn check_reports(log: &str, url: &str) {
+    let reports: Vec<_> = log.lines().filter(|it| it.contains("NATS cannot be used")).collect();
+    assert!(!reports.is_empty(), "{log}");
+    let mut last = std::collections::HashMap::new();
+    for line in reports {
+        assert!(line.contains(url), "{line}");
+        let field = |name: &str| line.split_once(&format!(" {name}=")).unwrap().1;
+        let times = field("times").split_whitespace().next().unwrap().parse::<u64>().unwrap();
+        let reason = field("reason").split(" urls=").next().unwrap();
+        let before = last.insert(reason, times).unwrap_or(0);
+        assert!(times >= before * 2, "{log}");
+    }
+    assert!(!log.contains("async_nats"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_with_the_name_of_another_is_reported() {
+    let nats = Nats::start();
+    let [one, two] = ["web-1", "web-1"].map(|name| node(&nats, name));
+    let other = node(&nats, "web-2");
+    for node in [&one, &two] {
+        node.logged("another running node has the name of this one");
+    }
+    until_peers(&other, 2).await;
+    assert!(!other.log().contains("has the name of this one"));
 }
 
 /// Publishes over HTTP, with an idempotency key.
