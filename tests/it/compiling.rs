@@ -221,7 +221,8 @@ fn compiled(cache: &Path) -> BTreeSet<PathBuf> {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.metadata().unwrap().len() > MIN_CODE_BYTES {
+            } else if path.metadata().is_ok_and(|it| it.len() > MIN_CODE_BYTES) {
+                // A temporary file may be gone already.
                 files.insert(path);
             }
         }
