@@ -5,6 +5,7 @@
 //! [`close`]. [`Context`] lists the parts that it may reach. [`crate::dispatch`] handles requests;
 //! [`crate::transport`] writes to the socket.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -137,15 +138,9 @@ struct Asked {
     pending: PendingProof,
 }
 
-/// The event of one turn of the loop.
-enum Turn {
-    Message(Message),
-    CloseAction(CloseAction),
-}
-
 impl Connection {
     async fn run(&mut self) -> Result<(), DisconnectReason> {
-        let ending = self.converse().await;
+        let Err(ending) = self.converse().await;
         let session = self.member.as_ref().map(Member::joined);
         let is_goodbye = matches!(ending, CloseAction::Goodbye(_));
         let ended = Box::pin(self.end(ending)).await;
@@ -157,54 +152,54 @@ impl Connection {
         ended
     }
 
-    /// Handles messages one after another, each to its end before the next is decoded.
-    async fn converse(&mut self) -> CloseAction {
+    /// Handles messages one after another, each to its end before the next is decoded. No local is both
+    /// borrowed and kept over a wait: it would have room of its own in the task.
+    async fn converse(&mut self) -> Result<Infallible, CloseAction> {
         let (mut messages, mut bytes) = (0, 0);
         loop {
             let is_full = messages >= BATCH_MESSAGES || bytes >= BATCH_BYTES;
             let goes_on = !self.batch.is_empty() && !is_full;
-            let turn = if goes_on && let Some(received) = self.reader.ready() {
-                received.into()
+            let message = if goes_on && let Some(received) = self.reader.ready() {
+                message(received)?
             } else {
                 self.batch.flush();
                 (messages, bytes) = (0, 0);
-                self.turn().await
-            };
-            let message = match turn {
-                Turn::Message(message) => message,
-                Turn::CloseAction(ending) => return ending,
+                self.turn().await?
             };
             self.follow_settings();
             messages += 1;
-            bytes += message.payload_bytes();
-            let is_within = self.rate.take(self.reader.wire_bytes())
-                || match Box::pin(self.throttle(message.payload_bytes())).await {
-                    Throttled::Handle => true,
-                    Throttled::Refuse => false,
-                    Throttled::Close(ending) => return ending,
-                };
-            let ending = match self.handle(message, is_within) {
-                Handling::Done(ending) => ending,
-                Handling::Request(work) => {
-                    work.await;
-                    None
+            bytes += self.reader.wire_bytes();
+            if self.rate.take(self.reader.wire_bytes()) {
+                match self.handle(message, true) {
+                    Handling::Done(done) => done?,
+                    Handling::Request(work) => work.await,
+                    Handling::Waits(work) => work.await?,
                 }
-                Handling::Waits(work) => work.await,
-            };
-            if let Some(ending) = ending {
-                return ending;
+            } else {
+                Box::pin(self.handle_excess(message)).await?;
             }
-            if self.batch.is_crowded()
-                && let Some(ending) = Box::pin(self.slow_down()).await
-            {
-                return ending;
+            if self.batch.is_crowded() {
+                Box::pin(self.slow_down()).await?;
             }
+        }
+    }
+
+    /// Handles a message that exceeds a rate.
+    async fn handle_excess(&mut self, message: Message) -> Result<(), CloseAction> {
+        let treatment = self.throttle(message.payload_bytes()).await?;
+        match self.handle(message, matches!(treatment, Throttled::Handle)) {
+            Handling::Done(done) => done,
+            Handling::Request(work) => {
+                work.await;
+                Ok(())
+            }
+            Handling::Waits(work) => work.await,
         }
     }
 
     /// Pauses reading while messages caused by this client wait to be read: by the client itself,
     /// until it has read them; by others, for a bounded time. The rest of the connection continues.
-    async fn slow_down(&mut self) -> Option<CloseAction> {
+    async fn slow_down(&mut self) -> Result<(), CloseAction> {
         self.batch.flush();
         let own = self.member.as_ref().map(|member| member.session.id);
         let mut others = self.batch.take_crowded();
@@ -214,12 +209,9 @@ impl Connection {
         while wait_for_others || self.wire.outbox().pressure().waits {
             let done =
                 async { if wait_for_others { others.as_mut().await } else { pending().await } };
-            match self.pause_for(done).await {
-                Ok(is_done) => wait_for_others &= !is_done,
-                Err(ending) => return Some(ending),
-            }
+            wait_for_others &= !self.pause_for(done).await?;
         }
-        None
+        Ok(())
     }
 
     /// Reads nothing until `done`, or until something else of the connection is to be looked at.
@@ -246,23 +238,23 @@ impl Connection {
     }
 
     /// Waits for the next message or the end.
-    async fn turn(&mut self) -> Turn {
+    async fn turn(&mut self) -> Result<Message, CloseAction> {
         loop {
             if let Some(closing) = self.wire.outbox().closing() {
-                return Turn::CloseAction(CloseAction::CloseReason(closing));
+                return Err(CloseAction::CloseReason(closing));
             }
             tokio::select! {
-                received = self.reader.next() => return received.into(),
+                received = self.reader.next() => return message(received),
                 () = self.wire.attention() => {}
                 // A shutdown closes members through their sessions; see `shutdown`.
-                closing = unopened(&self.context.shutdown, self.opened_by), if self.member.is_none() => {
-                    return Turn::CloseAction(CloseAction::CloseReason(closing));
+                closing = unopened(&self.member, &self.context.shutdown, self.opened_by) => {
+                    return Err(CloseAction::CloseReason(closing));
                 }
                 () = self.expiry.reached() => {
-                    return Turn::CloseAction(CloseAction::CloseReason(expiry::closing()));
+                    return Err(CloseAction::CloseReason(expiry::closing()));
                 }
                 result = self.wire.unblocked() => if let Err(error) = result {
-                    return Turn::CloseAction(CloseAction::Lost(error.to_string()));
+                    return Err(CloseAction::Lost(error.to_string()));
                 },
                 due = self.keepalive.due(&self.wire) => match due {
                     Due::Ping => self.ping(),
@@ -270,15 +262,15 @@ impl Connection {
                     Due::Silence => {
                         // The answer to the ping may be among the unread bytes.
                         if let Some(received) = self.reader.ready() {
-                            return received.into();
+                            return message(received);
                         }
                         if self.wire.take_received() {
                             continue;
                         }
                         let message = "the client does not answer pings".to_owned();
-                        return Turn::CloseAction(CloseAction::Lost(message));
+                        return Err(CloseAction::Lost(message));
                     }
-                    Due::Stall => return Turn::CloseAction(self.stalled()),
+                    Due::Stall => return Err(self.stalled()),
                 },
             }
         }
@@ -315,21 +307,23 @@ impl Connection {
     }
 }
 
-impl From<Received> for Turn {
-    fn from(received: Received) -> Self {
-        match received {
-            Some(Ok(message)) => Self::Message(message),
-            Some(Err(error)) => Self::CloseAction(error.into()),
-            None => Self::CloseAction(CloseAction::Gone),
-        }
+/// Returns the message, or the end of the connection.
+fn message(received: Received) -> Result<Message, CloseAction> {
+    match received {
+        Some(received) => Ok(received?),
+        None => Err(CloseAction::Gone),
     }
 }
 
-/// Waits until a connection without a session has to end.
-async fn unopened(shutdown: &Shutdown, opened_by: Instant) -> CloseReason {
+/// Waits until a connection has to end that has no session; for ever if it has one.
+async fn unopened(member: &Option<Member>, shutdown: &Shutdown, opened_by: Instant) -> CloseReason {
+    if member.is_some() {
+        return pending().await;
+    }
+    let stopped = Box::pin(shutdown.requested());
     tokio::select! {
-        () = shutdown.requested() => shutdown::close_reason(),
-        () = sleep_until(opened_by) => CloseReason {
+        () = stopped => shutdown::close_reason(),
+        () = Box::pin(sleep_until(opened_by)) => CloseReason {
             cause: CloseCause::Timeout,
             reason: error_uri::TIMEOUT.to_owned(),
             message: "no session was opened in time".to_owned(),

@@ -276,7 +276,8 @@ impl ClientTransport {
         if !self.outbox.is_blocked() {
             return std::future::pending().await;
         }
-        self.socket.writable().await?;
+        // Boxed, as it is rare, and each idle connection has room for this future.
+        Box::pin(self.socket.writable()).await?;
         self.write().map(drop)
     }
 

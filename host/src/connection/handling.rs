@@ -24,16 +24,16 @@ const MAX_JSON_GROWTH: usize = 9;
 
 /// A message in work. Its future is in a box, as the task of an idle connection would keep the room for it.
 pub(super) enum Handling<'a, R> {
-    /// It is handled. Returns the action that closes the connection, if it has to end.
-    Done(Option<CloseAction>),
+    /// It is handled, or the connection has to end.
+    Done(Result<(), CloseAction>),
     /// A request is answered when this has ended.
     Request(R),
     /// As `Done`, when this has ended.
-    Waits(Pin<Box<dyn Future<Output = Option<CloseAction>> + Send + 'a>>),
+    Waits(Pin<Box<dyn Future<Output = Result<(), CloseAction>> + Send + 'a>>),
 }
 
 impl<'a, R> Handling<'a, R> {
-    fn waits(work: impl Future<Output = Option<CloseAction>> + Send + 'a) -> Self {
+    fn waits(work: impl Future<Output = Result<(), CloseAction>> + Send + 'a) -> Self {
         Self::Waits(Box::pin(work))
     }
 }
@@ -53,7 +53,7 @@ impl Connection {
         };
         self.wire.count_message();
         if self.is_echo {
-            return if is_within { self.echo(&frame) } else { Handling::Done(None) };
+            return if is_within { self.echo(&frame) } else { Handling::Done(Ok(())) };
         }
         let input = self.dialogue.receive(frame);
         self.context.metrics.received(ReceivedKind::of(&input), self.dialogue.dialect());
@@ -62,10 +62,10 @@ impl Connection {
                 let Self { context, settings, wire, member, reader, dialogue, batch, rate, .. } =
                     self;
                 let Some(Member { session, dispatch, .. }) = member else {
-                    return Handling::Done(None);
+                    return Handling::Done(Ok(()));
                 };
                 if !is_within && dispatch.refuse_excess(session, &request, batch) {
-                    return Handling::Done(None);
+                    return Handling::Done(Ok(()));
                 }
                 let bytes = held_bytes(&request, bytes, session.dialect, &settings.limits);
                 let counts = Counts { rate, wire, metrics: &context.metrics };
@@ -74,25 +74,23 @@ impl Connection {
                 let work = Box::pin(dispatch.handle(session, request, ahead, batch));
                 Handling::Request(context.totals.backlog.counted(session.client, bytes, work))
             }
-            Input::Hello(hello) => Handling::waits(async move { self.hello(&hello).await.err() }),
-            Input::Authenticate(proof) => {
-                Handling::waits(async move { self.authenticate(proof).await.err() })
-            }
+            Input::Hello(hello) => Handling::waits(async move { self.hello(&hello).await }),
+            Input::Authenticate(proof) => Handling::waits(self.authenticate(proof)),
             Input::Refused { message, reply } => {
                 debug!("a request is refused: {message}");
                 if let (Some(member), Some(reply)) = (&self.member, reply) {
                     member.session.reply(self.wrap(&reply), &mut self.batch);
                 }
-                Handling::Done(None)
+                Handling::Done(Ok(()))
             }
-            Input::Nothing => Handling::Done(None),
+            Input::Nothing => Handling::Done(Ok(())),
             Input::Goodbye { reply, .. } => {
                 let reply = reply.map(|reply| self.wrap(&reply));
-                Handling::Done(Some(CloseAction::Goodbye(reply)))
+                Handling::Done(Err(CloseAction::Goodbye(reply)))
             }
             Input::Violation { message, farewell } => {
                 let farewell = farewell.map(|farewell| self.wrap(&farewell));
-                Handling::Done(Some(CloseAction::Violation { message, farewell }))
+                Handling::Done(Err(CloseAction::Violation { message, farewell }))
             }
         }
     }
@@ -103,7 +101,7 @@ impl Connection {
         if self.wire.outbox().is_crowded() {
             Handling::waits(self.slow_down())
         } else {
-            Handling::Done(None)
+            Handling::Done(Ok(()))
         }
     }
 
@@ -115,14 +113,14 @@ impl Connection {
                 if let Some(took) = self.keepalive.answered().filter(|_| !self.wire.is_raw()) {
                     self.context.metrics.round_trip(took);
                 }
-                Handling::Done(None)
+                Handling::Done(Ok(()))
             }
             // A client that pings and reads no pongs is read no further, either.
             Message::Ping(_) if self.wire.outbox().is_crowded() => {
                 Handling::waits(self.slow_down())
             }
-            Message::Close(_) => Handling::Done(Some(CloseAction::Parted)),
-            _ => Handling::Done(None),
+            Message::Close(_) => Handling::Done(Err(CloseAction::Parted)),
+            _ => Handling::Done(Ok(())),
         }
     }
 }

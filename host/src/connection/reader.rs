@@ -38,8 +38,8 @@ pub(super) struct Reader {
     ahead: Ahead,
     /// Messages of a batch; `None` if the client sends none.
     batch: Option<Box<Batch>>,
-    /// The bytes of `ahead` and `batch`, if they are counted.
-    held: Option<Held>,
+    /// The bytes of `ahead` and `batch`, if they are counted. Boxed, as it is rare.
+    held: Option<Box<Held>>,
 }
 
 /// The messages in the bytes of a client.
@@ -259,7 +259,7 @@ impl Reader {
         } else if let Some(held) = &mut self.held {
             held.set(bytes);
         } else {
-            self.held = self.wire.hold(bytes);
+            self.held = self.wire.hold(bytes).map(Box::new);
         }
     }
 

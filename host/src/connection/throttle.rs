@@ -15,16 +15,15 @@ use crate::transport::MIN_ARRIVING_BYTES;
 pub(super) enum Throttled {
     Handle,
     Refuse,
-    Close(CloseAction),
 }
 
 impl Connection {
     /// Decides about a message for which there are no tokens, after a pause if there has to be one.
     /// Its bytes count as waiting during the pause.
-    pub(super) async fn throttle(&mut self, bytes: usize) -> Throttled {
+    pub(super) async fn throttle(&mut self, bytes: usize) -> Result<Throttled, CloseAction> {
         let now = Instant::now();
         let (treatment, wait) = match self.rate.excess(&self.settings.limits, now) {
-            Excess::None => return Throttled::Handle,
+            Excess::None => return Ok(Throttled::Handle),
             Excess::Delay(wait) => (Throttled::Handle, Some(wait)),
             Excess::Refuse(wait) => (Throttled::Refuse, wait),
             Excess::Close => {
@@ -34,29 +33,22 @@ impl Connection {
                                limits.byte_rate allow"
                     .to_owned();
                 let closing = CloseReason { cause: CloseCause::Rate, reason, message };
-                return Throttled::Close(CloseAction::CloseReason(closing));
+                return Err(CloseAction::CloseReason(closing));
             }
         };
         if let Some(wait) = wait {
             self.context.metrics.throttled(Throttle::Delay);
             let is_counted = bytes >= MIN_ARRIVING_BYTES;
             let _held = if is_counted { self.wire.hold(bytes) } else { None };
-            if let Some(ending) = self.pause(now + wait).await {
-                return Throttled::Close(ending);
-            }
+            self.pause(now + wait).await?;
         }
-        treatment
+        Ok(treatment)
     }
 
     /// Pauses reading until a moment. The rest of the connection continues.
-    async fn pause(&mut self, until: Instant) -> Option<CloseAction> {
+    async fn pause(&mut self, until: Instant) -> Result<(), CloseAction> {
         self.batch.flush();
-        loop {
-            match self.pause_for(sleep_until(until)).await {
-                Ok(true) => return None,
-                Ok(false) => {}
-                Err(ending) => return Some(ending),
-            }
-        }
+        while !self.pause_for(sleep_until(until)).await? {}
+        Ok(())
     }
 }

@@ -177,16 +177,18 @@ fn is_exhaustion(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(
+/// Serves a connection. Not an `async fn`: its parameters would be in the task twice.
+fn connection(
     context: Arc<Context>,
     socket: ClientSocket,
     listener: Arc<ClientListener>,
     permit: ConnectionPermit,
-) {
-    socket.set_nodelay();
-    match connection::serve(context, socket, listener, &permit).await {
-        Ok(()) => debug!("closed by the client"),
-        Err(ended) => ended.log(),
+) -> impl Future<Output = ()> {
+    async move {
+        socket.set_nodelay();
+        match connection::serve(context, socket, listener, &permit).await {
+            Ok(()) => debug!("closed by the client"),
+            Err(ended) => ended.log(),
+        }
     }
-    drop(permit);
 }
