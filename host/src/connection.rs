@@ -247,7 +247,7 @@ impl Connection {
                 received = self.reader.next() => return message(received),
                 () = self.wire.attention() => {}
                 // A shutdown closes members through their sessions; see `shutdown`.
-                closing = unopened(&self.member, &self.context.shutdown, self.opened_by) => {
+                closing = unopened(self.member.as_ref(), &self.context.shutdown, self.opened_by) => {
                     return Err(CloseAction::CloseReason(closing));
                 }
                 () = self.expiry.reached() => {
@@ -316,7 +316,7 @@ fn message(received: Received) -> Result<Message, CloseAction> {
 }
 
 /// Waits until a connection has to end that has no session; for ever if it has one.
-async fn unopened(member: &Option<Member>, shutdown: &Shutdown, opened_by: Instant) -> CloseReason {
+async fn unopened(member: Option<&Member>, shutdown: &Shutdown, opened_by: Instant) -> CloseReason {
     if member.is_some() {
         return pending().await;
     }

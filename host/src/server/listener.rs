@@ -177,7 +177,8 @@ fn is_exhaustion(error: &io::Error) -> bool {
     )
 }
 
-/// Serves a connection. Not an `async fn`: its parameters would be in the task twice.
+/// Serves a connection.
+#[expect(clippy::manual_async_fn, reason = "the parameters of an `async fn` are in the task twice")]
 fn connection(
     context: Arc<Context>,
     socket: ClientSocket,
