@@ -14,8 +14,12 @@ use crate::basis::Fingerprint;
 use crate::named_entries::{NamedEntries, WrittenKeys, WrittenRealms, WrittenRoles, WrittenText};
 use crate::users::is_name;
 
-/// The maximum of iterations: they are computed when the file is read.
+/// The maximum of iterations: clients compute them, and the server when it reads the file.
 const MAX_ITERATIONS: u32 = 1_000_000;
+/// The maximum memory of Argon2 in KiB: 1 GiB.
+const MAX_MEMORY: u32 = 1 << 20;
+/// The maximum of iterations times memory in KiB, about a minute of a client.
+const MAX_MEMORY_WORK: u64 = 64 << 20;
 /// The lengths of a derived key in bytes.
 const LENGTHS: std::ops::RangeInclusive<u8> = 16..=64;
 
@@ -247,6 +251,19 @@ fn scram_keys(raw: RawScram) -> Result<scram::Keys, Wrong> {
             ));
         }
     };
+    let smaller = "write a smaller number, with which the keys were derived";
+    if iterations.get() > MAX_ITERATIONS {
+        return Err((format!("`scram.iterations` is over {MAX_ITERATIONS}"), smaller));
+    }
+    if let scram::Function::Argon2 { memory } = function {
+        if memory > MAX_MEMORY {
+            return Err((format!("`scram.memory` is over {MAX_MEMORY} KiB"), smaller));
+        }
+        if u64::from(iterations.get()) * u64::from(memory) > MAX_MEMORY_WORK {
+            let message = "`scram.iterations` times `scram.memory`";
+            return Err((format!("{message} is over {MAX_MEMORY_WORK} KiB"), smaller));
+        }
+    }
     if STANDARD.decode(salt.0.as_bytes()).map_or(true, |salt| salt.is_empty()) {
         return Err(("`scram.salt` is not Base64".to_owned(), "write the salt's bytes in Base64"));
     }

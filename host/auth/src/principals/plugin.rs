@@ -7,12 +7,22 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use ring::hmac;
+use jackfield_text::Untrusted;
 use serde::Deserialize as _;
+use serde_json::{Map, Value};
 
 use super::file::{RawPrincipal, principal};
 use super::{Challenge, ChallengeError, Known, Principal, Principals, ProofMethod, ProofRequest};
 use crate::identity::Authenticated;
 use crate::users::is_name;
+
+/// The maximum length of an entry in bytes, as of the answer of a user source.
+const MAX_ENTRY_BYTES: usize = 64 << 10;
+/// The maximum length of the claims in bytes of JSON, as of a token: each session keeps them.
+const MAX_CLAIMS_BYTES: usize = 16 << 10;
+const MAX_ROLES: usize = 64;
+/// The maximum number of bytes of a key that an error shows.
+const MAX_SHOWN_KEY: usize = 64;
 
 /// A principal that a plugin has found.
 #[derive(Clone, Debug)]
@@ -32,22 +42,22 @@ impl FoundPrincipal {
         if !is_name(authid) {
             return Err("the name is empty, too long, or has control characters".to_owned());
         }
-        // The text of an error of a value quotes it.
-        let invalid = |_: serde_json::Error| {
-            "the entry is no JSON object with the keys of a principal".to_owned()
-        };
+        if entry.len() > MAX_ENTRY_BYTES {
+            return Err(format!("the entry is longer than {MAX_ENTRY_BYTES} bytes"));
+        }
         if !entry.trim_start().starts_with('{') {
             // A struct can be read from a list as well.
-            return Err("the entry is no JSON object with the keys of a principal".to_owned());
+            return Err(NO_ENTRY.to_owned());
         }
-        let mut entry = serde_json::Deserializer::from_str(entry);
-        let raw = RawPrincipal::deserialize(&mut entry).map_err(invalid)?;
-        entry.end().map_err(invalid)?;
+        let mut reader = serde_json::Deserializer::from_str(entry);
+        let raw = RawPrincipal::deserialize(&mut reader);
+        let raw = raw.and_then(|raw| reader.end().map(|()| raw)).map_err(|_| explain(entry))?;
         if raw.has_password() {
             return Err("a salted `wampcra` needs `derived_key` in place of `secret`".to_owned());
         }
         let found =
             principal(authid, raw).map_err(|(message, help)| format!("{message}: {help}"))?;
+        check_bounds(&found)?;
         Ok(Self(Arc::new(Principal {
             authenticator: Some(authenticator.into()),
             expires,
@@ -60,6 +70,42 @@ impl FoundPrincipal {
         let Self(principal) = self;
         principal.may_join(realm).then(|| principal.authenticated(ProofMethod::Ticket))
     }
+}
+
+const NO_ENTRY: &str = "the entry is no JSON object with the keys of a principal";
+
+/// Names the key in error. The error of the parser would quote its value.
+fn explain(entry: &str) -> String {
+    let keys: Map<String, Value> = serde_json::from_str(entry).unwrap_or_default();
+    let wrong = keys.into_iter().find_map(|(key, value)| {
+        let alone = Map::from_iter([(key.clone(), value)]);
+        RawPrincipal::deserialize(Value::Object(alone)).is_err().then_some(key)
+    });
+    wrong.map_or_else(
+        || NO_ENTRY.to_owned(),
+        |key| {
+            let key = Untrusted::new(key).at_most(MAX_SHOWN_KEY);
+            format!("the key `{key}` of the entry is unknown, or its value is wrong")
+        },
+    )
+}
+
+/// Bounds the parts of a principal that its session keeps.
+fn check_bounds(principal: &Principal) -> Result<(), String> {
+    let Principal { id, roles, claims, .. } = principal;
+    if !is_name(id) {
+        return Err("`id` is empty, too long, or has control characters".to_owned());
+    }
+    if roles.len() > MAX_ROLES {
+        return Err(format!("`roles` has more than {MAX_ROLES} roles"));
+    }
+    if !roles.iter().all(|role| is_name(role)) {
+        return Err("a role is empty, longer than 255 bytes, or has control characters".to_owned());
+    }
+    if serde_json::to_string(claims).map_or(true, |text| text.len() > MAX_CLAIMS_BYTES) {
+        return Err(format!("`claims` is longer than {MAX_CLAIMS_BYTES} bytes of JSON"));
+    }
+    Ok(())
 }
 
 impl Principals {
@@ -104,6 +150,8 @@ impl Principals {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::principals::Extra;
 
@@ -150,6 +198,42 @@ mod tests {
     }
 
     #[test]
+    fn bounds_the_parts_that_a_session_keeps() {
+        let check = |entry: Value, expected: Option<&str>| {
+            let parsed = FoundPrincipal::parse("acme.login", "ann", &entry.to_string(), None);
+            match (parsed.err(), expected) {
+                (None, None) => {}
+                (Some(error), Some(expected)) if error.contains(expected) => {}
+                (error, _) => panic!("{error:?} in place of {expected:?}"),
+            }
+        };
+        let roles = |count: usize| json!({ "roles": vec!["r".repeat(255); count] });
+        check(roles(64), None);
+        check(roles(65), Some("more than 64 roles"));
+        check(json!({ "roles": ["r".repeat(256)] }), Some("a role is"));
+        check(json!({ "id": "i".repeat(256) }), Some("`id` is"));
+        // With `{"a":""}`.
+        let claims = |bytes: usize| json!({ "claims": { "a": "c".repeat(bytes - 8) } });
+        check(claims(16 << 10), None);
+        check(claims((16 << 10) + 1), Some("`claims` is longer than 16384 bytes"));
+        check(json!({ "realms": ["r".repeat(64 << 10)] }), Some("longer than 65536 bytes"));
+        let scram = |iterations: u32, memory: Option<u32>| {
+            let kdf = if memory.is_some() { "argon2id13" } else { "pbkdf2" };
+            let (salt, key) = ("MDEyMzQ1Njc4OWFiY2RlZg==", "00".repeat(32));
+            json!({ "scram": {
+                "kdf": kdf, "salt": salt, "iterations": iterations, "memory": memory,
+                "stored_key": key, "server_key": key,
+            } })
+        };
+        check(scram(1_000_000, None), None);
+        check(scram(1_000_001, None), Some("`scram.iterations` is over 1000000"));
+        check(scram(4096, Some(512)), None);
+        check(scram(64, Some(1 << 20)), None);
+        check(scram(1, Some((1 << 20) + 1)), Some("`scram.memory` is over 1048576"));
+        check(scram(65, Some(1 << 20)), Some("times `scram.memory`"));
+    }
+
+    #[test]
     fn refuses_entries_that_are_wrong_and_quotes_no_secret() {
         let check = |entry: &str, expected: &str| {
             let error = FoundPrincipal::parse("acme.login", "ann", entry, None).unwrap_err();
@@ -157,8 +241,8 @@ mod tests {
         };
         check("", "no JSON object");
         check("[]", "no JSON object");
-        check(r#"{"ticket":{"hidden":1}}"#, "no JSON object");
-        check(r#"{"hidden":1}"#, "no JSON object");
+        check(r#"{"ticket":{"hidden":1}}"#, "the key `ticket` of the entry");
+        check(r#"{"roles":["a"],"role\n":"hidden"}"#, r"the key `role\n` of the entry");
         check("{} {}", "no JSON object");
         check(r#"{"wampcra":{"secret":"hidden","salt":"x"}}"#, "needs `derived_key`");
         check(r#"{"cryptosign":["hidden"]}"#, "a key of `cryptosign` is not one");
