@@ -255,12 +255,15 @@ async fn faults_refuse_and_delay_no_other_client() {
     for (name, logged) in [
         ("ann_other", "its name is not the one that was asked for"),
         ("ann_invalid", "a key of `cryptosign` is not one"),
+        ("ann_many", "`roles` has more than 64 roles"),
     ] {
         let ticket = format!("ticket of {name}");
         assert_eq!(by_ticket(&server, "realm1", name, &ticket).await.err().unwrap().0, DENIED);
         let secret = format!("secret of {name}");
         assert_eq!(by_secret(&server, name, &secret).await.err().unwrap().0, DENIED, "{name}");
-        server.logged(logged);
+        for method in ["ticket", "wampcra"] {
+            server.logged(&format!("cannot be used (`{method}` of `{name}`): {logged}"));
+        }
     }
     let log = server.log();
     for name in ["ann", "ann_trap", "ann_other"] {

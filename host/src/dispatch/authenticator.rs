@@ -15,6 +15,7 @@ use jackfield_sandbox::{
     AuthenticationAttempt, AuthenticationMethod, Fault, Hook, HookRequest, LoginFrom,
     PluginPrincipal,
 };
+use jackfield_text::Untrusted;
 use tracing::warn;
 
 use super::{Dispatch, Refusal};
@@ -22,6 +23,9 @@ use crate::generation::{AccessHandler, Generation, access_route_name};
 
 /// No plugin has the handler.
 const MISSING: &str = "is not in service";
+
+/// The maximum number of bytes of a login in a log line.
+const MAX_SHOWN_BYTES: usize = 64;
 
 /// The claims of a client, before its proof.
 #[derive(Debug)]
@@ -34,6 +38,13 @@ pub(crate) struct Claimant {
     pub(crate) origin: Option<Box<str>>,
     pub(crate) is_encrypted: bool,
     pub(crate) listener: Option<String>,
+}
+
+impl Claimant {
+    /// Returns the name, or else the public key.
+    fn login(&self) -> &str {
+        self.authid.as_ref().or(self.pubkey.as_ref()).map_or("", String::as_str)
+    }
 }
 
 /// The answer of an authenticator about a claimant.
@@ -126,7 +137,7 @@ impl Dispatch {
         ticket: Option<&str>,
     ) -> Result<Option<PluginPrincipal>, NoAnswer> {
         let Claimant { method, authid, pubkey, address, origin, is_encrypted, listener } = claimant;
-        let who = authid.as_ref().or(pubkey.as_ref()).map_or("", String::as_str);
+        let who = claimant.login();
         let attempt = AuthenticationAttempt {
             method: match method {
                 ProofMethod::Ticket => AuthenticationMethod::Ticket,
@@ -198,7 +209,9 @@ fn parse(
         (_, expires) => FoundPrincipal::parse(authenticator, name, entry, expires.flatten()),
     };
     let tell = |error: &String| {
-        warn!(name: "authenticator.invalid", authenticator, "a principal of the authenticator `{authenticator}` cannot be used: {error}");
+        let login = Untrusted::new(claimant.login()).at_most(MAX_SHOWN_BYTES);
+        let method = claimant.method.name();
+        warn!(name: "authenticator.invalid", authenticator, method, %login, "a principal of the authenticator `{authenticator}` cannot be used (`{method}` of `{login}`): {error}");
     };
     // The name of an unknown client may be none.
     if found.is_some() { parsed.inspect_err(tell).ok() } else { parsed.ok() }

@@ -118,6 +118,7 @@ fn member(name: &str) -> Principal {
         "ann_brief" => principal.ttl(Duration::from_millis(1_500)),
         "ann_other" => principal.name("bob"),
         "ann_invalid" => principal.cryptosign("no key"),
+        "ann_many" => (0..64).fold(principal, |it, _| it.role("member")),
         "ann_id" => principal.id("7"),
         _ => principal,
     }
