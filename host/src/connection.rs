@@ -223,7 +223,7 @@ impl Connection {
         tokio::select! {
             () = done => return Ok(true),
             () = self.wire.attention() => {}
-            () = self.expiry.reached() => return Err(CloseAction::CloseReason(expiry::closing())),
+            closing = self.expiry.reached() => return Err(CloseAction::CloseReason(closing)),
             result = self.wire.unblocked() => if let Err(error) = result {
                 return Err(CloseAction::Lost(error.to_string()));
             },
@@ -250,8 +250,8 @@ impl Connection {
                 closing = unopened(self.member.as_ref(), &self.context.shutdown, self.opened_by) => {
                     return Err(CloseAction::CloseReason(closing));
                 }
-                () = self.expiry.reached() => {
-                    return Err(CloseAction::CloseReason(expiry::closing()));
+                closing = self.expiry.reached() => {
+                    return Err(CloseAction::CloseReason(closing));
                 }
                 result = self.wire.unblocked() => if let Err(error) = result {
                     return Err(CloseAction::Lost(error.to_string()));
