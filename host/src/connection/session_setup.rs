@@ -98,24 +98,26 @@ impl Connection {
         hello: &Hello,
         asked: &Asked,
     ) -> Result<Result<Option<PendingProof>, ChallengeError>, CloseAction> {
-        let by_plugin = self.known_by_plugin(method, hello, asked).await?;
-        Ok(self.send_challenge(method, hello, asked, by_plugin))
+        match self.known_by_plugin(method, hello, asked).await? {
+            Ok(by_plugin) => Ok(self.send_challenge(method, hello, asked, by_plugin)),
+            Err(lacking) => Ok(Err(lacking)),
+        }
     }
 
-    /// Asks the authenticator of the settings, if it has the method.
+    /// Asks the authenticator of the settings, if it has the method and HELLO all that it needs.
     async fn known_by_plugin(
         &self,
         method: ProofMethod,
         hello: &Hello,
         asked: &Asked,
-    ) -> Result<Option<ByPlugin>, CloseAction> {
+    ) -> Result<Result<Option<ByPlugin>, ChallengeError>, CloseAction> {
         let Some(name) = self.context.admission.authenticator(&self.listener) else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
         // Without its plugin, the other methods of the settings remain.
         let methods = asked.dispatch.methods_of_plugin(&name).unwrap_or_default();
         if !methods.contains(&method) {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let extra = Extras(hello.details.get("authextra").and_then(Value::as_map));
         let admittance = self.admittance.as_deref();
@@ -129,13 +131,32 @@ impl Connection {
             listener: self.listener.name.clone(),
         };
         if method == ProofMethod::Ticket {
-            return Ok(Some(ByPlugin::Ticket(claimant)));
+            return Ok(Ok(Some(ByPlugin::Ticket(claimant))));
+        }
+        if let Err(lacking) = self.proof_request(hello, asked, &extra).check(method) {
+            return Ok(Err(lacking));
         }
         let finding = asked.dispatch.find_principal(&name, &claimant);
         match timeout_at(self.opened_by, finding).await {
-            Ok(Ok(known)) => Ok(Some(ByPlugin::Principal(known))),
+            Ok(Ok(known)) => Ok(Ok(Some(ByPlugin::Principal(known)))),
             Ok(Err(no_answer)) => Err(no_authenticator(&no_answer)),
             Err(_elapsed) => Err(overdue()),
+        }
+    }
+
+    fn proof_request<'a>(
+        &self,
+        hello: &'a Hello,
+        asked: &'a Asked,
+        extra: &'a Extras<'a>,
+    ) -> ProofRequest<'a> {
+        ProofRequest {
+            authid: asked.authid.as_deref(),
+            extra,
+            realm: &hello.realm,
+            session: asked.session.get(),
+            now: SystemTime::now(),
+            channel_id: self.wire.channel_id(),
         }
     }
 
@@ -147,14 +168,8 @@ impl Connection {
         asked: &Asked,
         by_plugin: Option<ByPlugin>,
     ) -> Result<Option<PendingProof>, ChallengeError> {
-        let request = ProofRequest {
-            authid: asked.authid.as_deref(),
-            extra: &Extras(hello.details.get("authextra").and_then(Value::as_map)),
-            realm: &hello.realm,
-            session: asked.session.get(),
-            now: SystemTime::now(),
-            channel_id: self.wire.channel_id(),
-        };
+        let extra = Extras(hello.details.get("authextra").and_then(Value::as_map));
+        let request = self.proof_request(hello, asked, &extra);
         let pending = match by_plugin {
             None => self.context.admission.challenge(method, &request, &self.listener)?,
             Some(ByPlugin::Ticket(claimant)) => Some(PendingProof::Plugin(Box::new(claimant))),

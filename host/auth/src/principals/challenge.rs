@@ -134,6 +134,44 @@ pub enum ProofRefusal {
     Realm(String, String),
 }
 
+impl ProofRequest<'_> {
+    /// Checks that HELLO has all that a method needs, before a principal is looked up.
+    ///
+    /// # Errors
+    /// [`ChallengeError`]
+    pub fn check(&self, method: ProofMethod) -> Result<(), ChallengeError> {
+        match method {
+            ProofMethod::Ticket | ProofMethod::Cra => self.name(method).map(drop),
+            ProofMethod::Scram(_) => {
+                self.name(method)?;
+                self.nonce(method).map(drop)
+            }
+            ProofMethod::Cryptosign => self.key().map(drop),
+        }
+    }
+
+    fn name(&self, method: ProofMethod) -> Result<&str, ChallengeError> {
+        let name = self.authid.filter(|name| !name.is_empty());
+        name.ok_or(ChallengeError::NoAuthid(method.name()))
+    }
+
+    /// Returns the nonce of the client for SCRAM, which has no channel binding here.
+    fn nonce(&self, method: ProofMethod) -> Result<&str, ChallengeError> {
+        if let Some(binding) = self.extra.text("channel_binding") {
+            return Err(ChallengeError::NoBinding(method.name(), shown(binding)));
+        }
+        let nonce = self.extra.text("nonce").filter(|nonce| {
+            nonce.len() <= MAX_NONCE && STANDARD.decode(nonce).is_ok_and(|bytes| !bytes.is_empty())
+        });
+        nonce.ok_or(ChallengeError::Nonce(method.name()))
+    }
+
+    fn key(&self) -> Result<[u8; 32], ChallengeError> {
+        let key = self.extra.text("pubkey").and_then(cryptosign::from_hex);
+        key.ok_or(ChallengeError::PublicKey)
+    }
+}
+
 impl Principals {
     /// Returns the challenge of a method for the client; `None` if no principal has a credential for it.
     ///
@@ -166,8 +204,7 @@ impl Principals {
         if method == ProofMethod::Cryptosign {
             return Self::cryptosign(asked, found).map(Some);
         }
-        let name = asked.authid.filter(|name| !name.is_empty());
-        let name = name.ok_or(ChallengeError::NoAuthid(method.name()))?;
+        let name = asked.name(method)?;
         let principal = found.filter(|principal| principal.has(method));
         let (expected, extra) = match method {
             ProofMethod::Ticket | ProofMethod::Cryptosign => (Expected::Ticket, Map::new()),
@@ -211,13 +248,7 @@ impl Principals {
         name: &str,
     ) -> Result<(Expected, Map<String, Value>), ChallengeError> {
         let method = ProofMethod::Scram(spelling);
-        if let Some(binding) = asked.extra.text("channel_binding") {
-            return Err(ChallengeError::NoBinding(method.name(), shown(binding)));
-        }
-        let client_nonce = asked.extra.text("nonce").filter(|nonce| {
-            nonce.len() <= MAX_NONCE && STANDARD.decode(nonce).is_ok_and(|bytes| !bytes.is_empty())
-        });
-        let client_nonce = client_nonce.ok_or(ChallengeError::Nonce(method.name()))?.to_owned();
+        let client_nonce = asked.nonce(method)?.to_owned();
         let nonce = format!("{client_nonce}{}", STANDARD.encode(random()?));
         let exchange = Exchange { spelling, authid: name.to_owned(), client_nonce, nonce };
         // Also for a known name: the time tells nothing.
@@ -250,8 +281,7 @@ impl Principals {
             return Err(ChallengeError::NoBinding(method.name(), shown(other)));
         }
         let channel_id = binding.map(|_| asked.channel_id).transpose()?;
-        let key = asked.extra.text("pubkey").and_then(cryptosign::from_hex);
-        let key = key.ok_or(ChallengeError::PublicKey)?;
+        let key = asked.key()?;
         let principal = found.filter(|principal| principal.keys.contains(&key));
         let name = asked.authid.filter(|name| !name.is_empty());
         let principal =
@@ -311,7 +341,11 @@ impl Challenge {
             }
             Expected::Scram { exchange, decoy } => {
                 let keys = principal.and_then(|it| it.scram.as_ref()).or(decoy.as_ref());
-                let is_same = extra.text("nonce").is_none_or(|nonce| nonce == exchange.nonce);
+                let is_same = match extra.text("nonce") {
+                    Some(nonce) => nonce == exchange.nonce,
+                    // Autobahn's draft has none. The signature covers it.
+                    None => exchange.spelling == Spelling::Autobahn,
+                };
                 let signed = keys.and_then(|keys| keys.verify(exchange, signature));
                 verifier = signed.filter(|_| is_same).map(|signed| exchange.verifier(&signed));
                 verifier.is_some()

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use ring::hmac;
 use jackfield_text::Untrusted;
+use ring::hmac;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
