@@ -220,6 +220,34 @@ async fn unknown_names_get_challenges_of_the_same_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_hello_does_not_ask_the_plugin() {
+    let (_site, server) = served("");
+    for (method, lacking) in [("scram", "authextra.nonce"), ("wamp-scram", "authextra.nonce")] {
+        let details = json!({ "authmethods": [method], "authid": "ann_trap" });
+        let (_client, refused) = hello(&server, "realm1", details).await;
+        assert_eq!(refused[2], DENIED, "{refused}");
+        assert!(refused.to_string().contains(lacking), "{refused}");
+    }
+    let (_client, refused) = hello(&server, "realm1", json!({ "authmethods": ["wampcra"] })).await;
+    assert!(refused.to_string().contains("needs HELLO.Details.authid"), "{refused}");
+    assert!(!server.log().contains("this is a trap"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_methods_open_no_anonymous_session() {
+    let (_site, server) = served("access: { anonymous: true }\n");
+    for methods in [json!("ticket"), json!([7]), json!(["ticket", null])] {
+        let (_client, refused) = hello(&server, "realm1", json!({ "authmethods": methods })).await;
+        assert_eq!(refused[2], "wamp.error.protocol_violation", "{refused}");
+    }
+    // As PHP writes a list without its first item.
+    let (_client, asked) =
+        hello(&server, "realm1", json!({ "authmethods": { "1": "ticket" }, "authid": "ann" }))
+            .await;
+    assert_eq!((&asked[0], &asked[1]), (&json!(4), &json!("ticket")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_refuse_and_delay_no_other_client() {
     let (_site, server) = served("access: { anonymous: true }\n");
     let (mut anonymous, welcome) =
@@ -277,7 +305,14 @@ async fn a_session_ends_with_the_time_of_its_principal() {
     let (_site, server) = served("");
     let brief = by_ticket(&server, "realm1", "ann_brief", "ticket of ann_brief").await;
     let (mut client, _) = brief.unwrap();
-    assert_eq!(client.dismissed().await, "jackfield.close.authentication_expired");
+    assert_eq!(
+        client.message().await,
+        json!([
+            6,
+            { "message": "the time of the login has ended; log in again" },
+            "jackfield.close.authentication_expired"
+        ])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -236,6 +236,7 @@ impl Protocol {
             State::Fresh => match message {
                 Message::Hello(hello) => {
                     check_roles(&hello)?;
+                    check_authmethods(&hello)?;
                     self.packs = PackingRoles::announced(&hello);
                     self.state = State::Joining;
                     Ok(Input::Hello(hello))
@@ -327,6 +328,16 @@ fn check_roles(hello: &Hello) -> Result<(), String> {
             Some(_) => Ok(()),
         },
     }
+}
+
+/// A client whose methods cannot be read must not become anonymous.
+fn check_authmethods(hello: &Hello) -> Result<(), String> {
+    let Some(methods) = hello.details.get("authmethods") else { return Ok(()) };
+    let is_list = methods.as_list().is_some() || methods.as_map().is_some();
+    if is_list && methods.elements().all(|method| method.as_text().is_some()) {
+        return Ok(());
+    }
+    Err("HELLO.Details.authmethods must be a list of strings".to_owned())
 }
 
 fn abort(codec: Codec, reason: &str, message: &str) -> Vec<u8> {

@@ -169,6 +169,11 @@ fn reports_violations() {
     first(r#"[1,"realm1",{"roles":null}]"#, "HELLO.Details.roles is missing");
     first(r#"[1,"realm1",{"roles":{}}]"#, "HELLO.Details.roles must name at least one role");
     first(r#"[1,"realm1",{"roles":[]}]"#, "HELLO.Details.roles must be a dictionary");
+    for methods in [r#""ticket""#, "7", "[7]", r#"["ticket",null]"#, r#"[["ticket"]]"#] {
+        let hello =
+            format!(r#"[1,"realm1",{{"roles":{{"caller":{{}}}},"authmethods":{methods}}}]"#);
+        first(&hello, "HELLO.Details.authmethods must be a list of strings");
+    }
     first(r#"[1,"realm1"]"#, "HELLO ends before its element Details");
     first("[1,5,{}]", "HELLO.Realm must be a string, found an integer");
     first("[]", "a message must begin with its code, found nothing");
