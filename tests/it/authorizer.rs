@@ -341,8 +341,30 @@ fn wrong_settings_are_reported_with_their_place() {
     check("{ uri: com.a, authorizer: '' }", "jackfield.yml:2:3: error: `authorizer` is empty");
     check("{ uri: com.a, authoriser: x }", "authoriser");
     check("{ uri: com.a, authorizer: [x] }", "jackfield.yml:2:29: error");
-    let unknown = "no plugin of the site has the authorizer `no.such`";
+    let unknown = "jackfield.yml:2:29: warning: no plugin of the site has the authorizer `no.such`";
     check("{ uri: com.a, authorizer: no.such }", unknown);
+    site.write("jackfield.yml", "plugins: { named: { absent: {} } }\n");
+    let answer = jackfield("check", site.path(), &[]);
+    let unused = "jackfield.yml:1:29: warning: no plugin of the site has the name `absent`";
+    assert!(answer.all().contains(unused), "{}", answer.all());
+}
+
+#[test]
+fn match_and_check_tell_of_authorizers() {
+    let site = guarded();
+    site.write("jackfield.yml", "rules:\n- { uri: com.a, authorizer: guarding.rules }\n");
+    let answer = jackfield("match", site.path(), &["com.a"]);
+    assert!(answer.out.contains("\n  authorizer  guarding.rules\n"), "{}", answer.all());
+    // A handler of a route has to know of topics.
+    site.write(
+        "guarding/websocket_routing.yml",
+        "r:\n  channel: com.b\n  handler: guarding.rules\n  schema: { call: {} }\n",
+    );
+    let answer = jackfield("check", site.path(), &[]);
+    let warning = "websocket_routing.yml:3:12: warning: the handler `guarding.rules` only decides";
+    assert!(answer.all().contains(warning), "{}", answer.all());
+    let answer = jackfield("match", site.path(), &["com.b"]);
+    assert!(answer.out.contains("\n  schema      call\n"), "{}", answer.all());
 }
 
 /// The metrics of handlers have those of authorizers.

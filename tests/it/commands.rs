@@ -30,6 +30,12 @@ pub(crate) struct Answer {
     pub(crate) err: String,
 }
 
+impl Answer {
+    pub(crate) fn all(&self) -> String {
+        format!("{}{}", self.out, self.err)
+    }
+}
+
 /// Runs `jackfield COMMAND SITE…`, which ends by itself.
 pub(crate) fn jackfield(command: &str, site: &Path, more: &[&str]) -> Answer {
     let output = Command::new(build::jackfield())

@@ -67,6 +67,14 @@ impl Settings {
         settings
     }
 
+    /// Returns a diagnosis whose path is a key, such as `rules.0.uri`, at the place of its value.
+    pub fn placed(&self, diagnosis: &Diagnosis) -> Diagnosis {
+        let place = self.tree.at(&diagnosis.path).filter(|_| diagnosis.line == 0);
+        let Some(value) = place else { return diagnosis.clone() };
+        let found = self.document.at(Some(&value.origin), diagnosis.message.clone());
+        Diagnosis { help: diagnosis.help.clone(), ..found }
+    }
+
     /// Adds an error, at the innermost of its keys that has a place.
     pub(super) fn report(&mut self, error: ValueError) {
         let diagnosis = self.diagnosis(error);

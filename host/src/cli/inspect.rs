@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jackfield_config::Config;
+use jackfield_config::{Config, Settings};
 use jackfield_routing::RouteTable;
 use jackfield_sandbox::{NoSubscribers, Sandbox};
 use tokio::runtime::Runtime;
@@ -74,7 +74,7 @@ impl Inspection {
         inspection.access = RouteAccess::of(&settings.config);
         inspection.realms.clone_from(&settings.config.realms);
         // Problems of the settings do not hide those of the site.
-        inspection.read(&runtime, &args.site, settings.config, args.routing_only);
+        inspection.read(&runtime, &args.site, &settings, args.routing_only);
         inspection
     }
 
@@ -83,16 +83,16 @@ impl Inspection {
         self.generation.as_ref().map(Generation::routes).or(self.routes_only.as_ref())
     }
 
-    fn read(&mut self, runtime: &Runtime, site: &Path, config: Config, routing_only: bool) {
+    fn read(&mut self, runtime: &Runtime, site: &Path, settings: &Settings, routing_only: bool) {
         let snapshot = match Site::new(site).read() {
             Ok(snapshot) => snapshot,
             Err(error) => return self.problems.push(format!("{}: error: {error}", site.display())),
         };
         self.files = snapshot.routing().len();
         if !routing_only {
-            match dry_run(runtime, &snapshot, site, config) {
+            match dry_run(runtime, &snapshot, site, settings.config.clone()) {
                 Ok(Ok(generation)) => {
-                    self.add_warnings(generation.warnings());
+                    self.add_warnings(generation.warnings(), settings);
                     self.generation = Some(generation);
                     return;
                 }
@@ -102,7 +102,7 @@ impl Inspection {
         }
         match routes_alone(&snapshot) {
             Ok(routes) => {
-                self.add_warnings(&route_warnings(&routes));
+                self.add_warnings(&route_warnings(&routes), settings);
                 self.routes_only = Some(routes);
             }
             Err(problems) if routing_only => self.add_problems(&problems),
@@ -111,8 +111,10 @@ impl Inspection {
         }
     }
 
-    fn add_warnings(&mut self, warnings: &[Warning]) {
-        self.warnings.extend(warnings.iter().map(ToString::to_string));
+    /// Warnings about settings have the place of their key.
+    fn add_warnings(&mut self, warnings: &[Warning], settings: &Settings) {
+        let placed = warnings.iter().map(|Warning(it)| settings.placed(it));
+        self.warnings.extend(placed.map(|it| it.warning().to_string()));
     }
 
     fn add_problems(&mut self, problems: &[Problem]) {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use jackfield_config::Rule;
-use jackfield_routing::{Outcome, RestrictionOrigin, Route};
+use jackfield_routing::{Action, Outcome, RestrictionOrigin, Route};
 use jackfield_text::Untrusted;
 use jackfield_wamp::uri::{MatchPolicy, is_reserved};
 use serde_json::{Map, Value, json};
@@ -108,6 +108,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     if let Some((route, attributes)) = matched {
         print_match(topic, route, plugin(&inspection, route), &attributes, out)?;
         print_allowed(&allowed(inspection.access.of_route(route)), out)?;
+        let schemas: Vec<&str> = route.schemas.actions().map(Action::key).collect();
+        if !schemas.is_empty() {
+            writeln!(out, "  schema      {}", schemas.join(", "))?;
+        }
     } else if let Some(Unrouted { rule, lists }) = &unrouted {
         match rule {
             Some(rule) => writeln!(out, "{}", shown_rule(topic, rule))?,
@@ -119,6 +123,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
             )?,
         }
         print_allowed(&allowed(*lists), out)?;
+        if let Some(authorizer) = rule.and_then(|it| it.authorizer.as_ref()) {
+            writeln!(out, "  authorizer  {}", shown(authorizer))?;
+        }
     } else {
         writeln!(out, "no route matches `{}`, and no rule: it is refused", shown(topic))?;
     }
@@ -219,6 +226,7 @@ fn object(
     let attributes: Map<String, Value> =
         attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     let (allow, allow_from) = lists.json(RestrictionOrigin::Route.key());
+    let schemas: Vec<&str> = route.schemas.actions().map(Action::key).collect();
     json!({
         "name": name,
         "channel": channel,
@@ -226,6 +234,7 @@ fn object(
         "plugin": plugin,
         "allow": allow,
         "allow_from": allow_from,
+        "schema": schemas,
         "declared": format!("{}:{}:{}", origin.path, origin.line, origin.column),
         "attributes": attributes,
     })
@@ -258,6 +267,7 @@ mod tests {
 user:
     channel: 'user/{id}'
     handler: h
+    schema: {}
     requirements: { id: '\\d+' }
 any:
     channel: 'user/{name}'
@@ -294,6 +304,7 @@ any:
             "plugin": null,
             "allow": {},
             "allow_from": {},
+            "schema": ["publish", "call"],
             "declared": "SITE/websocket_routing.yml:1:1",
             "attributes": { "id": "7" },
         });

@@ -164,6 +164,7 @@ pub(crate) async fn build(
     let mut warnings = warnings::route_warnings(&routes);
     for (route, bound) in routes.routes().iter().zip(&handlers) {
         warnings.extend(warnings::idle_timer(route, bound));
+        warnings.extend(warnings::access_alone(route, bound));
     }
     if loading.is_empty() {
         warnings.extend(warnings::of_settings(&settings, &loads.access(), &plugins));

@@ -375,13 +375,19 @@ async fn warns_of_settings_for_plugins_that_do_not_exist() {
     }
     let generation = fixture.prepare(None).await.unwrap();
     let [other, misspelt] = generation.warnings() else { panic!("{:?}", generation.warnings()) };
-    let message = "no plugin of the site has this name, so the settings have no effect";
+    let message = |name: &str| {
+        format!("no plugin of the site has the name `{name}`, so the settings have no effect")
+    };
     assert_eq!(
         misspelt.to_string(),
-        format!("plugins.named.hostil: warning: {message}\n  = help: did you mean `hostile`?")
+        format!(
+            "plugins.named.hostil: warning: {}\n  = help: did you mean `hostile`?",
+            message("hostil")
+        )
     );
     let help = "the plugins of the site are `hostile`";
-    let expect = format!("plugins.named.acme-chat: warning: {message}\n  = help: {help}");
+    let expect =
+        format!("plugins.named.acme-chat: warning: {}\n  = help: {help}", message("acme-chat"));
     assert_eq!(other.to_string(), expect);
 }
 

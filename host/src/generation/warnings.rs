@@ -72,6 +72,22 @@ pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning>
     Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
 }
 
+/// Returns the warning about a handler that knows nothing of topics.
+pub(super) fn access_alone(route: &Route, bound: &BoundHandler) -> Option<Warning> {
+    let mut hooks = bound.hooks().iter().peekable();
+    hooks.peek()?;
+    if !hooks.all(Hook::is_of_access) {
+        return None;
+    }
+    let message = format!(
+        "the handler `{}` only decides about access, so it has no effect on the topics of a route",
+        bound.name()
+    );
+    let help =
+        "use another handler here; `rules[].authorizer` and `auth.authenticator` name this one";
+    Some(Warning(Box::new(route.diagnose(Part::Callback, message).with_help(help))))
+}
+
 /// Returns the warnings about settings that name plugins or handlers which the site does not have.
 pub(super) fn of_settings(
     settings: &Plugins,
@@ -90,7 +106,9 @@ fn unused_settings<'a>(
     let names = || plugins.iter().map(|plugin| plugin.manifest().name.as_str());
     let unused = settings.named.keys().filter(move |name| names().all(|it| it != name.as_str()));
     unused.map(move |name| {
-        let message = "no plugin of the site has this name, so the settings have no effect";
+        let shown = Untrusted::new(name);
+        let message =
+            format!("no plugin of the site has the name `{shown}`, so the settings have no effect");
         let help = match suggest::nearest(name, names()) {
             Some(meant) => format!("did you mean `{}`?", Untrusted::new(meant)),
             None => known_plugins(names()),
