@@ -420,3 +420,27 @@ fn check_reports_errors_of_schemas_and_routes_lists_them() {
         assert!(bad.out.contains(&place), "{place}\n{}", bad.out);
     }
 }
+
+#[test]
+fn errors_show_no_line_of_a_file_outside_of_the_site() {
+    let (site, outside) = (Site::new(), Site::new());
+    site.bundle("acme", "chat: { channel: c, handler: broadcast, schema: m.schema.json }\n", &[]);
+    let check = |text: &str, is_shown: bool, link: bool| {
+        outside.write("private", text);
+        let file = site.file("acme/m.schema.json");
+        let _absent = std::fs::remove_file(&file);
+        if link {
+            std::os::unix::fs::symlink(outside.file("private"), &file).unwrap();
+        } else {
+            site.write("acme/m.schema.json", text);
+        }
+        let answer = jackfield("check", site.path(), &["--routing-only"]);
+        assert!(answer.out.contains("m.schema.json:1:"), "{}{}", answer.out, answer.err);
+        let all = format!("{}{}", answer.out, answer.err);
+        assert_eq!(all.contains("hunter2"), is_shown, "{all}");
+    };
+    for text in ["root:hunter2:0\n", "[\"hunter2\"]\n", "{\"type\":\"hunter2\"}\n"] {
+        check(text, false, true);
+        check(text, true, false);
+    }
+}

@@ -238,7 +238,15 @@ fn parse(snapshot: &Snapshot) -> (Option<RouteTable>, Vec<Problem>) {
         .collect();
     match jackfield_routing::load(&files, snapshot) {
         Ok(routes) => (Some(routes), Vec::new()),
-        Err(diagnoses) => (None, diagnoses.into_iter().map(Problem::from).collect()),
+        Err(mut diagnoses) => {
+            for diagnosis in &mut diagnoses {
+                // Such as a schema that is a link to a file with secrets.
+                if snapshot.is_outside(&diagnosis.path) {
+                    diagnosis.snippet = None;
+                }
+            }
+            (None, diagnoses.into_iter().map(Problem::from).collect())
+        }
     }
 }
 

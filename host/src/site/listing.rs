@@ -51,6 +51,8 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
     pub(super) stat: Stat,
+    /// Whether a link leads to it, out of the site.
+    pub(super) is_outside: bool,
 }
 
 /// The identity and version of a file.
@@ -65,6 +67,8 @@ pub(super) struct Stat {
 
 struct Walk {
     listing: Listing,
+    /// The real path of the site.
+    root: PathBuf,
     /// Real paths, so that a target of several links is found once, and loops end.
     seen: HashSet<PathBuf>,
 }
@@ -72,7 +76,8 @@ struct Walk {
 impl Listing {
     pub(super) fn of(given: &Path) -> Result<Self, Interruption> {
         let real = given.canonicalize().map_err(Interruption::Fatal)?;
-        let mut walk = Walk { listing: Listing::default(), seen: HashSet::new() };
+        let mut walk =
+            Walk { listing: Listing::default(), root: real.clone(), seen: HashSet::new() };
         let absolute = std::path::absolute(given).map_err(Interruption::Fatal)?;
         walk.listing.directories.add_trail(&absolute);
         walk.seen.insert(real.clone());
@@ -244,8 +249,9 @@ impl Walk {
         if let Some(kind) = kind {
             self.check_count()?;
             let stat = Stat::of(&metadata);
+            let is_outside = !real.starts_with(&self.root);
             self.listing.directories.add_file(real, stat.device, stat.inode);
-            self.listing.files.push(Found { path: shown.to_owned(), kind, stat });
+            self.listing.files.push(Found { path: shown.to_owned(), kind, stat, is_outside });
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! It is immutable and complete: a generation is built from it without further access to the file
 //! system. Made by [`super::Site`]; read by `generation`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub(crate) struct Snapshot {
     /// The texts of all YAML files and schemas by their displayed path, for imports; or the reason why a file has
     /// none, as a sentence about it.
     texts: HashMap<String, Result<Arc<str>, String>>,
+    /// The displayed paths of texts outside of the site, to which links lead.
+    outside: HashSet<String>,
     problems: Vec<SiteProblem>,
     directories: Directories,
     hash: ContentHash,
@@ -113,6 +115,7 @@ impl Snapshot {
             plugins: Vec::new(),
             shadows: Vec::new(),
             texts: HashMap::new(),
+            outside: HashSet::new(),
             problems: listing.problems,
             directories: listing.directories,
             hash: ContentHash::default(),
@@ -217,6 +220,11 @@ impl Snapshot {
         self.texts.get(path).map(|text| text.as_ref().map_err(String::as_str))
     }
 
+    /// Returns whether a link leads to the text, out of the site: errors do not show its lines.
+    pub(crate) fn is_outside(&self, path: &str) -> bool {
+        self.outside.contains(path)
+    }
+
     /// Returns the displayed paths of all YAML files and schemas, in no order.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.texts.keys().map(String::as_str)
@@ -253,6 +261,9 @@ impl Snapshot {
         match decode(bytes) {
             Ok(text) => {
                 self.texts.insert(path.to_owned(), Ok(Arc::clone(&text)));
+                if found.is_outside {
+                    self.outside.insert(path.to_owned());
+                }
                 if found.kind != Kind::Importable {
                     self.routing.push(RoutingFile { path: path.to_owned(), text });
                 }
