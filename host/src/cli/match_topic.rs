@@ -108,10 +108,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     if let Some((route, attributes)) = matched {
         print_match(topic, route, plugin(&inspection, route), &attributes, out)?;
         print_allowed(&allowed(inspection.access.of_route(route)), out)?;
-        let schemas: Vec<&str> = route.schemas.actions().map(Action::key).collect();
-        if !schemas.is_empty() {
-            writeln!(out, "  schema      {}", schemas.join(", "))?;
-        }
+        print_schemas(route, out)?;
     } else if let Some(Unrouted { rule, lists }) = &unrouted {
         match rule {
             Some(rule) => writeln!(out, "{}", shown_rule(topic, rule))?,
@@ -123,9 +120,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
             )?,
         }
         print_allowed(&allowed(*lists), out)?;
-        if let Some(authorizer) = rule.and_then(|it| it.authorizer.as_ref()) {
-            writeln!(out, "  authorizer  {}", shown(authorizer))?;
-        }
+        let authorizer = rule.and_then(|it| it.authorizer.as_ref());
+        authorizer.map_or(Ok(()), |it| writeln!(out, "  authorizer  {}", shown(it)))?;
     } else {
         writeln!(out, "no route matches `{}`, and no rule: it is refused", shown(topic))?;
     }
@@ -192,6 +188,14 @@ fn shown_rule(topic: &str, rule: &Rule) -> String {
 fn print_allowed(allowed: &str, out: &mut dyn Write) -> io::Result<()> {
     let allowed = if allowed == "-" { "all roles" } else { allowed };
     writeln!(out, "  allowed     {}", shown(allowed))
+}
+
+fn print_schemas(route: &Route, out: &mut dyn Write) -> io::Result<()> {
+    let schemas: Vec<&str> = route.schemas.actions().map(Action::key).collect();
+    if schemas.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "  schema      {}", schemas.join(", "))
 }
 
 fn print_match(

@@ -163,8 +163,7 @@ pub(crate) async fn build(
     plugins.sort_by(|a, b| a.file.cmp(&b.file));
     let mut warnings = warnings::route_warnings(&routes);
     for (route, bound) in routes.routes().iter().zip(&handlers) {
-        warnings.extend(warnings::idle_timer(route, bound));
-        warnings.extend(warnings::access_alone(route, bound));
+        warnings.extend(warnings::of_handler(route, bound));
     }
     if loading.is_empty() {
         warnings.extend(warnings::of_settings(&settings, &loads.access(), &plugins));

@@ -55,8 +55,13 @@ fn unnameable(route: &Route) -> Option<Warning> {
     Some(Warning(Box::new(route.diagnose(Part::Channel, message).with_help(help))))
 }
 
+/// Returns the warnings about a route with its handler.
+pub(super) fn of_handler(route: &Route, bound: &BoundHandler) -> impl Iterator<Item = Warning> {
+    idle_timer(route, bound).into_iter().chain(access_alone(route, bound))
+}
+
 /// Returns the warning about a timer that never runs.
-pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning> {
+fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning> {
     if route.timer.is_none() || bound.timer.is_some() {
         return None;
     }
@@ -73,7 +78,7 @@ pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning>
 }
 
 /// Returns the warning about a handler that knows nothing of topics.
-pub(super) fn access_alone(route: &Route, bound: &BoundHandler) -> Option<Warning> {
+fn access_alone(route: &Route, bound: &BoundHandler) -> Option<Warning> {
     let mut hooks = bound.hooks().iter().peekable();
     hooks.peek()?;
     if !hooks.all(Hook::is_of_access) {
