@@ -320,13 +320,16 @@ async fn unopened(member: Option<&Member>, shutdown: &Shutdown, opened_by: Insta
     if member.is_some() {
         return pending().await;
     }
-    let stopped = Box::pin(shutdown.requested());
-    tokio::select! {
-        () = stopped => shutdown::close_reason(),
-        () = Box::pin(sleep_until(opened_by)) => CloseReason {
-            cause: CloseCause::Timeout,
-            reason: error_uri::TIMEOUT.to_owned(),
-            message: "no session was opened in time".to_owned(),
-        },
-    }
+    // Boxed to keep the task of an open session small.
+    let ended = Box::pin(async {
+        tokio::select! {
+            () = shutdown.requested() => shutdown::close_reason(),
+            () = sleep_until(opened_by) => CloseReason {
+                cause: CloseCause::Timeout,
+                reason: error_uri::TIMEOUT.to_owned(),
+                message: "no session was opened in time".to_owned(),
+            },
+        }
+    });
+    ended.await
 }

@@ -228,15 +228,22 @@ async fn an_incomplete_hello_does_not_ask_the_plugin() {
         assert_eq!(refused[2], DENIED, "{refused}");
         assert!(refused.to_string().contains(lacking), "{refused}");
     }
-    let (_client, refused) = hello(&server, "realm1", json!({ "authmethods": ["wampcra"] })).await;
-    assert!(refused.to_string().contains("needs HELLO.Details.authid"), "{refused}");
+    for (extra, lacking) in [
+        (json!({}), "pubkey"),
+        (json!({ "pubkey": "0".repeat(64), "channel_binding": "tls-unique" }), "tls-unique"),
+    ] {
+        let details =
+            json!({ "authmethods": ["cryptosign"], "authid": "ann_trap", "authextra": extra });
+        let (_client, refused) = hello(&server, "realm1", details).await;
+        assert!(refused.to_string().contains(lacking), "{refused}");
+    }
     assert!(!server.log().contains("this is a trap"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_methods_open_no_anonymous_session() {
     let (_site, server) = served("access: { anonymous: true }\n");
-    for methods in [json!("ticket"), json!([7]), json!(["ticket", null])] {
+    for methods in [json!("ticket"), json!([7]), json!(["ticket", null]), json!(true)] {
         let (_client, refused) = hello(&server, "realm1", json!({ "authmethods": methods })).await;
         assert_eq!(refused[2], "wamp.error.protocol_violation", "{refused}");
     }

@@ -92,7 +92,7 @@ async fn returns_memory_of_outboxes_to_the_operating_system() {
     }
 }
 
-/// Less than the target of docs/performance.md, so that growth is noticed. It is about 5.4 KiB, with a part of the
+/// Less than the target of docs/performance.md, so that growth is noticed. It is about 4.6 KiB, with a part of the
 /// buffers of the server's threads.
 const MAX_IDLE_CONNECTION_BYTES: u64 = 6 * 1024;
 

@@ -204,6 +204,7 @@ fn shown(event: &Event) -> Option<PipeEvent> {
         Event::SlowConsumer(_) => Some(PipeEvent::SlowConsumer),
         Event::ServerError(error) => Some(PipeEvent::Failed(error.to_string())),
         Event::ClientError(error) => Some(PipeEvent::Failed(error.to_string())),
+        Event::Closed => Some(PipeEvent::Failed("its client has ended".to_owned())),
         _ => None,
     }
 }

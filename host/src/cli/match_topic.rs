@@ -336,7 +336,7 @@ any:
             "`user/a b` matches the route `any`
   channel     user/{name}
   handler     h
-  declared    SITE/websocket_routing.yml:5:1
+  declared    SITE/websocket_routing.yml:6:1
   attribute   name = a b
   allowed     all roles
 WAMP v2 and HTTP API clients cannot use the topic `user/a b`: URIs have no white space
@@ -369,6 +369,7 @@ WAMP v2 and HTTP API clients cannot use the topic `user/a b`: URIs have no white
   declared    SITE/websocket_routing.yml:1:1
   attribute   id = 7
   allowed     all roles
+  schema      publish, call
 
 other routes:
   any  user/{name}: also matches, but `user` comes first

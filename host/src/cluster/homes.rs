@@ -205,6 +205,13 @@ impl Homes {
         self.lock_leases().remove(plugin);
     }
 
+    /// Ends the lease of a plugin at once, if there is one.
+    pub(crate) fn end_lease(&self, plugin: &str) {
+        if let Some(lease) = self.lock_leases().remove(plugin) {
+            lease.end();
+        }
+    }
+
     /// Gives the home of a plugin up at once, and tells the keeper of its lease.
     pub(super) fn give_up(&self, plugin: &str) {
         if let Some(lease) = self.lock_leases().get(plugin) {

@@ -22,7 +22,7 @@ const LISTED_BYTES: usize = 64;
 /// has 9 bytes in JSON.
 const MAX_JSON_GROWTH: usize = 9;
 
-/// A message in work. Its future is in a box, as the task of an idle connection would keep the room for it.
+/// A message in work. What is left to await is in boxes: the task of an idle connection keeps room for it.
 pub(super) enum Handling<'a, R> {
     /// It is handled, or the connection has to end.
     Done(Result<(), CloseAction>),

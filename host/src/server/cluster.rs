@@ -2,7 +2,6 @@
 //! is waited for by a publication.
 
 mod calls;
-mod doubts;
 mod histories;
 mod homes;
 mod leases;
@@ -34,7 +33,6 @@ use crate::log::backoff::Backoff;
 use crate::realms::Realms;
 use crate::server_state::ServerState;
 use calls::CallService;
-use doubts::Doubts;
 use histories::HistoryService;
 use homes::HomeService;
 use leases::LeaseKeeper;
@@ -82,7 +80,7 @@ pub(super) async fn open(
 ) -> Result<Option<OpenedCluster>, ServeError> {
     let Some(node) = &state.cluster else { return Ok(None) };
     for dispatch in state.realms.iter() {
-        dispatch.realm().end_all_histories();
+        dispatch.realm().end_saved_histories();
     }
     admission.join_cluster(node);
     node.exchange().serve(Subject::Tickets, Arc::new(TicketService::new(Arc::clone(admission))));
@@ -110,7 +108,6 @@ pub(super) struct ClusterTasks {
     pipe: Arc<Pipe>,
     leases: Arc<LeaseKeeper>,
     faults: Backoff<String>,
-    doubts: Doubts,
     /// A std mutex: held while offers of other nodes are applied.
     applying: Mutex<()>,
 }
@@ -124,8 +121,8 @@ impl ClusterTasks {
             .serve(Subject::Sessions, Arc::new(SessionService::new(Arc::clone(&realms))));
         node.exchange().serve(Subject::Calls, CallService::new(&node, &realms));
         node.exchange().serve(Subject::Histories, HistoryService::new(&realms));
-        let (faults, doubts, applying) = (Backoff::default(), Doubts::default(), Mutex::default());
-        Arc::new(Self { node, realms, pipe, leases, faults, doubts, applying })
+        let (faults, applying) = (Backoff::default(), Mutex::default());
+        Arc::new(Self { node, realms, pipe, leases, faults, applying })
     }
 
     /// Waits until the other nodes and this one know each other, for a bounded time. Then clients may
@@ -303,7 +300,6 @@ impl ClusterTasks {
         self.end_histories(&expired);
         self.apply_offers();
         self.take(&notices);
-        self.tell_doubt();
         self.follow_homes();
         let mut changed: HashSet<_> = node.shared().write(|it| it.take_claimed().collect());
         changed.extend(self.realms.iter().flat_map(|dispatch| dispatch.realm().take_changes()));
@@ -379,19 +375,8 @@ impl ClusterTasks {
         self.note_homes(notices);
         if notices.iter().any(Notice::is_doubt) {
             for dispatch in self.realms.iter() {
-                dispatch.realm().end_all_histories();
-            }
-            self.doubts.add();
-            self.tell_doubt();
-        }
-    }
-
-    /// Tells subscribers with a position that events may be missing, unless they were just told so.
-    fn tell_doubt(&self) {
-        if self.doubts.take_due(Instant::now()) {
-            for dispatch in self.realms.iter() {
                 let mut batch = PendingFlushes::default();
-                dispatch.realm().tell_interruption(ids::publication(), &mut batch);
+                dispatch.realm().interrupt_histories(ids::publication(), &mut batch);
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::message::{
 use crate::payload::{DEFAULT_DEPTH, MAX_DEPTH, Payload};
 pub use crate::reply::{ErrorTo, Reply};
 use crate::v1::{self, Prefixes};
-use crate::value::Dict;
+use crate::value::{Dict, Value};
 
 mod encode;
 mod lookahead;
@@ -332,7 +332,10 @@ fn check_roles(hello: &Hello) -> Result<(), String> {
 
 /// A client whose methods cannot be read must not become anonymous.
 fn check_authmethods(hello: &Hello) -> Result<(), String> {
-    let Some(methods) = hello.details.get("authmethods") else { return Ok(()) };
+    let Some(methods) = hello.details.get("authmethods").filter(|it| !matches!(it, Value::Null))
+    else {
+        return Ok(());
+    };
     let is_list = methods.as_list().is_some() || methods.as_map().is_some();
     if is_list && methods.elements().all(|method| method.as_text().is_some()) {
         return Ok(());

@@ -136,14 +136,18 @@ fn check_reports(log: &str, url: &str) {
     let reports: Vec<_> = log.lines().filter(|it| it.contains("NATS cannot be used")).collect();
     assert!(!reports.is_empty(), "{log}");
     let mut last = std::collections::HashMap::new();
+    let count = reports.len();
     for line in reports {
         assert!(line.contains(url), "{line}");
         let field = |name: &str| line.split_once(&format!(" {name}=")).unwrap().1;
         let times = field("times").split_whitespace().next().unwrap().parse::<u64>().unwrap();
         let reason = field("reason").split(" urls=").next().unwrap();
         let before = last.insert(reason, times).unwrap_or(0);
-        assert!(times >= before * 2, "{log}");
+        assert!(times > before, "{log}");
     }
+    // A server that is away is an event every few seconds, and several at first.
+    let times: u64 = last.values().sum();
+    assert!(times < 4 || (count as u64) < times, "{count} lines, {times} times: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,7 +144,8 @@ async fn one_home_runs_a_plugin_of_which_nodes_have_different_versions() {
     assert_eq!(next, if first == "web-1" { "web-2" } else { "web-1" });
     assert_eq!(published(&mut publisher, &mut subscriber).await, expected(&next));
 
-    // A home is claimed after a second: until then, another node that gets the plugin may take it.
+    // A home is claimed a second later, with the next HELLO: until then, another node that gets the plugin may
+    // take it. No output shows the claim.
     sleep(Duration::from_secs(4)).await;
 
     // The rollout ends: both have the same files, and the home stays.

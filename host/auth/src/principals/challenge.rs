@@ -146,7 +146,10 @@ impl ProofRequest<'_> {
                 self.name(method)?;
                 self.nonce(method).map(drop)
             }
-            ProofMethod::Cryptosign => self.key().map(drop),
+            ProofMethod::Cryptosign => {
+                self.binding()?;
+                self.key().map(drop)
+            }
         }
     }
 
@@ -164,6 +167,16 @@ impl ProofRequest<'_> {
             nonce.len() <= MAX_NONCE && STANDARD.decode(nonce).is_ok_and(|bytes| !bytes.is_empty())
         });
         nonce.ok_or(ChallengeError::Nonce(method.name()))
+    }
+
+    /// Returns the channel binding of cryptosign, and the id of the channel; `None` without one.
+    fn binding(&self) -> Result<Option<(&str, [u8; 32])>, ChallengeError> {
+        let Some(binding) = self.extra.text("channel_binding") else { return Ok(None) };
+        if binding != TLS_EXPORTER {
+            let method = ProofMethod::Cryptosign.name();
+            return Err(ChallengeError::NoBinding(method, shown(binding)));
+        }
+        Ok(Some((binding, self.channel_id?)))
     }
 
     fn key(&self) -> Result<[u8; 32], ChallengeError> {
@@ -276,11 +289,7 @@ impl Principals {
         found: Option<Arc<Principal>>,
     ) -> Result<Challenge, ChallengeError> {
         let method = ProofMethod::Cryptosign;
-        let binding = asked.extra.text("channel_binding");
-        if let Some(other) = binding.filter(|it| *it != TLS_EXPORTER) {
-            return Err(ChallengeError::NoBinding(method.name(), shown(other)));
-        }
-        let channel_id = binding.map(|_| asked.channel_id).transpose()?;
+        let (binding, channel_id) = asked.binding()?.unzip();
         let key = asked.key()?;
         let principal = found.filter(|principal| principal.keys.contains(&key));
         let name = asked.authid.filter(|name| !name.is_empty());

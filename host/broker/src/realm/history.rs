@@ -143,14 +143,15 @@ impl Realm {
         self.history.end(ends, true);
     }
 
-    /// Ends all histories, since events may be missing in them: those of other nodes.
-    pub fn end_all_histories(&self) {
+    /// Ends all histories, which are of an earlier run: other nodes may have published since. This node has not.
+    pub fn end_saved_histories(&self) {
         self.history.end(|_| true, false);
     }
 
-    /// Tells each subscriber that has a position that histories have ended: it may have missed events, too.
-    /// `id` is random.
-    pub fn tell_interruption(&self, id: PublicationId, batch: &mut PendingFlushes) {
+    /// Ends all histories, since events may be missing in them, and tells it each subscriber that has a
+    /// position, before the next event: it may have missed them, too. `id` is random.
+    pub fn interrupt_histories(&self, id: PublicationId, batch: &mut PendingFlushes) {
+        self.history.end(|_| true, false);
         let state = self.read();
         for Member { session, located, .. } in state.members.values() {
             for &subscription in located {

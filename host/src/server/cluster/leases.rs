@@ -116,7 +116,7 @@ impl LeaseKeeper {
                 // A panic is logged by the runtime.
                 let task = ended.map_or_else(|error| error.id(), |(task, ())| task);
                 if let Some(plugin) = kept.remove(&task) {
-                    self.node.homes().drop_lease(&plugin);
+                    self.abandon(&plugin);
                 }
             }
             for (plugin, _) in self.node.homes().list() {
@@ -128,6 +128,14 @@ impl LeaseKeeper {
             drop(keepers);
             sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    /// Ends what the keeper of a plugin has left behind, if it has panicked: no hook runs, and the store is not
+    /// written, by its lease.
+    fn abandon(&self, plugin: &str) {
+        self.node.homes().end_lease(plugin);
+        self.follow();
+        self.stores.resign(plugin);
     }
 
     /// Releases all leases, for a bounded time: other nodes become homes at once.

@@ -13,15 +13,17 @@ pub(super) fn report(event: PipeEvent, urls: &str, faults: &Backoff<String>) {
     match event {
         PipeEvent::Connected => info!(name: "cluster.connected", "connected to NATS"),
         PipeEvent::Disconnected => {
-            warn!(name: "cluster.disconnected", urls, "the connection to NATS is lost; connecting again");
+            if let Some(times) = faults.happened("the connection".to_owned(), Instant::now()) {
+                warn!(name: "cluster.disconnected", urls, times, "the connection to NATS is lost; connecting again");
+            }
         }
         PipeEvent::SlowConsumer => {
-            if let Some(times) = faults.happened("slow".to_owned(), Instant::now()) {
+            if let Some(times) = faults.happened("slow consumer".to_owned(), Instant::now()) {
                 warn!(name: "cluster.slow", times, "messages of other nodes were dropped, because too many waited here");
             }
         }
         PipeEvent::Failed(reason) => {
-            if let Some(times) = faults.happened(reason.clone(), Instant::now()) {
+            if let Some(times) = faults.happened(format!("failed: {reason}"), Instant::now()) {
                 warn!(name: "cluster.error", reason, urls, times, "NATS cannot be used; see cluster.nats.urls, cluster.nats.credentials and cluster.nats.tls");
             }
         }

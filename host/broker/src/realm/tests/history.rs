@@ -266,8 +266,7 @@ fn connected_subscribers_with_a_position_are_told_that_events_may_be_missing() {
     }
     let id = PublicationId::new(MARKER).unwrap();
     world.realm.interrupt_history("other", id, &mut batch);
-    world.realm.end_all_histories();
-    world.realm.tell_interruption(id, &mut batch);
+    world.realm.interrupt_histories(id, &mut batch);
     batch.flush();
     world.publish_all(1);
     let told = located.read();

@@ -199,7 +199,8 @@ impl World {
             State::Completing { place, session, since, fill, until } => {
                 let node = self.nodes[place].as_ref().unwrap();
                 let topic = TOPICS[self.clients[index].topic];
-                let is_behind = since.place().is_some_and(|place| node.realm.is_behind(topic, &place));
+                let is_behind =
+                    since.place().is_some_and(|place| node.realm.is_behind(topic, &place));
                 let waits = node.fills.contains_key(&fill) || is_behind;
                 if waits && until > now {
                     let state = State::Completing { place, session, since, fill, until };

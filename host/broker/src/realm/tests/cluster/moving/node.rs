@@ -98,8 +98,7 @@ impl Node {
         }
         if notices.iter().any(Notice::is_doubt) {
             let mut batch = PendingFlushes::default();
-            self.realm.end_all_histories();
-            self.realm.tell_interruption(PublicationId::new(1).unwrap(), &mut batch);
+            self.realm.interrupt_histories(PublicationId::new(1).unwrap(), &mut batch);
         }
     }
 
