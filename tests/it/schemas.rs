@@ -376,9 +376,11 @@ async fn changed_schema_files_are_followed_and_broken_ones_keep_the_old_generati
 
     site.write("acme/user.schema.json", r#"{ "type": "integer" }"#);
     server.until_health("reload", "ok");
+    // The line may follow the health.
+    server.logged_after(logged, "generation ready");
     let logged = server.log().len();
     site.rename_over("acme/message.schema.json", MESSAGE.replace('5', "9"));
-    server.logged_after(logged, "generation");
+    server.logged_after(logged, "generation ready");
     publish_text("longer").await.unwrap();
 
     site.remove("acme/message.schema.json");
