@@ -2,13 +2,19 @@
 //!
 //! It has one level per segment. A topic follows every branch whose literal text agrees, and only
 //! the routes found there are matched in full, so that the cost of a lookup does not grow with
-//! routes that differ in their literal text. `table` builds and queries it.
+//! routes that differ in their literal text. `table` builds and queries it. All texts in it are of routing
+//! files, so that a fast hash is safe: no client can choose them to collide.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxBuildHasher;
+
 use crate::channel::{Channel, Token};
 use crate::requirement::Requirement;
+
+/// Map by a literal text.
+type TextMap<T> = HashMap<Box<str>, T, FxBuildHasher>;
 
 /// Routes with variables, by literal text.
 #[derive(Debug)]
@@ -21,7 +27,7 @@ struct Node {
     /// The earliest route at or below this node, to skip the node once an earlier route has
     /// matched.
     earliest: usize,
-    text: HashMap<Box<str>, usize>,
+    text: TextMap<usize>,
     prefix: ByLength<usize>,
     suffix: ByLength<usize>,
     any: Option<usize>,
@@ -33,7 +39,7 @@ struct Node {
 
 /// Map per text length, so that all prefixes (or suffixes) of a segment take one lookup per length.
 #[derive(Debug)]
-struct ByLength<T>(Vec<(usize, HashMap<Box<str>, T>)>);
+struct ByLength<T>(Vec<(usize, TextMap<T>)>);
 
 /// Known literal parts of a segment.
 #[derive(Debug, Default)]
@@ -176,7 +182,7 @@ impl Node {
     fn new(earliest: usize) -> Self {
         Self {
             earliest,
-            text: HashMap::new(),
+            text: TextMap::default(),
             prefix: ByLength(Vec::new()),
             suffix: ByLength(Vec::new()),
             any: None,
@@ -187,10 +193,10 @@ impl Node {
 }
 
 impl<T> ByLength<T> {
-    fn of_length(&mut self, length: usize) -> &mut HashMap<Box<str>, T> {
+    fn of_length(&mut self, length: usize) -> &mut TextMap<T> {
         let at = self.0.iter().position(|(l, _)| *l == length).unwrap_or(self.0.len());
         if at == self.0.len() {
-            self.0.push((length, HashMap::new()));
+            self.0.push((length, TextMap::default()));
         }
         // The element was just found or inserted.
         #[expect(clippy::indexing_slicing, reason = "`at` is the position of an element")]

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use jackfield_yaml::Diagnosis;
 use jackfield_yaml::diagnosis::in_order;
+use rustc_hash::FxBuildHasher;
 
 use crate::explain::{Outcome, explain};
 use crate::index::Index;
@@ -22,7 +23,7 @@ pub struct RouteTable {
     routes: Vec<Route>,
     by_name: HashMap<String, usize>,
     /// The route that takes the text of each channel without variables.
-    literals: HashMap<String, usize>,
+    literals: HashMap<String, usize, FxBuildHasher>,
     index: Index,
     files: Vec<String>,
     warnings: Vec<Diagnosis>,
@@ -60,7 +61,7 @@ impl RouteTable {
     /// added.
     pub(crate) fn new(routes: Vec<Route>, files: Vec<String>, warnings: Vec<Diagnosis>) -> Self {
         let mut by_name = HashMap::with_capacity(routes.len());
-        let mut literals = HashMap::new();
+        let mut literals = HashMap::default();
         let mut index = Index::new();
         for (number, route) in routes.iter().enumerate() {
             by_name.insert(route.name.clone(), number);

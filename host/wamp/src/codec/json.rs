@@ -236,6 +236,7 @@ impl<'a> Json<'a> {
         self.at += 1;
         let mut has_escapes = false;
         loop {
+            self.at += plain_length(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -246,10 +247,7 @@ impl<'a> Json<'a> {
                     self.at += 1;
                     self.scan_escape()?;
                 }
-                Some(0..0x20) => {
-                    return Err(self.fault("an unescaped control character in a string"));
-                }
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.fault("an unescaped control character in a string")),
                 None => return Err(self.fault("an unterminated string")),
             }
         }
@@ -299,6 +297,21 @@ impl<'a> Json<'a> {
         std::str::from_utf8(bytes)
             .map_err(|error| ReadError::unsupported(start + error.valid_up_to(), NOT_UNICODE))
     }
+}
+
+/// Returns the number of bytes before the first one that ends a string, begins an escape or is a control
+/// character. Whole chunks are compared at once: most of a message is text.
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    const CHUNK: usize = 16;
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let (chunks, _) = bytes.as_chunks::<CHUNK>();
+    // Without a branch for each byte, so that the compiler uses vector instructions.
+    let is_plain = |chunk: &&[u8; CHUNK]| {
+        chunk.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) == 0
+    };
+    let length = chunks.iter().take_while(is_plain).count() * CHUNK;
+    let rest = bytes.get(length..).unwrap_or_default();
+    length + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
 }
 
 /// Returns the value of a scanned number. `None` if it would have to be rounded.

@@ -287,6 +287,33 @@ fn bounds_the_depth() {
     }
 }
 
+/// Strings are compared in chunks: a special byte is found at each place of one.
+#[test]
+fn finds_special_bytes_at_every_place_of_a_string() {
+    for length in 0..50 {
+        for place in 0..=length {
+            for special in
+                ["", "\\\"", "\\\\", "\\n", "\\u00e9", "é", "\u{1f980}", "\u{7f}", "\u{1}"]
+            {
+                let (before, after) = ("x".repeat(place), "y".repeat(length - place));
+                let json = format!("[\"{before}{special}{after}\",1]");
+                let expected = serde_json::from_str::<serde_json::Value>(&json);
+                let decoded = decode(Json, json.as_bytes());
+                match &expected {
+                    Ok(value) => assert_eq!(serde_value(&decoded.unwrap()), *value, "{json:?}"),
+                    Err(_) => assert_eq!(decoded.unwrap_err().at, place + 2, "{json:?}"),
+                }
+                assert_eq!(skip(Json, json.as_bytes()).is_ok(), expected.is_ok(), "{json:?}");
+                if let Ok(value) = &expected {
+                    let written = encode(Json, &decode(Json, json.as_bytes()).unwrap());
+                    let again: serde_json::Value = serde_json::from_slice(&written).unwrap();
+                    assert_eq!(again, *value, "{json:?}");
+                }
+            }
+        }
+    }
+}
+
 /// Decodes our JSON with another library.
 fn serde_value(value: &Value) -> serde_json::Value {
     serde_json::from_slice(&encode(Json, value)).unwrap()

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::json::plain_length;
 use crate::dialect::Codec;
 use crate::value::{Dict, Value};
 
@@ -292,19 +293,7 @@ impl<'o> CodecWriter<'o> {
         if is_negative {
             self.out.push(b'-');
         }
-        let mut digits = [0; 20];
-        let mut rest = number;
-        let mut count = 0;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10).to_le_bytes()[0];
-            rest /= 10;
-            count += 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        let start = digits.len() - count;
-        self.out.extend_from_slice(digits.get(start..).unwrap_or_default());
+        self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         self.comma = true;
     }
 
@@ -350,10 +339,10 @@ pub(crate) struct Mark {
 fn escape(text: &str, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
-        let (plain, special) = rest.split_at(at);
+    loop {
+        let (plain, special) = rest.split_at(plain_length(rest));
         out.extend_from_slice(plain);
-        let Some((byte, after)) = special.split_first() else { break };
+        let Some((byte, after)) = special.split_first() else { return };
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -369,5 +358,4 @@ fn escape(text: &str, out: &mut Vec<u8>) {
         }
         rest = after;
     }
-    out.extend_from_slice(rest);
 }

@@ -86,7 +86,13 @@ impl ReceiverFilter {
 
     /// Returns the filter in a box; `None` if it excludes no session.
     pub(crate) fn into_option(self) -> Option<Box<Self>> {
-        if self == Self::default() { None } else { Some(Box::new(self)) }
+        let Self { exclude, exclude_authid, exclude_authrole, .. } = &self;
+        let excludes =
+            !exclude.is_empty() || !exclude_authid.is_empty() || !exclude_authrole.is_empty();
+        let Self { eligible, eligible_authid, eligible_authrole, .. } = &self;
+        let selects =
+            eligible.is_some() || eligible_authid.is_some() || eligible_authrole.is_some();
+        (excludes || selects).then(|| Box::new(self))
     }
 }
 
