@@ -7,23 +7,23 @@
 //! replies wait. A closed outbox accepts no more frames, so that the farewell is the last frame
 //! that the client receives.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
-use crate::close_reason::{CloseCause, CloseReason};
+use crate::close_reason::CloseReason;
 use crate::total::Total;
 
 mod frame_limit;
 mod latest;
+mod queue;
 mod replay;
 mod shared_bounds;
 mod sink;
 mod traffic;
 
-use latest::LatestEvents;
+use queue::Queue;
 use shared_bounds::SharedBounds;
 use sink::Direct;
 pub use sink::{Drained, Sink};
@@ -81,34 +81,6 @@ pub struct Outbox {
     queue: Mutex<Queue>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-    /// Whether the front frame is partly written and has to be completed.
-    torn: bool,
-    /// Whether a flush is pending.
-    scheduled: bool,
-    /// Whether the last write left the transport blocked.
-    blocked: bool,
-    closing: Option<CloseReason>,
-    dropped: u64,
-    /// Events queued so far.
-    events: u64,
-    /// Messages queued so far, events among them.
-    messages: u64,
-    /// Bytes written to the transport so far.
-    written: u64,
-    /// `written` when a source stopped waiting: none waits again until the transport writes more.
-    stalled: Option<u64>,
-    /// Bytes that the blocked transport keeps.
-    kept: usize,
-    /// Bytes of this queue in the total.
-    counted: usize,
-    /// Events of [`Overflow::Latest`]; boxed, as few outboxes have any.
-    latest: Option<Box<LatestEvents>>,
-}
-
 /// Fill level of an outbox, for a source that waits for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pressure {
@@ -118,12 +90,6 @@ pub struct Pressure {
     /// Bytes written to the transport so far.
     pub written: u64,
 }
-
-/// Most frames of one vectored write: past a few dozen there is no gain.
-const MAX_SLICES: usize = 64;
-
-/// Approximate memory of a frame besides its bytes: its queue slot and its allocations.
-const FRAME_OVERHEAD_BYTES: usize = 128;
 
 impl Outbox {
     /// Creates an empty outbox without a total.
@@ -157,10 +123,10 @@ impl Outbox {
         if queue.closing.is_some() {
             return PushOutcome::Closed;
         }
-        let is_taken = self.takes(frame.len());
-        if !is_taken || !queue.fits(&frame, self.bounds.get()) {
+        let (bounds, is_taken) = (self.bounds.get(), self.takes(frame.len()));
+        if !is_taken || !queue.fits(&frame, bounds) {
             return match overflow {
-                Overflow::Disconnect if is_taken => queue.overflow(self.bounds.get()),
+                Overflow::Disconnect if is_taken => queue.overflow(bounds),
                 Overflow::DropEvent | Overflow::Latest | Overflow::Disconnect => {
                     queue.dropped += 1;
                     PushOutcome::Dropped
@@ -170,7 +136,7 @@ impl Outbox {
         queue.events += 1;
         let pushed = queue.append(frame, &self.total);
         // A policy that drops events needs no back-pressure.
-        if overflow == Overflow::Disconnect && queue.is_crowded(self.bounds.get()) {
+        if overflow == Overflow::Disconnect && queue.is_crowded(bounds) {
             return PushOutcome::Crowded;
         }
         pushed
@@ -211,14 +177,14 @@ impl Outbox {
         let mut queue = self.lock();
         let first = queue.closing.is_none();
         if first {
-            queue.closing = Some(closing);
+            queue.closing = Some(Box::new(closing));
         }
         first
     }
 
     /// Returns the close reason, if the session is closing.
     pub fn closing(&self) -> Option<CloseReason> {
-        self.lock().closing.clone()
+        self.lock().closing.as_deref().cloned()
     }
 
     /// Queues the last frames of a closing session, past the bounds. `instead` discards waiting
@@ -268,13 +234,7 @@ impl Outbox {
     pub fn drain_into(&self, mut sink: impl Sink) -> io::Result<Drained> {
         let mut queue = self.lock();
         while !queue.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(&queue.frames) {
-                *slice = IoSlice::new(frame);
-                count += 1;
-            }
-            match sink.write(slices.get(..count).unwrap_or_default()) {
+            match queue.write(&mut sink) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => queue.consume(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -357,94 +317,6 @@ impl Drop for Outbox {
     fn drop(&mut self) {
         let counted = self.lock().counted;
         self.total.replace(counted, 0);
-    }
-}
-
-impl Queue {
-    fn fits(&self, frame: &Bytes, bounds: Bounds) -> bool {
-        // A single frame larger than the bound passes when nothing waits: the bound is for readers
-        // that fall behind, and messages have a size limit of their own.
-        self.frames.is_empty()
-            || (self.bytes + frame.len() <= bounds.bytes && self.frames.len() < bounds.frames)
-    }
-
-    /// Returns whether more than 1/`share` of the bounds waits.
-    fn exceeds(&self, bounds: Bounds, share: usize) -> bool {
-        self.bytes > bounds.bytes / share || self.frames.len() > bounds.frames / share
-    }
-
-    fn is_crowded(&self, bounds: Bounds) -> bool {
-        self.blocked && self.exceeds(bounds, 2) && self.stalled != Some(self.written)
-    }
-
-    fn append(&mut self, frame: Bytes, total: &Total) -> PushOutcome {
-        self.bytes += frame.len();
-        self.messages += 1;
-        self.frames.push_back(frame);
-        self.count(total);
-        if std::mem::replace(&mut self.scheduled, true) {
-            PushOutcome::Queued
-        } else {
-            PushOutcome::Flush
-        }
-    }
-
-    /// Updates the total. Only a queue with a blocked transport is counted, so that frames about to
-    /// be written cost no access to memory shared by all threads.
-    fn count(&mut self, total: &Total) {
-        let overhead = self.frames.len() * FRAME_OVERHEAD_BYTES;
-        let held = if self.blocked { self.bytes + self.kept + overhead } else { 0 };
-        if held != self.counted {
-            total.replace(self.counted, held);
-            self.counted = held;
-        }
-    }
-
-    /// Notes that the transport is blocked, and keeps bytes.
-    fn block(&mut self, kept: usize, total: &Total) -> Drained {
-        (self.blocked, self.kept) = (true, kept);
-        self.count(total);
-        Drained::Blocked
-    }
-
-    fn overflow(&mut self, bounds: Bounds) -> PushOutcome {
-        self.closing = Some(slow_subscriber(bounds));
-        PushOutcome::Overflow
-    }
-
-    fn consume(&mut self, mut written: usize) {
-        self.bytes = self.bytes.saturating_sub(written);
-        self.written += written as u64;
-        while written > 0 {
-            let Some(front) = self.frames.front_mut() else { break };
-            if written < front.len() {
-                front.advance(written);
-                self.torn = true;
-                return;
-            }
-            written -= front.len();
-            self.frames.pop_front();
-        }
-        self.torn = false;
-    }
-
-    /// Frees the memory of a burst, so that an idle connection is small.
-    fn release(&mut self) {
-        if self.frames.capacity() > MAX_SLICES {
-            self.frames = VecDeque::new();
-        }
-    }
-}
-
-/// The close reason of a subscriber whose outbox is full.
-fn slow_subscriber(bounds: Bounds) -> CloseReason {
-    CloseReason {
-        cause: CloseCause::SlowSubscriber,
-        reason: CloseReason::SLOW_SUBSCRIBER.to_owned(),
-        message: format!(
-            "slow subscriber: more than {} bytes or {} messages waited to be read",
-            bounds.bytes, bounds.frames
-        ),
     }
 }
 

@@ -7,7 +7,8 @@
 use bytes::Bytes;
 use jackfield_wamp::id::SubscriptionId;
 
-use super::{Outbox, PushOutcome, Queue};
+use super::queue::Queue;
+use super::{Outbox, PushOutcome};
 
 /// The waiting events of one outbox that newer ones may replace: at most one of each subscription.
 #[derive(Debug, Default)]

@@ -4,6 +4,9 @@ use super::*;
 
 use jackfield_wamp::id::SubscriptionId;
 
+use super::queue::FRAME_OVERHEAD_BYTES;
+use crate::close_reason::CloseCause;
+
 fn outbox(bytes: usize, frames: usize, overflow: Overflow) -> Outbox {
     Outbox::new(Bounds { bytes, frames, overflow })
 }
