@@ -2,14 +2,18 @@
 //!
 //! Both kinds are read and written without blocking. A client of a Unix socket counts as one at the
 //! loopback device: it is a process of this machine, as a rule a proxy.
+//!
+//! The system calls are those of rustix: each call of the C library prepares for the cancellation of its
+//! thread, which takes a tenth of a delivery's instructions.
 
-use std::io::{self, IoSlice, Read as _};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -17,6 +21,15 @@ use tracing::debug;
 
 /// The number of probes of TCP to a silent client, before it is lost.
 const PROBES: u32 = 3;
+
+/// The maximum number of bytes that are gathered for one write. To copy 32 frames of 165 bytes takes less
+/// time than the kernel takes to read their addresses: 4.0 µs a write instead of 4.3 µs.
+const MAX_GATHERED_BYTES: usize = 8 << 10;
+
+thread_local! {
+    /// Frames that are written together.
+    static GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The socket of a client.
 pub(crate) enum ClientSocket {
@@ -93,17 +106,16 @@ impl ClientSocket {
     /// `WouldBlock` if there are none.
     pub(crate) fn try_read_all(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut read = Err(io::ErrorKind::WouldBlock.into());
-        let mut once = |mut socket: &socket2::Socket| {
-            read = socket.read(buffer);
+        let size = buffer.len();
+        let mut keep = |received: rustix::io::Result<(usize, usize)>| {
+            read = received.map(|(_, count)| count).map_err(io::Error::from);
             match read {
-                Ok(count) if count > 0 && count < buffer.len() => {
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
+                Ok(count) if count > 0 && count < size => Err(io::ErrorKind::WouldBlock.into()),
                 _ => read.as_ref().map(drop).map_err(|error| error.kind().into()),
             }
         };
         let _emptied = either!(self, stream => {
-            stream.try_io(Interest::READABLE, || once(&SockRef::from(stream)))
+            stream.try_io(Interest::READABLE, || keep(recv(stream, &mut *buffer, RecvFlags::empty())))
         });
         read
     }
@@ -137,7 +149,9 @@ impl ClientSocket {
     /// # Errors
     /// `WouldBlock` if it accepts none.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        either!(self, stream => stream.try_write(bytes))
+        either!(self, stream => {
+            stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, SendFlags::NOSIGNAL)?))
+        })
     }
 
     /// Writes as many bytes as the socket accepts now.
@@ -145,7 +159,17 @@ impl ClientSocket {
     /// # Errors
     /// `WouldBlock` if it accepts none.
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        either!(self, stream => stream.try_write_vectored(slices))
+        let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+        if bytes > MAX_GATHERED_BYTES {
+            return either!(self, stream => stream.try_write_vectored(slices));
+        }
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.clear();
+            for slice in slices {
+                gathered.extend_from_slice(slice);
+            }
+            self.try_write(gathered)
+        })
     }
 
     /// Shuts down the write side: the peer reads everything in flight, and then the end.
