@@ -55,6 +55,10 @@ enum Task {
         /// Exact name of the procedure. Its only argument is a text of --payload bytes.
         #[arg(long, value_name = "URI", conflicts_with = "topic")]
         procedure: String,
+        /// Register the procedure at one more connection, which returns the argument: calls of one client
+        /// by another. Only with WAMP v2; the server has to allow it.
+        #[arg(long)]
+        callee: bool,
     },
     /// Subscribe and unsubscribe alternately: rate, latency of the replies.
     Subscribe {
@@ -239,8 +243,8 @@ impl Task {
                 let topics = topics.unwrap_or(publishers);
                 (common, Work::Publish { publishers, topics }, Vec::new())
             }
-            Self::Call { common, callers, procedure } => {
-                (common, Work::Call { callers, procedure }, Vec::new())
+            Self::Call { common, callers, procedure, callee } => {
+                (common, Work::Call { callers, procedure, callee }, Vec::new())
             }
             Self::Subscribe { common, connections, topics } => {
                 let topics = topics.unwrap_or(connections);
@@ -324,7 +328,10 @@ mod tests {
         let cases = [
             ("connect ws://h", Work::Connect { connections: 1000, bare: false }),
             ("publish ws://h --publishers 3", Work::Publish { publishers: 3, topics: 3 }),
-            ("call ws://h --procedure a/b", Work::Call { callers: 1, procedure: "a/b".to_owned() }),
+            (
+                "call ws://h --procedure a/b",
+                Work::Call { callers: 1, procedure: "a/b".to_owned(), callee: false },
+            ),
             ("subscribe ws://h --topics 7", Work::Subscribe { connections: 100, topics: 7 }),
             (
                 "fan-out ws://h --topics 4",

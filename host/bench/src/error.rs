@@ -70,6 +70,17 @@ pub enum BenchError {
         /// The error's URI and message.
         message: String,
     },
+    /// The server refused to register a procedure.
+    #[error(
+        "the server refused to register `{procedure}`: {message}\n  = help: --callee needs a procedure \
+         that no client and no handler has yet, and a rule of the server that allows `register`"
+    )]
+    Registration {
+        /// The procedure's name.
+        procedure: String,
+        /// The error's URI and message.
+        message: String,
+    },
     /// The server closed a connection.
     #[error("the server closed a connection: {0}{help}", help = slow_reader_help(.0))]
     Ended(String),
@@ -169,6 +180,7 @@ impl BenchError {
             | Self::Session(_)
             | Self::Topic { .. }
             | Self::Procedure { .. }
+            | Self::Registration { .. }
             | Self::Protocol(_)
             | Self::System(..)
             | Self::NoProcess(_)

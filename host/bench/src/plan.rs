@@ -74,6 +74,8 @@ pub enum Work {
         callers: usize,
         /// The procedure's exact name.
         procedure: String,
+        /// Whether a connection of the generator registers it, and returns its argument.
+        callee: bool,
     },
     /// Subscribe and unsubscribe in turn.
     Subscribe {
@@ -112,7 +114,7 @@ impl Work {
         match *self {
             Self::Connect { connections, .. } | Self::Subscribe { connections, .. } => connections,
             Self::Publish { publishers, .. } => publishers,
-            Self::Call { callers, .. } => callers,
+            Self::Call { callers, callee, .. } => callers.saturating_add(callee as usize),
             Self::FanOut { topics, subscribers, publishers, subscriptions_per_connection } => {
                 let each = if subscriptions_per_connection == 0 {
                     1

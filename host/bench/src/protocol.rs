@@ -36,6 +36,8 @@ pub(crate) enum ServerMessage<'a> {
     },
     /// A request failed.
     Refused(RequestError),
+    /// A call of the connection's procedure, with a text.
+    Invocation { request: u64, text: &'a [u8] },
     /// The server closes the session, or does not open it.
     Ended(String),
     /// A message that is ignored.
@@ -172,6 +174,25 @@ impl ClientProtocol {
             Dialect::Nats | Dialect::Raw => return,
         }
         self.send(out);
+    }
+
+    /// Registers a procedure, answered by [`ServerMessage::Done`] or [`ServerMessage::Refused`]. Only
+    /// WAMP v2 has callees.
+    pub(crate) fn register(&mut self, out: &mut Vec<u8>, request: u64, procedure: &str) {
+        self.draft.clear();
+        if let Dialect::Wamp2(serializer) = self.dialect {
+            wamp2::register(serializer, &mut self.draft, request, procedure);
+            self.send(out);
+        }
+    }
+
+    /// Answers an invocation with a text.
+    pub(crate) fn result(&mut self, out: &mut Vec<u8>, request: u64, text: &[u8]) {
+        self.draft.clear();
+        if let Dialect::Wamp2(serializer) = self.dialect {
+            wamp2::result(serializer, &mut self.draft, request, text);
+            self.send(out);
+        }
     }
 
     /// Sends a PING after a request of WAMP v1, which has no answers. As a connection's messages

@@ -302,9 +302,10 @@ fn settings(plan: &Plan) -> Map<String, Value> {
             set("publishers", publishers.into());
             set("topics", topics.into());
         }
-        Work::Call { callers, ref procedure } => {
+        Work::Call { callers, ref procedure, callee } => {
             set("callers", callers.into());
             set("procedure", procedure.as_str().into());
+            set("callee", callee.into());
         }
         Work::Subscribe { topics, .. } => {
             set("topics", topics.into());

@@ -119,6 +119,7 @@ async fn subscribe_all(
                         Err(refused("subscribe to", refusal, |request| Some(topic_of(request?))))
                     }
                     ServerMessage::Event(_)
+                    | ServerMessage::Invocation { .. }
                     | ServerMessage::Welcome
                     | ServerMessage::Ended(_)
                     | ServerMessage::Nothing => Ok(()),

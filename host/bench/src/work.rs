@@ -23,7 +23,9 @@ pub(crate) async fn run(coordinator: &mut Coordinator<'_>) -> Result<BenchReport
     match coordinator.shared().plan.work.clone() {
         Work::Connect { connections, bare } => connect::run(coordinator, connections, bare).await,
         Work::Publish { publishers, topics } => publish::run(coordinator, publishers, topics).await,
-        Work::Call { callers, procedure } => call::run(coordinator, callers, &procedure).await,
+        Work::Call { callers, procedure, callee } => {
+            call::run(coordinator, callers, procedure, callee).await
+        }
         Work::Subscribe { connections, topics } => {
             subscribe::run(coordinator, connections, topics).await
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{DIALECTS, above_zero, bench, count, each_dialect_of, measured};
 use jackfield_tests::build;
-use jackfield_tests::server::Server;
+use jackfield_tests::server::{NO_RATES, Server};
 use jackfield_tests::site::Site;
 
 const ROUTES: &str = "sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }\n";
@@ -63,6 +63,35 @@ fn counts_calls_that_reached_the_handler() {
     }
 }
 
+/// The calls of one client reach another one.
+#[test]
+fn calls_a_procedure_of_its_own() {
+    let site = Site::new();
+    let config = format!(
+        "rules: [{{ uri: 'bench.echo', allow: {{ call: everyone, register: everyone }} }}]\n\
+         limits: {{ {NO_RATES} }}\n"
+    );
+    let server = Server::configured(site.path(), &config);
+    let url = format!("ws://{}/", server.addr);
+    let options = ["--procedure", "bench.echo", "--callee", "--callers", "2", "--window", "3"];
+    for dialect in DIALECTS.iter().filter(|dialect| dialect[1] == "wamp2") {
+        let json = measured("call", &url, &[dialect, &options[..]].concat());
+        assert_eq!((count(&json, "callers"), count(&json, "connections")), (2, 3), "{json}");
+        assert!(above_zero(&json, "calls"), "{json}");
+    }
+    for (procedure, said) in [
+        // No rule allows it.
+        ("bench.other", "jackfield.error.no_route"),
+        ("bench..echo", "wamp.error.invalid_uri"),
+    ] {
+        let (code, out, err) = bench("call", &url, &["--procedure", procedure, "--callee"]);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+        for part in ["refused to register", &format!("`{procedure}`"), said, "--callee"] {
+            assert!(err.contains(part), "{part} is not in {err}");
+        }
+    }
+}
+
 #[test]
 fn reports_a_procedure_that_fails_with_help() {
     let (_site, server) = serve();
@@ -90,6 +119,8 @@ fn rejects_options_that_call_nothing() {
         (&["--procedure", "p", "--protocol", "nats"], "--protocol nats has no procedures"),
         (&["--procedure", "p", "--protocol", "raw"], "--protocol raw has no procedures"),
         (&["--procedure", "p", "--topic", "t"], "--topic"),
+        (&["--procedure", "p", "--callee", "--protocol", "wamp1"], "--callee applies to wamp2"),
+        (&["--procedure", "p", "--callee", "--callers", "0"], "--callers"),
     ] {
         let (code, out, err) = bench("call", "ws://127.0.0.1:1/", options);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{options:?}: {err}");

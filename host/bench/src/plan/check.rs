@@ -121,6 +121,13 @@ impl Plan {
                     self.dialect.protocol()
                 ));
             }
+            Work::Call { callers: 0, .. } => {
+                return Err("--callers must be at least 1".to_owned());
+            }
+            Work::Call { callee: true, .. } if self.dialect == Dialect::Wamp1 => {
+                return Err("--callee applies to wamp2: clients of WAMP v1 register no procedures"
+                    .to_owned());
+            }
             Work::Connect { .. }
             | Work::Publish { .. }
             | Work::Call { .. }
@@ -161,7 +168,11 @@ mod tests {
     }
 
     fn call(callers: usize) -> Work {
-        Work::Call { callers, procedure: "p".to_owned() }
+        Work::Call { callers, procedure: "p".to_owned(), callee: false }
+    }
+
+    fn answered_call(callers: usize) -> Work {
+        Work::Call { callers, procedure: "p".to_owned(), callee: true }
     }
 
     #[test]
@@ -194,6 +205,11 @@ mod tests {
             (Plan { dialect: Dialect::Nats, ..plan(call(1)) }, "--protocol nats has no procedures"),
             (Plan { dialect: Dialect::Raw, ..plan(call(1)) }, "--protocol raw has no procedures"),
             (Plan { payload: 1 << 26, ..plan(call(100)) }, "--callers"),
+            (
+                Plan { dialect: Dialect::Wamp1, ..plan(answered_call(1)) },
+                "--callee applies to wamp2",
+            ),
+            (plan(answered_call(0)), "--callers"),
         ] {
             let error = plan.check().unwrap_err();
             assert!(error.contains(message), "{error}");

@@ -62,6 +62,8 @@ fn requests(dialect: Dialect) -> Vec<(u8, Vec<u8>)> {
     protocol.publish(&mut out, 3, "t0", b"text", true);
     protocol.publish(&mut out, 4, "t0", b"text", false);
     protocol.call(&mut out, 5, "p\"0\"", b"text");
+    protocol.register(&mut out, 6, "p\"0\"");
+    protocol.result(&mut out, 7, b"text");
     sent(&out)
 }
 
@@ -70,13 +72,15 @@ fn texts(frames: &[(u8, Vec<u8>)]) -> Vec<(u8, String)> {
     frames.iter().map(|(opcode, body)| (*opcode, text(body))).collect()
 }
 
-const V2: [&str; 6] = [
-    r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{}}}]"#,
+const V2: [&str; 8] = [
+    r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{},"callee":{}}}]"#,
     r#"[32,1,{},"t0"]"#,
     "[34,2,777]",
     r#"[16,3,{"acknowledge":true},"t0",["text"]]"#,
     r#"[16,4,{},"t0",["text"]]"#,
     r#"[48,5,{},"p\"0\"",["text"]]"#,
+    r#"[64,6,{},"p\"0\""]"#,
+    r#"[70,7,{},["text"]]"#,
 ];
 
 #[test]
@@ -215,7 +219,11 @@ fn reads_messages_of_wamp_v2() {
             RequestError { request: Some(6), topic: None, text: "a.b: no route".to_owned() };
         check(&format!(r#"[8,32,6,{details},"a.b"{arguments}]"#), &ServerMessage::Refused(refusal));
     }
-    check("[68,1,2,{}]", &ServerMessage::Nothing);
+    check("[65,5,98]", &done(5, Some(98)));
+    check(r#"[68,7,98,{"procedure":"p"},["text"]]"#, &{
+        ServerMessage::Invocation { request: 7, text: b"text" }
+    });
+    check("[69,1,{}]", &ServerMessage::Nothing);
 }
 
 #[test]

@@ -24,14 +24,18 @@ const UNSUBSCRIBED: u64 = 35;
 const EVENT: u64 = 36;
 const CALL: u64 = 48;
 const RESULT: u64 = 50;
+const REGISTER: u64 = 64;
+const REGISTERED: u64 = 65;
+const INVOCATION: u64 = 68;
+const YIELD: u64 = 70;
 
 /// `{}`
 const NO_OPTIONS: Dict<'static, bool> = Dict(&[]);
 const ACKNOWLEDGE: Dict<'static, bool> = Dict(&[("acknowledge", true)]);
 
-/// Encodes `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}, "caller": {}}}]`.
+/// Encodes `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}, "caller": {}, "callee": {}}}]`.
 pub(crate) fn hello(serializer: Serializer, out: &mut Vec<u8>, realm: &str) {
-    let roles = ["publisher", "subscriber", "caller"].map(|role| (role, NO_OPTIONS));
+    let roles = ["publisher", "subscriber", "caller", "callee"].map(|role| (role, NO_OPTIONS));
     encode(serializer, out, &(HELLO, realm, Dict(&[("roles", Dict(&roles))])));
 }
 
@@ -69,6 +73,16 @@ pub(crate) fn call(
     encode(serializer, out, &(CALL, request, NO_OPTIONS, procedure, [ascii(text)]));
 }
 
+/// Encodes `[REGISTER, request, {}, procedure]`.
+pub(crate) fn register(serializer: Serializer, out: &mut Vec<u8>, request: u64, procedure: &str) {
+    encode(serializer, out, &(REGISTER, request, NO_OPTIONS, procedure));
+}
+
+/// Encodes `[YIELD, request, {}, [text]]`.
+pub(crate) fn result(serializer: Serializer, out: &mut Vec<u8>, request: u64, text: &[u8]) {
+    encode(serializer, out, &(YIELD, request, NO_OPTIONS, [ascii(text)]));
+}
+
 /// Decodes a message.
 pub(crate) fn read(
     serializer: Serializer,
@@ -90,11 +104,12 @@ fn scan<'a>(mut from: impl Scan<'a>) -> Result<ServerMessage<'a>, MessageName> {
             let request = id(&mut from).ok_or("an answer")?;
             Ok(ServerMessage::Done { request: Some(request), id: None })
         }
-        SUBSCRIBED => {
-            let request = id(&mut from).ok_or("a SUBSCRIBED")?;
-            let id = id(&mut from).ok_or("a SUBSCRIBED")?;
+        SUBSCRIBED | REGISTERED => {
+            let request = id(&mut from).ok_or("an answer")?;
+            let id = id(&mut from).ok_or("an answer")?;
             Ok(ServerMessage::Done { request: Some(request), id: Some(id) })
         }
+        INVOCATION => invocation(&mut from).ok_or("an INVOCATION"),
         WELCOME => Ok(ServerMessage::Welcome),
         ERROR => error(&mut from).map(ServerMessage::Refused).ok_or("an ERROR"),
         ABORT | GOODBYE => ended(&mut from).map(ServerMessage::Ended).ok_or("a farewell"),
@@ -106,6 +121,18 @@ fn scan<'a>(mut from: impl Scan<'a>) -> Result<ServerMessage<'a>, MessageName> {
 fn event<'a>(from: &mut impl Scan<'a>) -> Option<&'a [u8]> {
     id(from)?;
     id(from)?;
+    only_text(from)
+}
+
+/// Decodes `[INVOCATION, request, registration, details, [text]]`.
+fn invocation<'a>(from: &mut impl Scan<'a>) -> Option<ServerMessage<'a>> {
+    let request = id(from)?;
+    id(from)?;
+    Some(ServerMessage::Invocation { request, text: only_text(from)? })
+}
+
+/// Decodes `details, [text]`. Reads the text only.
+fn only_text<'a>(from: &mut impl Scan<'a>) -> Option<&'a [u8]> {
     from.next()?;
     from.skip()?;
     from.next()?;

@@ -1,13 +1,16 @@
 //! Workload `call`: calls one procedure and waits for results. [`super::requests`] sends and
-//! counts.
+//! counts, and [`callee`] answers if the procedure is the generator's own.
 
 use super::requests::{self, Labels, RequestWriter};
 use super::text;
 use crate::coordinator::Coordinator;
 use crate::error::BenchError;
-use crate::protocol::{ClientProtocol, RequestError};
+use crate::protocol::{ClientProtocol, RequestError, ServerMessage};
 use crate::report::BenchReport;
+use crate::session::{self, Role};
+use crate::tally::Tally;
 use crate::timestamp::Timestamp;
+use crate::workers::{RunContext, Worker, WorkerEvent};
 
 const LABELS: Labels = Labels {
     senders: "callers",
@@ -22,11 +25,56 @@ const LABELS: Labels = Labels {
 pub(crate) async fn run(
     coordinator: &mut Coordinator<'_>,
     callers: usize,
-    procedure: &str,
+    procedure: String,
+    has_callee: bool,
 ) -> Result<BenchReport, BenchError> {
+    if has_callee {
+        let procedure = procedure.clone();
+        coordinator
+            .workers
+            .spawner
+            .spawn(move |worker, shared| async move { callee(&worker, &shared, procedure).await });
+        coordinator.wait_ready(1, "callees").await?;
+    }
     let payload = coordinator.shared().plan.payload;
-    let request_writer = |_| Call { text: text(payload), procedure: procedure.to_owned() };
+    let request_writer = |_| Call { text: text(payload), procedure: procedure.clone() };
     requests::run(coordinator, callers, request_writer, LABELS).await
+}
+
+/// Registers the procedure, and returns the argument of each call. The results of one read are written
+/// together.
+async fn callee(worker: &Worker, shared: &RunContext, procedure: String) -> Result<(), BenchError> {
+    let mut socket = session::open(worker, shared, Role::Answered).await?;
+    socket.send(|protocol, out| protocol.register(out, 1, &procedure))?;
+    let mut invocations: Vec<(u64, Vec<u8>)> = Vec::new();
+    loop {
+        let mut handle = |_: &mut Tally, _, message: ServerMessage<'_>| match message {
+            ServerMessage::Done { .. } => {
+                shared.send_event(WorkerEvent::Ready);
+                Ok(())
+            }
+            ServerMessage::Invocation { request, text } => {
+                invocations.push((request, text.to_vec()));
+                Ok(())
+            }
+            ServerMessage::Refused(refusal) => Err(BenchError::Registration {
+                procedure: procedure.clone(),
+                message: refusal.text,
+            }),
+            ServerMessage::Event(_)
+            | ServerMessage::Welcome
+            | ServerMessage::Ended(_)
+            | ServerMessage::Nothing => Ok(()),
+        };
+        socket.drive(worker, shared, &mut handle).await?;
+        if !invocations.is_empty() {
+            socket.send(|protocol, out| {
+                for (request, text) in invocations.drain(..) {
+                    protocol.result(out, request, &text);
+                }
+            })?;
+        }
+    }
 }
 
 /// Calls of one caller. All arguments differ, so that no result can come from a cache.

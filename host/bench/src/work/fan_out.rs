@@ -217,6 +217,7 @@ async fn publisher(
             }))
         }
         ServerMessage::Event(_)
+        | ServerMessage::Invocation { .. }
         | ServerMessage::Welcome
         | ServerMessage::Done { .. }
         | ServerMessage::Ended(_)

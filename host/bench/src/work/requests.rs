@@ -112,7 +112,7 @@ pub(crate) async fn run<P: RequestWriter>(
     report.count("lost", text.lost, counts.requested.saturating_sub(counts.done));
     report.rate(text.rate, text.unit, counts.done, answered);
     report.cpu(text.cpu.0, text.cpu.1, &cost, counts.done);
-    report.memory(coordinator, connections as u64);
+    report.memory(coordinator, shared.plan.work.connections() as u64);
     report.latency("latency_us", text.latency, &tally.latency);
     report.lag(&tally.lag, counts.unsent, 0);
     report.generator(&cost);
@@ -178,6 +178,7 @@ fn handler<'a>(slot: &'a Slot, request_writer: &'a impl RequestWriter) -> impl M
         }
         ServerMessage::Refused(refusal) => Err(request_writer.refused(refusal)),
         ServerMessage::Event(_)
+        | ServerMessage::Invocation { .. }
         | ServerMessage::Welcome
         | ServerMessage::Ended(_)
         | ServerMessage::Nothing => Ok(()),

@@ -133,6 +133,7 @@ async fn answer(
                 Err(session::refused("subscribe to", refusal, |_| Some(topic.to_owned())))
             }
             ServerMessage::Event(_)
+            | ServerMessage::Invocation { .. }
             | ServerMessage::Welcome
             | ServerMessage::Ended(_)
             | ServerMessage::Nothing => Ok(()),
