@@ -1,9 +1,11 @@
-"""Clusters to measure: nodes of Jackfield over one NATS server, and servers of NATS with routes between
-them. Subscribers connect to chosen nodes, the publisher to the first one."""
+"""Clusters to measure: nodes of Jackfield over one NATS server, servers of NATS with routes between them,
+and routers of Crossbar with a link. Subscribers connect to chosen nodes, the publisher to the first one."""
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import servers
 from servers import Failed, Places, Server
@@ -124,3 +126,38 @@ def nats(places: Places, binary: str, count: int) -> Cluster:
     # Routes exchange their subscriptions.
     time.sleep(0.5)
     return cluster
+
+
+def crossbar(places: Places, binary: Path) -> Cluster:
+    """Two routers of Crossbar; the second one has a link to the first, which forwards events both ways."""
+    first, second = (servers.free_port(servers.FIRST_PORT + PORT + 40 + it) for it in range(2))
+    folder = places.work / "crossbar-2"
+    if not (folder / "key.pub").exists():
+        # The first start of a node makes its key.
+        config = servers.crossbar_config(second)
+        servers.crossbar_node(places, binary, folder.name, config, second).stop()
+    key = re.search(r"public-key-ed25519: (\w+)", (folder / "key.pub").read_text())
+    if not key:
+        raise Failed("Crossbar: the key of a node cannot be read")
+    link = {
+        "id": "link",
+        "realm": "realm1",
+        "authid": "second",
+        "transport": {
+            "type": "websocket",
+            "url": f"ws://127.0.0.1:{first}/",
+            "endpoint": {"type": "tcp", "host": "127.0.0.1", "port": first},
+            "serializers": ["cbor"],
+        },
+    }
+    keyed = servers.crossbar_config(first, keys={"second": key.group(1)})
+    linked = servers.crossbar_config(second, link=link)
+    nodes = started(
+        [
+            lambda: servers.crossbar_node(places, binary, "crossbar-1", keyed, first),
+            lambda: servers.crossbar_node(places, binary, folder.name, linked, second),
+        ]
+    )
+    # The link is made after the port is open, and the log of this level does not tell.
+    time.sleep(5)
+    return Cluster(nodes, None)

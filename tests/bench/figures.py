@@ -46,6 +46,9 @@ class Settings:
     cluster_fan_out_rate: int = 100
     # Publishes per second to all topics together, if the number of topics varies.
     topics_rate: int = 20_000
+    payloads: tuple[int, ...] = (64,)
+    publishers: tuple[int, ...] = (1, 2)
+    plugins: tuple[int, ...] = (1, 2)
     # Whether missing peers are downloaded.
     fetch: bool = False
 
@@ -60,6 +63,9 @@ FULL = Settings(
     routes=(1, 10, 100, 1_000, 10_000),
     connections=(1_000, 5_000, 10_000, 19_900),
     rates=(250, 500, 1_000, 2_000, 3_000),
+    payloads=(64, 256, 1_024, 4_096, 16_384, 65_536),
+    publishers=(1, 2, 4, 8, 16),
+    plugins=(1, 10, 100, 1_000),
     fetch=True,
 )
 QUICK = Settings(
@@ -72,6 +78,9 @@ QUICK = Settings(
     routes=(1, 100, 10_000),
     connections=(1_000, 5_000),
     rates=(500, 2_000),
+    payloads=(64, 4_096, 65_536),
+    publishers=(1, 16),
+    plugins=(1, 100),
 )
 # Checks only that everything works together; the figures mean nothing.
 SMOKE = Settings(
@@ -123,6 +132,12 @@ def all_figures(places: Places, own: Peer, others: list[Peer], settings: Setting
         connections(present, settings),
         serializers(own, settings),
         handlers(places, own, settings),
+        calls(places, own, settings),
+        payloads(present, settings),
+        publishers(present, settings),
+        plugins(places, settings),
+        cores(places, present, settings),
+        tls(places, present, settings),
         light(present, settings),
         latency(present, settings),
         across_nodes(places, present, settings),
@@ -273,6 +288,136 @@ def handlers(places: Places, own: Peer, settings: Settings) -> Figure:
     return figure
 
 
+# Procedures of a handler and of a client: the site and the topic, and further options.
+CALLED = {
+    "a handler in Rust": {"procedure": "sample/echo"},
+    "a client": {"procedure": "bench.echo", "callee": True},
+}
+
+
+def calls(places: Places, own: Peer, settings: Settings) -> Figure:
+    """Calls of procedures that return their argument, of a handler and of another client."""
+    figure = Figure("calls")
+
+    def start() -> Server:
+        site = servers.calls_site(places)
+        config = servers.LIMITS + servers.CALL_RULES
+        return servers.jackfield(places, site, config, name="calls", offset=8)
+
+    for window in (32, 1):
+        for series, options in CALLED.items():
+            options = timed(settings, window=window, **options)
+            figure.points.append(Point(series, window, "calls", start, "call", options))
+    return figure
+
+
+def payloads(present: list[Peer], settings: Settings) -> Figure:
+    """One topic with a hundred subscribers, and events of an increasing size."""
+    figure = Figure("payloads")
+    for size in settings.payloads:
+        for peer in filter(is_compiled, present):
+            options = timed(settings, topics=1, subscribers=100, payload=size)
+            figure.points += points(peer, size, "fan-out", options)
+    return figure
+
+
+# Topics of several publishers, and the subscribers of each.
+SHARED_TOPICS = {"topics": 16, "subscribers": 10}
+
+
+def publishers(present: list[Peer], settings: Settings) -> Figure:
+    """The same topics and subscribers, with an increasing number of publishers."""
+    figure = Figure("publishers")
+    for count in settings.publishers:
+        for peer in filter(is_compiled, present):
+            # A server without a protocol has one topic.
+            if peer.kind.protocol != "raw":
+                options = timed(settings, publishers=count, **SHARED_TOPICS)
+                figure.points += points(peer, count, "fan-out", options)
+    return figure
+
+
+def plugins(places: Places, settings: Settings) -> Figure:
+    """An increasing number of plugins with a hook, which are called in turn."""
+    figure = Figure("plugins")
+    for offset, count in enumerate(settings.plugins):
+
+        def start(count: int = count, offset: int = offset) -> Server:
+            site = servers.plugins_site(places, count)
+            config = servers.LIMITS
+            return servers.jackfield(places, site, config, name="plugins", offset=40 + offset)
+
+        options = timed(settings, publishers=1, topics=count, topic="plugin.t")
+        figure.points.append(Point("a hook", count, f"plugins {count}", start, "publish", options))
+    return figure
+
+
+# Loads for one and two cores.
+CORES = {
+    "1 → 100": {"topics": 1, "subscribers": 100},
+    "200 topics of 1 → 1": {"topics": 200, "subscribers": 1, "window": 4},
+}
+
+
+def cores(places: Places, present: list[Peer], settings: Settings) -> Figure:
+    """The same load with a server that may use one core, and two."""
+    figure = Figure("cores")
+
+    def jackfield(cores: int) -> Server:
+        site = servers.bench_site(places, f"bench-{cores}")
+        return servers.jackfield(places, site, name=f"cores-{cores}", cores=cores)
+
+    starts = {servers.JACKFIELD: jackfield}
+    if named(present, servers.NATS):
+        binary = peers.nats_binary()
+        starts[servers.NATS] = lambda cores: servers.nats(places, binary, cores=cores)
+    for name, options in CORES.items():
+        for count in (1, 2):
+            for kind, start in starts.items():
+
+                def pinned(start=start, count=count) -> Server:
+                    return start(count)
+
+                series = f"{kind.name}, {count} {'core' if count == 1 else 'cores'}"
+                figure.points.append(
+                    Point(series, name, series, pinned, "fan-out", timed(settings, **options))
+                )
+    return figure
+
+
+# Loads with TLS and without.
+ENCRYPTED = {
+    "1 → 100": {"topics": 1, "subscribers": 100},
+    "1 → 100, 1 in flight": {"topics": 1, "subscribers": 100, "window": 1},
+    "1 → 100, 4 KiB": {"topics": 1, "subscribers": 100, "payload": 4_096},
+}
+
+
+def tls(places: Places, present: list[Peer], settings: Settings) -> Figure:
+    """The same load with TLS and without, of clients of WAMP v1."""
+    figure = Figure("tls")
+    both = [peer for peer in present if peer.start_tls]
+    if not both:
+        return figure
+    authority = str(servers.certificates(places)[0])
+    for name, load in ENCRYPTED.items():
+        options = timed(settings, protocol="wamp1", **load)
+        for peer in both:
+            kind = peer.kind.name
+            figure.points += [
+                Point(kind, name, kind, peer.start, "fan-out", options),
+                Point(
+                    f"{kind}, TLS",
+                    name,
+                    f"{kind}, TLS",
+                    peer.start_tls,
+                    "fan-out",
+                    {**options, "ca": authority},
+                ),
+            ]
+    return figure
+
+
 def light(present: list[Peer], settings: Settings) -> Figure:
     """Few events in flight: a server wakes up for each one, or for a few."""
     figure = Figure("light")
@@ -288,9 +433,10 @@ def latency(present: list[Peer], settings: Settings) -> Figure:
     """A hundred subscribers, at an increasing rate of publications."""
     figure = Figure("latency")
     for rate in settings.rates:
-        for peer in named(present, servers.JACKFIELD, servers.NATS):
-            options = timed(settings, topics=1, subscribers=100, rate=rate)
-            figure.points.append(point(peer, rate, "fan-out", options))
+        for peer in filter(is_compiled, present):
+            if peer.kind != servers.FLOOR:
+                options = timed(settings, topics=1, subscribers=100, rate=rate)
+                figure.points += points(peer, rate, "fan-out", options)
     return figure
 
 
@@ -328,4 +474,13 @@ def across_nodes(places: Places, present: list[Peer], settings: Settings) -> Fig
                     options,
                 )
             )
+    # It is too slow for the other rates.
+    for peer in named(present, servers.CROSSBAR):
+        for x, nodes in (("here, calm", [1]), ("there, calm", [2])):
+            options = timed(
+                settings, topics=1, subscribers=1, rate=calm, subscribe_at_nodes=nodes
+            )
+            start = lambda peer=peer: cluster.crossbar(places, peer.binary)  # noqa: E731
+            key = f"{servers.CROSSBAR.name}, cluster"
+            figure.points.append(Point(servers.CROSSBAR.name, x, key, start, "fan-out", options))
     return figure

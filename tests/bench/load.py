@@ -55,7 +55,7 @@ def run(places: Places, server: Server, work: str, options: dict, seconds: float
 def arguments(server: Server, options: dict) -> list[str]:
     """Returns `{"warm_up": 1, "bare": True}` as `--warm-up 1 --bare`."""
     given = []
-    if server.kind.protocol != "wamp2":
+    if server.kind.protocol != "wamp2" and "protocol" not in options:
         given += ["--protocol", server.kind.protocol]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"

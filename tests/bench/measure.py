@@ -97,6 +97,7 @@ def show(run: dict, seconds: float) -> None:
             "server_cpu_us_per_delivery",
             "server_cpu_us_per_publish",
             "server_cpu_us_per_connect",
+            "server_cpu_us_per_call",
         )
         main = next(
             (f"{values[key]:.2f} µs CPU {key.rsplit('_', 1)[1]}" for key in known if key in values),

@@ -345,6 +345,23 @@ def cluster_cpu(data: dict) -> str | None:
     return table(["µs of CPU per publish", *roles, "together"], rows)
 
 
+def plugins(data: dict) -> str | None:
+    """Returns the cost of a publication, and the memory of the server, by the number of plugins."""
+    points = [point for point in data.get("figures", {}).get("plugins", []) if "median" in point]
+    if not points:
+        return None
+    head = ["plugins", "µs of server CPU per publish", "MiB of the server"]
+    rows = [
+        [
+            number(point["x"]),
+            number(value(point, *CPU_PUBLISH)),
+            number(value(point, "server_rss_bytes") / 2**20),
+        ]
+        for point in points
+    ]
+    return table(head, rows) + errors(points)
+
+
 CPU_DELIVERY, CPU_PUBLISH = ("server_cpu_us_per_delivery",), ("server_cpu_us_per_publish",)
 
 BLOCKS: dict[str, Callable[[dict], str | None]] = {
@@ -380,6 +397,16 @@ BLOCKS: dict[str, Callable[[dict], str | None]] = {
     ),
     "serializers-repeat": repeat("serializers", of_series("v2 CBOR", x=100)),
     "handlers": by_x("handlers", "subscribers", *CPU_PUBLISH, unit="µs of server CPU per publish"),
+    "calls": by_x(
+        "calls", "calls in flight", "server_cpu_us_per_call", unit="µs of server CPU per call"
+    ),
+    "calls-repeat": repeat("calls", of_series("a client", x=32)),
+    "payloads": by_x("payloads", "bytes", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
+    "publishers": by_x("publishers", "publishers", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
+    "plugins": plugins,
+    "tls": by_x("tls", "load", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
+    "cores": by_x("cores", "load", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
+    "cores-rate": by_x("cores", "load", "deliveries_per_second", unit="deliveries a second"),
     "handlers-repeat": repeat("handlers", of_series("an on_publish hook in Rust", x=0)),
     "light": by_x("light", "events in flight", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
     "latency": by_x("latency", "publishes a second", "latency_us", "p50", unit="µs, p50"),

@@ -24,6 +24,10 @@ class Peer:
     kind: servers.Kind
     version: str = ""
     start: Callable[[], Server] | None = None
+    # The same server with TLS, if it is measured.
+    start_tls: Callable[[], Server] | None = None
+    # The program of a server that is started in several ways.
+    binary: Path | None = None
     missing: str = ""
 
 
@@ -46,6 +50,7 @@ def jackfield(places: Places) -> Peer:
         servers.JACKFIELD,
         f"{version} ({revision})" if revision else version,
         lambda: servers.jackfield(places, site),
+        lambda: servers.jackfield_tls(places, servers.bench_site(places, "bench-tls")),
     )
 
 
@@ -101,7 +106,8 @@ def crossbar(places: Places, fetch: bool) -> Peer:
         )
         return peer
     peer.version = pinned(pins.read_text(), "crossbar==")
-    peer.start = lambda: servers.crossbar(places, folder / "bin/crossbar")
+    peer.binary = folder / "bin/crossbar"
+    peer.start = lambda: servers.crossbar(places, peer.binary)
     return peer
 
 
@@ -124,7 +130,7 @@ def bun(places: Places, fetch: bool) -> list[Peer]:
         missing = missing or "there is no package of Bun for this machine"
         return [Peer(kind, missing=missing) for kind in scripts]
     version = say([binary, "--version"])
-    return [
+    found = [
         Peer(
             kind,
             version,
@@ -132,6 +138,8 @@ def bun(places: Places, fetch: bool) -> list[Peer]:
         )
         for kind, script in scripts.items()
     ]
+    found[0].start_tls = lambda: servers.bun_tls(places, binary, folder / "wamp1.js")
+    return found
 
 
 def from_npm(places: Places, name: str, fetch: bool) -> tuple[Path, str]:

@@ -18,8 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
-# Time limit for a server to listen: Crossbar imports for some seconds.
-PATIENCE = 60.0
+# Time limit for a server to listen: Crossbar imports for some seconds, and a thousand plugins are compiled
+# for minutes.
+PATIENCE = 600.0
 # The first port, if it is free: so that the printed commands can be repeated unchanged.
 FIRST_PORT = 19080
 
@@ -203,21 +204,91 @@ hook:
 
 
 def jackfield(
-    places: Places, site: Path, config: str = LIMITS, name: str = "jackfield", offset: int = 0
+    places: Places,
+    site: Path,
+    config: str = LIMITS,
+    name: str = "jackfield",
+    offset: int = 0,
+    cores: int = 0,
 ) -> Server:
     port = free_port(FIRST_PORT + offset)
     file = write(
         places.work / f"{name}.yml", config + f"plugins: {{ cache: {places.work / 'cache'} }}\n"
     )
     command = [places.jackfield, "serve", site, "--config", file, "--listen", f"127.0.0.1:{port}"]
-    return Server(places, JACKFIELD, command, port)
+    return Server(places, JACKFIELD, [*on_cores(cores), *command], port)
 
 
-def bench_site(places: Places) -> Path:
-    """Creates open topics: `bench.t0`, `bench.t1` … without a hook, `hook.t0` … with one."""
-    site = places.work / "sites/bench"
+def jackfield_tls(places: Places, site: Path, offset: int = 9) -> Server:
+    """Starts a server whose clients connect with TLS."""
+    port, (certificate, key) = free_port(FIRST_PORT + offset), certificates(places)
+    tls = f"{{ certificate: {certificate}, key: {key} }}"
+    config = f"{LIMITS}listeners: [{{ address: '127.0.0.1:{port}', tls: {tls} }}]\n"
+    server = jackfield(places, site, config, name="tls", offset=offset + 1)
+    server.url = f"wss://127.0.0.1:{port}/"
+    return server
+
+
+def certificates(places: Places) -> tuple[Path, Path]:
+    """Creates a certificate of 127.0.0.1 with a key of P-256; it is its own authority."""
+    folder = places.work / "tls"
+    folder.mkdir(exist_ok=True)
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
+        "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE "
+        f"-keyout {key.name} -out {certificate.name}"
+    )
+    try:
+        done = subprocess.run(command.split(), cwd=folder, capture_output=True, text=True)
+    except OSError as error:
+        raise Failed(f"openssl is missing: apt-get install openssl ({error})") from error
+    if done.returncode:
+        raise Failed(f"openssl made no certificate: {done.stderr.strip()[-300:]}")
+    return certificate, key
+
+
+def on_cores(cores: int) -> list[str]:
+    """Returns the command that lets a server use so many cores only; none for 0."""
+    return ["taskset", "--cpu-list", f"0-{cores - 1}"] if cores else []
+
+
+def bench_site(places: Places, name: str = "bench") -> Path:
+    """Creates open topics: `bench.t0`, `bench.t1` … without a hook, `hook.t0` … with one. Servers that run at
+    the same time need sites of their own."""
+    site = places.work / "sites" / name
     bundle(site / "bench", BENCH_ROUTE, component(places, "broadcast"))
     bundle(site / "hook", HOOK_ROUTE, component(places, "versioned"))
+    return site
+
+
+# Everyone may call and register the procedure of `--callee`.
+CALL_RULES = """rules:
+  - { uri: bench.echo, allow: { call: everyone, register: everyone } }
+"""
+
+
+def calls_site(places: Places) -> Path:
+    """Creates the procedure `sample/echo`, which returns its arguments."""
+    site = places.work / "sites/calls"
+    routes = "sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }\n"
+    bundle(site / "methods", routes, component(places, "methods"))
+    return site
+
+
+def plugins_site(places: Places, count: int) -> Path:
+    """Creates `count` plugins with a hook, each with a handler of its own name and the topic `plugin.t`
+    with its number."""
+    site = places.work / f"sites/plugins-{count}"
+    code = component(places, "versioned").read_bytes()
+    for number in range(count):
+        # A name of the same length.
+        name = f"v{number:08}"
+        folder = site / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.wasm").write_bytes(code.replace(b"versioned", name.encode()))
+        route = f"channel: 'plugin.t{number}', handler: {{ callback: {name} }}"
+        write(folder / "websocket_routing.yml", f"{name}: {{ {route} }}\n")
     return site
 
 
@@ -243,6 +314,7 @@ def component(places: Places, name: str) -> Path:
     places_of = {
         "broadcast": "plugins/wasm32-wasip2/release/jackfield_broadcast.wasm",
         "versioned": "guests/wasm32-wasip2/release/guest_versioned.wasm",
+        "methods": "guests/wasm32-wasip2/release/guest_methods.wasm",
     }
     path = places.target / places_of[name]
     if not path.exists():
@@ -280,7 +352,7 @@ BUN_WAMP1 = Kind("Bun (WAMP v1)", protocol="wamp1", serializers=())
 BUN_TOPICS = Kind("Bun (topics)", protocol="raw", serializers=())
 
 
-def nats(places: Places, binary: str, offset: int = 2) -> Server:
+def nats(places: Places, binary: str, offset: int = 2, cores: int = 0) -> Server:
     port, plain = free_port(FIRST_PORT + offset), free_port(FIRST_PORT + offset + 100)
     config = (
         f'listen: "127.0.0.1:{plain}"\n'
@@ -288,37 +360,48 @@ def nats(places: Places, binary: str, offset: int = 2) -> Server:
         "max_connections: 30000\n"
     )
     file = write(places.work / "nats.conf", config)
-    return Server(places, NATS, [binary, "-c", file], port)
+    return Server(places, NATS, [*on_cores(cores), binary, "-c", file], port)
 
 
 def crossbar(places: Places, binary: Path, offset: int = 3) -> Server:
     port = free_port(FIRST_PORT + offset)
+    return crossbar_node(places, binary, "crossbar", crossbar_config(port), port)
+
+
+def crossbar_config(port: int, link: dict | None = None, keys: dict | None = None) -> dict:
+    """Returns a router that everyone may use. A node with one of the `keys`, by names, may link to it, and
+    it has the `link` itself."""
     everything = {"call": True, "register": True, "publish": True, "subscribe": True}
-    permissions = [{"uri": "", "match": "prefix", "allow": everything}]
-    config = {
-        "version": 2,
-        "workers": [
-            {
-                "type": "router",
-                "realms": [
-                    {"name": "realm1", "roles": [{"name": "anonymous", "permissions": permissions}]}
-                ],
-                "transports": [
-                    {
-                        "type": "websocket",
-                        "endpoint": {
-                            "type": "tcp",
-                            "port": port,
-                            "interface": "127.0.0.1",
-                            "backlog": 4096,
-                        },
-                        "auth": {"anonymous": {"type": "static", "role": "anonymous"}},
-                    }
-                ],
-            }
-        ],
+    # A link only forwards events with their publishers.
+    disclose = {"disclose": {"caller": True, "publisher": True}} if link or keys else {}
+    permissions = [{"uri": "", "match": "prefix", "allow": everything, **disclose}]
+    roles = ["anonymous", *(["rlink"] if keys else [])]
+    realm = {
+        "name": "realm1",
+        "roles": [{"name": role, "permissions": permissions} for role in roles],
+        **({"rlinks": [link]} if link else {}),
     }
-    folder = places.work / "crossbar"
+    principals = {
+        name: {"realm": "realm1", "role": "rlink", "authorized_keys": [key]}
+        for name, key in (keys or {}).items()
+    }
+    auth = {
+        "anonymous": {"type": "static", "role": "anonymous"},
+        **({"cryptosign": {"type": "static", "principals": principals}} if principals else {}),
+    }
+    transport = {
+        "type": "websocket",
+        "endpoint": {"type": "tcp", "port": port, "interface": "127.0.0.1", "backlog": 4096},
+        "auth": auth,
+    }
+    return {
+        "version": 2,
+        "workers": [{"type": "router", "realms": [realm], "transports": [transport]}],
+    }
+
+
+def crossbar_node(places: Places, binary: Path, name: str, config: dict, port: int) -> Server:
+    folder = places.work / name
     write(folder / "config.json", json.dumps(config, indent=2) + "\n")
     # Left behind by an earlier run.
     (folder / "node.pid").unlink(missing_ok=True)
@@ -343,3 +426,11 @@ def wamp_io(places: Places, modules: Path, offset: int = 5) -> Server:
 def bun(places: Places, kind: Kind, binary: Path, script: Path, offset: int = 7) -> Server:
     port = free_port(FIRST_PORT + offset)
     return Server(places, kind, [binary, script, str(port)], port)
+
+
+def bun_tls(places: Places, binary: Path, script: Path, offset: int = 11) -> Server:
+    port = free_port(FIRST_PORT + offset)
+    command = [binary, script, str(port), *certificates(places)]
+    server = Server(places, BUN_WAMP1, command, port)
+    server.url = f"wss://127.0.0.1:{port}/"
+    return server

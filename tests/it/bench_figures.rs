@@ -13,6 +13,7 @@ fn bench_measures_and_draws_every_figure() {
     // Components of the measured sites.
     build::plugin("broadcast");
     build::guest("versioned");
+    build::guest("methods");
     let python = build::root().join("target/charts/bin/python");
     assert!(python.exists(), "matplotlib is missing: run `make target/charts/stamp`");
     let folder = tempfile::tempdir().unwrap();

@@ -1,13 +1,17 @@
 // The smallest broker of WAMP v1 on the topics of uWebSockets: subscriptions and publications, with
-// no routes, handlers, checks or limits. Takes its port as argument.
+// no routes, handlers, checks or limits. Takes its port as argument, and for TLS the files of its
+// certificate and key.
 
 const [WELCOME, SUBSCRIBE, UNSUBSCRIBE, PUBLISH, EVENT] = [0, 5, 6, 7, 8];
+
+const [port, certificate, key] = process.argv.slice(2);
 
 let sessions = 0;
 
 Bun.serve({
+  tls: certificate && { cert: Bun.file(certificate), key: Bun.file(key) },
   hostname: '127.0.0.1',
-  port: Number(process.argv[2]),
+  port: Number(port),
   fetch(request, server) {
     if (!server.upgrade(request, { headers: { 'Sec-WebSocket-Protocol': 'wamp' } })) {
       return new Response('only WebSockets are served', { status: 400 });
