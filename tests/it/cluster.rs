@@ -127,6 +127,12 @@ fn status(server: &Server) -> Value {
     status["cluster"].clone()
 }
 
+/// Returns the number of other nodes that the node hears.
+fn heard_peers(server: &Server) -> usize {
+    let status = status(server);
+    status["peers"].as_array().unwrap().iter().filter(|peer| peer["heard"] == true).count()
+}
+
 /// Waits until a node has so many peers that it exchanges events with.
 async fn until_peers(server: &Server, count: usize) {
     within("peers", async {

@@ -7,7 +7,7 @@ use jackfield_tests::client::v2::Client;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-use super::{Nats, config, join, until_peers};
+use super::{Nats, config, heard_peers, join, until_peers};
 
 const ROUTES: &str = "\
 open: { channel: 'open/{name}', handler: { callback: 'broadcast' } }
@@ -65,10 +65,18 @@ async fn the_meta_api_shows_and_ends_sessions_of_all_nodes() {
     // A node that stands still does not answer.
     three.signal("STOP");
     let (count, kwargs) = ask(&mut ops, "count", json!([])).await;
-    assert_eq!((count, kwargs), (json!(1), json!({ "partial": true })));
-    let unknown = json!([third.session()]);
-    let error = ops.call("wamp.session.get", json!({}), unknown, Value::Null).await.unwrap_err();
-    assert_eq!(error.uri, "wamp.error.unavailable", "the node may have it");
+    assert_eq!(count, 1);
+    if kwargs.is_null() {
+        // The machine is busy: the node counts as gone already.
+        assert_eq!(heard_peers(one), 1);
+    } else {
+        assert_eq!(kwargs, json!({ "partial": true }));
+        let unknown = json!([third.session()]);
+        let got = ops.call("wamp.session.get", json!({}), unknown, Value::Null).await;
+        let uri = got.unwrap_err().uri;
+        let is_gone = heard_peers(one) == 1;
+        assert!(uri == "wamp.error.unavailable" || is_gone, "{uri}: the node may have it");
+    }
     three.signal("KILL");
     until_peers(one, 1).await;
     assert_eq!(ask(&mut ops, "count", json!([])).await, (json!(1), Value::Null));

@@ -7,7 +7,6 @@
 use bytes::Bytes;
 use jackfield_wamp::id::SubscriptionId;
 
-use super::queue::Queue;
 use super::{Outbox, PushOutcome};
 
 /// The waiting events of one outbox that newer ones may replace: at most one of each subscription.
@@ -20,12 +19,12 @@ pub(super) struct LatestEvents {
 
 /// A waiting event.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     subscription: SubscriptionId,
     /// The number of frames that were queued before it, without replaced ones.
-    number: u64,
+    pub(super) number: u64,
     /// The events that it replaces.
-    replaced: u64,
+    pub(super) replaced: u64,
 }
 
 impl LatestEvents {
@@ -38,6 +37,22 @@ impl LatestEvents {
     /// Returns the number of replaced events.
     pub(super) const fn replaced(&self) -> u64 {
         self.replaced
+    }
+
+    /// Takes the event of a subscription; `None` if it does not wait. Events whose frames come before the
+    /// number `first` are written, and can be replaced no more.
+    pub(super) fn take(&mut self, subscription: SubscriptionId, first: u64) -> Option<Waiting> {
+        self.waiting.retain(|it| it.number >= first);
+        let place = self.waiting.iter().position(|it| it.subscription == subscription)?;
+        Some(self.waiting.remove(place))
+    }
+
+    /// Notes that the frame of an event is removed: those behind it move up.
+    pub(super) fn note_removed(&mut self, removed: Waiting) {
+        self.replaced += 1;
+        for later in &mut self.waiting {
+            later.number -= u64::from(later.number > removed.number);
+        }
     }
 }
 
@@ -66,31 +81,5 @@ impl Outbox {
         let waiting = Waiting { subscription, number, replaced };
         queue.latest.get_or_insert_default().waiting.push(waiting);
         pushed
-    }
-}
-
-impl Queue {
-    /// Removes the waiting event of a subscription, unless the transport keeps up or has begun to write
-    /// it. Returns the number of events that the next one replaces.
-    fn replace(&mut self, subscription: SubscriptionId) -> u64 {
-        let Some(latest) = self.latest.as_deref_mut() else { return 0 };
-        let first = (self.messages - latest.replaced).saturating_sub(self.frames.len() as u64);
-        // Written events can be replaced no more.
-        latest.waiting.retain(|it| it.number >= first);
-        let place = latest.waiting.iter().position(|it| it.subscription == subscription);
-        let Some(place) = place else { return 0 };
-        // An older event that stays is no longer the newest.
-        let old = latest.waiting.remove(place);
-        let index = usize::try_from(old.number - first).unwrap_or(usize::MAX);
-        if !self.blocked || (index == 0 && self.torn) {
-            return 0;
-        }
-        let Some(frame) = self.frames.remove(index) else { return 0 };
-        self.bytes -= frame.len();
-        latest.replaced += 1;
-        for later in &mut latest.waiting {
-            later.number -= u64::from(later.number > old.number);
-        }
-        old.replaced + 1
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
+use jackfield_wamp::id::SubscriptionId;
 
 use super::latest::LatestEvents;
 use super::sink::{Drained, Sink};
@@ -97,6 +98,23 @@ impl Queue {
     pub(super) fn overflow(&mut self, bounds: Bounds) -> PushOutcome {
         self.closing = Some(Box::new(slow_subscriber(bounds)));
         PushOutcome::Overflow
+    }
+
+    /// Removes the waiting event of a subscription, unless the transport keeps up or has begun to write
+    /// it. Returns the number of events that the next one replaces.
+    pub(super) fn replace(&mut self, subscription: SubscriptionId) -> u64 {
+        let Some(latest) = self.latest.as_deref_mut() else { return 0 };
+        let first = (self.messages - latest.replaced()).saturating_sub(self.frames.len() as u64);
+        // An older event that stays is no longer the newest.
+        let Some(old) = latest.take(subscription, first) else { return 0 };
+        let index = usize::try_from(old.number - first).unwrap_or(usize::MAX);
+        if !self.blocked || (index == 0 && self.torn) {
+            return 0;
+        }
+        let Some(frame) = self.frames.remove(index) else { return 0 };
+        self.bytes -= frame.len();
+        latest.note_removed(old);
+        old.replaced + 1
     }
 
     /// Writes as many frames as possible with one call. Returns the number of bytes that the transport has
