@@ -125,11 +125,6 @@ pub(crate) struct Accepted {
     pub(crate) delivered: usize,
 }
 
-/// Subscribers and matching steps of a session's publications until its task yields: about a
-/// millisecond. A lower number would cut batches of publications to large topics into single
-/// events, each written separately to each subscriber.
-const MAX_UNSHARED_WORK: usize = 32_768;
-
 /// Average matching steps of a session's publications until they have to take turns with other such
 /// sessions: about a tenth of a millisecond.
 const MAX_FAST_MATCHING: usize = 4_096;
@@ -277,7 +272,7 @@ impl Dispatch {
             self.metrics.published(began.elapsed());
         }
         // The session's next frame waits for this turn to end, so its events stay in order.
-        if batch.work() >= MAX_UNSHARED_WORK {
+        if batch.is_due() {
             batch.flush();
             yield_now().await;
         }

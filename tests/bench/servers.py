@@ -183,6 +183,7 @@ LIMITS = """limits:
   connections: 30000
   address_connections: 30000
   subscriptions: 200000
+  client_percent: 100
   connection_rate: { enabled: false }
   address_connection_rate: { enabled: false }
   message_rate: { enabled: false }
@@ -212,9 +213,9 @@ def jackfield(
     cores: int = 0,
 ) -> Server:
     port = free_port(FIRST_PORT + offset)
-    file = write(
-        places.work / f"{name}.yml", config + f"plugins: {{ cache: {places.work / 'cache'} }}\n"
-    )
+    # A thousand plugins need more memory than the default.
+    plugins = f"plugins: {{ cache: {places.work / 'cache'}, instance_memory: 4GiB }}\n"
+    file = write(places.work / f"{name}.yml", config + plugins)
     command = [places.jackfield, "serve", site, "--config", file, "--listen", f"127.0.0.1:{port}"]
     return Server(places, JACKFIELD, [*on_cores(cores), *command], port)
 

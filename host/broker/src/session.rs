@@ -247,14 +247,25 @@ pub struct PendingFlushes {
     wake: Option<Wake>,
 }
 
+/// Subscribers and matching steps until a task yields.
+const MAX_UNSHARED_WORK: usize = 32_768;
+
+/// Events for each receiver until a task yields.
+const EVENTS_OF_A_WRITE: usize = 16;
+
 /// Most fast publications until a slow session counts as fast again.
 const MAX_SLOW_MATCHINGS: usize = 64;
 
 impl PendingFlushes {
-    /// Returns the work since the last flush: subscribers visited, whether they received the event
-    /// or not, and pattern matching steps. It measures how long a task has occupied its thread.
-    pub fn work(&self) -> usize {
-        self.work
+    /// Returns whether the task has to flush, and to yield its thread: it has occupied it for about a
+    /// millisecond. The work since the last flush is the subscribers visited, whether they received the
+    /// event or not, and pattern matching steps.
+    ///
+    /// A write takes as long as a few dozen visits. While the receivers have fewer events than
+    /// [`EVENTS_OF_A_WRITE`] each, the writes would therefore take longer than the work, so they wait
+    /// for more.
+    pub fn is_due(&self) -> bool {
+        self.work >= MAX_UNSHARED_WORK.max(EVENTS_OF_A_WRITE.saturating_mul(self.flush.len()))
     }
 
     /// Returns whether publications have taken more than `allowance` pattern matching steps on
@@ -276,7 +287,7 @@ impl PendingFlushes {
         self.add_work(steps);
     }
 
-    /// Adds to [`work`](Self::work).
+    /// Adds to the work since the last flush.
     pub(crate) fn add_work(&mut self, steps: usize) {
         self.work = self.work.saturating_add(steps);
     }

@@ -59,9 +59,6 @@ const HAND_OVER_TIME: Duration = Duration::from_secs(3);
 /// node has decided it, and NATS has no JetStream.
 const MAX_RULE_WAIT: Duration = Duration::from_secs(12);
 
-/// Subscribers and matching steps of remote events until the task yields.
-const MAX_UNSHARED_WORK: usize = 32_768;
-
 /// A connection to the other nodes, and the messages from them.
 pub(super) struct OpenedCluster {
     tasks: Arc<ClusterTasks>,
@@ -207,7 +204,7 @@ impl ClusterTasks {
                                 node.hear(from, message);
                             }
                         }
-                        if batch.work() >= MAX_UNSHARED_WORK {
+                        if batch.is_due() {
                             batch.flush();
                             yield_now().await;
                         }

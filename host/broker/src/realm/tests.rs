@@ -17,6 +17,7 @@ use crate::session::{Features, Transport};
 
 mod cluster;
 mod compression;
+mod due;
 mod history;
 mod pages;
 mod shares;
