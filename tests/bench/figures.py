@@ -288,7 +288,7 @@ def handlers(places: Places, own: Peer, settings: Settings) -> Figure:
     return figure
 
 
-# Procedures of a handler and of a client: the site and the topic, and further options.
+# Procedures of a handler and of a client: the options of `jackfield bench call`.
 CALLED = {
     "a handler in Rust": {"procedure": "sample/echo"},
     "a client": {"procedure": "bench.echo", "callee": True},
@@ -344,8 +344,9 @@ def plugins(places: Places, settings: Settings) -> Figure:
 
         def start(count: int = count, offset: int = offset) -> Server:
             site = servers.plugins_site(places, count)
-            config = servers.LIMITS
-            return servers.jackfield(places, site, config, name="plugins", offset=40 + offset)
+            return servers.jackfield(
+                places, site, name="plugins", offset=60 + offset, patience=servers.COMPILING
+            )
 
         options = timed(settings, publishers=1, topics=count, topic="plugin.t")
         figure.points.append(Point("a hook", count, f"plugins {count}", start, "publish", options))
@@ -399,7 +400,7 @@ def tls(places: Places, present: list[Peer], settings: Settings) -> Figure:
     both = [peer for peer in present if peer.start_tls]
     if not both:
         return figure
-    authority = str(servers.certificates(places)[0])
+    authority = str(servers.certificate_file(places))
     for name, load in ENCRYPTED.items():
         options = timed(settings, protocol="wamp1", **load)
         for peer in both:
@@ -474,7 +475,7 @@ def across_nodes(places: Places, present: list[Peer], settings: Settings) -> Fig
                     options,
                 )
             )
-    # It is too slow for the other rates.
+    # Crossbar is too slow for the other rates.
     for peer in named(present, servers.CROSSBAR):
         for x, nodes in (("here, calm", [1]), ("there, calm", [2])):
             options = timed(

@@ -352,15 +352,15 @@ def cluster_cpu(data: dict) -> str | None:
 
 def plugins(data: dict) -> str | None:
     """Returns the cost of a publication, and the memory of the server, by the number of plugins."""
-    points = [point for point in data.get("figures", {}).get("plugins", []) if "median" in point]
+    points = data.get("figures", {}).get("plugins")
     if not points:
         return None
     head = ["plugins", "µs of server CPU per publish", "MiB of the server"]
     rows = [
         [
             number(point["x"]),
-            number(value(point, *CPU_PUBLISH)),
-            number(value(point, "server_rss_bytes") / 2**20),
+            cell(point, CPU_PUBLISH, 1),
+            cell(point, ("server_rss_bytes",), 2**20),
         ]
         for point in points
     ]

@@ -3,6 +3,7 @@ by its own process ids. Independent of the load."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,9 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
-# Time limit for a server to listen: Crossbar imports for some seconds, and a thousand plugins are compiled
-# for minutes.
-PATIENCE = 600.0
+# Time limit for a server to listen: Crossbar imports for some seconds.
+PATIENCE = 60.0
+# The same for a server that compiles a thousand plugins.
+COMPILING = 900.0
 # The first port, if it is free: so that the printed commands can be repeated unchanged.
 FIRST_PORT = 19080
 
@@ -66,9 +68,15 @@ class Server:
     """A running server."""
 
     def __init__(
-        self, places: Places, kind: Kind, command: list[str], port: int, **options
+        self,
+        places: Places,
+        kind: Kind,
+        command: list[str],
+        port: int,
+        patience: float = PATIENCE,
+        **options,
     ) -> None:
-        self.kind = kind
+        self.kind, self.patience = kind, patience
         self.url = f"ws://127.0.0.1:{port}/"
         self.command = [str(part) for part in command]
         self.log = (
@@ -130,7 +138,7 @@ class Server:
             self.process.stdin.close()
 
     def _wait_for(self, port: int) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self.patience
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise Failed(f"{self.kind.name} did not start: {self._last_words()}")
@@ -142,7 +150,7 @@ class Server:
                 pass
             time.sleep(0.02)
         raise Failed(
-            f"{self.kind.name} did not listen within {PATIENCE:.0f} s: {self._last_words()}"
+            f"{self.kind.name} did not listen within {self.patience:.0f} s: {self._last_words()}"
         )
 
     def _last_words(self) -> str:
@@ -178,7 +186,7 @@ JACKFIELD = Kind(
 # The line of its clients of WAMP v1, beside servers that speak no other.
 JACKFIELD_V1 = "Jackfield (WAMP v1)"
 
-# The limits that the measurements need; all other settings are the defaults.
+# The limits that the measurements need; other settings are the defaults, but for the memory of plugins.
 LIMITS = """limits:
   connections: 30000
   address_connections: 30000
@@ -211,18 +219,19 @@ def jackfield(
     name: str = "jackfield",
     offset: int = 0,
     cores: int = 0,
+    patience: float = PATIENCE,
 ) -> Server:
     port = free_port(FIRST_PORT + offset)
     # A thousand plugins need more memory than the default.
     plugins = f"plugins: {{ cache: {places.work / 'cache'}, instance_memory: 4GiB }}\n"
     file = write(places.work / f"{name}.yml", config + plugins)
     command = [places.jackfield, "serve", site, "--config", file, "--listen", f"127.0.0.1:{port}"]
-    return Server(places, JACKFIELD, [*on_cores(cores), *command], port)
+    return Server(places, JACKFIELD, [*on_cores(cores), *command], port, patience)
 
 
 def jackfield_tls(places: Places, site: Path, offset: int = 9) -> Server:
     """Starts a server whose clients connect with TLS."""
-    port, (certificate, key) = free_port(FIRST_PORT + offset), certificates(places)
+    port, (certificate, key) = free_port(FIRST_PORT + offset), certificates(places.work)
     tls = f"{{ certificate: {certificate}, key: {key} }}"
     config = f"{LIMITS}listeners: [{{ address: '127.0.0.1:{port}', tls: {tls} }}]\n"
     server = jackfield(places, site, config, name="tls", offset=offset + 1)
@@ -230,9 +239,15 @@ def jackfield_tls(places: Places, site: Path, offset: int = 9) -> Server:
     return server
 
 
-def certificates(places: Places) -> tuple[Path, Path]:
-    """Creates a certificate of 127.0.0.1 with a key of P-256; it is its own authority."""
-    folder = places.work / "tls"
+def certificate_file(places: Places) -> Path:
+    """Returns the path of the certificate, which the first server with TLS makes."""
+    return places.work / "tls/certificate.pem"
+
+
+@functools.cache
+def certificates(work: Path) -> tuple[Path, Path]:
+    """Creates a certificate of 127.0.0.1 with a key of P-256, once in a run; it is its own authority."""
+    folder = work / "tls"
     folder.mkdir(exist_ok=True)
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = (
@@ -431,7 +446,7 @@ def bun(places: Places, kind: Kind, binary: Path, script: Path, offset: int = 7)
 
 def bun_tls(places: Places, binary: Path, script: Path, offset: int = 11) -> Server:
     port = free_port(FIRST_PORT + offset)
-    command = [binary, script, str(port), *certificates(places)]
+    command = [binary, script, str(port), *certificates(places.work)]
     server = Server(places, BUN_WAMP1, command, port)
     server.url = f"wss://127.0.0.1:{port}/"
     return server

@@ -251,21 +251,23 @@ pub struct PendingFlushes {
 const MAX_UNSHARED_WORK: usize = 32_768;
 
 /// Events for each receiver until a task yields.
-const EVENTS_OF_A_WRITE: usize = 16;
+const MIN_EVENTS_OF_A_WRITE: usize = 16;
 
 /// Most fast publications until a slow session counts as fast again.
 const MAX_SLOW_MATCHINGS: usize = 64;
 
 impl PendingFlushes {
-    /// Returns whether the task has to flush, and to yield its thread: it has occupied it for about a
-    /// millisecond. The work since the last flush is the subscribers visited, whether they received the
-    /// event or not, and pattern matching steps.
+    /// Returns whether the task has to flush, and to yield its thread. The work since the last flush is
+    /// the subscribers visited, whether they received the event or not, and pattern matching steps;
+    /// [`MAX_UNSHARED_WORK`] takes about a millisecond.
     ///
-    /// A write takes as long as a few dozen visits. While the receivers have fewer events than
-    /// [`EVENTS_OF_A_WRITE`] each, the writes would therefore take longer than the work, so they wait
-    /// for more.
+    /// The time of the writes grows with the receivers in any case: a write takes as long as a few dozen
+    /// visits. While the receivers have fewer events than [`MIN_EVENTS_OF_A_WRITE`] each, the writes
+    /// would take longer than the work, so they wait for more. The thread is occupied for up to twice the
+    /// time of the writes.
     pub fn is_due(&self) -> bool {
-        self.work >= MAX_UNSHARED_WORK.max(EVENTS_OF_A_WRITE.saturating_mul(self.flush.len()))
+        let for_writes = MIN_EVENTS_OF_A_WRITE.saturating_mul(self.flush.len());
+        self.work >= MAX_UNSHARED_WORK.max(for_writes)
     }
 
     /// Returns whether publications have taken more than `allowance` pattern matching steps on

@@ -1,4 +1,4 @@
-//! When a task that publishes has to flush and to yield.
+//! Flushes of a task that publishes: when they are due.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn events_until_due(subscribers: u64, filter: Option<&ReceiverFilter>) -> usize 
 }
 
 #[test]
-fn a_task_yields_after_about_a_millisecond() {
+fn a_task_yields_after_a_number_of_visits() {
     assert_eq!(events_until_due(64, None), 512);
     let nobody = ReceiverFilter { eligible: Some(BTreeSet::new()), ..ReceiverFilter::default() };
     assert_eq!(events_until_due(3_000, Some(&nobody)), 11, "subscribers are visited in vain");
