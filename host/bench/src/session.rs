@@ -130,6 +130,47 @@ async fn subscribe_all(
     Ok(())
 }
 
+/// Registers a procedure, and waits for the answer.
+pub(crate) async fn register(
+    socket: &mut Socket,
+    worker: &Worker,
+    shared: &RunContext,
+    procedure: &str,
+) -> Result<(), BenchError> {
+    let registering = register_one(socket, worker, shared, procedure);
+    let registered = tokio::time::timeout(OPEN_TIMEOUT, registering).await;
+    registered.unwrap_or(Err(BenchError::Silent(OPEN_TIMEOUT.as_secs(), "registering")))
+}
+
+async fn register_one(
+    socket: &mut Socket,
+    worker: &Worker,
+    shared: &RunContext,
+    procedure: &str,
+) -> Result<(), BenchError> {
+    socket.send(|protocol, out| protocol.register(out, 1, procedure))?;
+    let mut is_registered = false;
+    while !is_registered {
+        let mut handle = |_: &mut Tally, _, message: ServerMessage<'_>| match message {
+            ServerMessage::Done { .. } => {
+                is_registered = true;
+                Ok(())
+            }
+            ServerMessage::Refused(refusal) => Err(BenchError::Registration {
+                procedure: procedure.to_owned(),
+                message: refusal.text,
+            }),
+            ServerMessage::Event(_)
+            | ServerMessage::Invocation { .. }
+            | ServerMessage::Welcome
+            | ServerMessage::Ended(_)
+            | ServerMessage::Nothing => Ok(()),
+        };
+        socket.drive(worker, shared, &mut handle).await?;
+    }
+    Ok(())
+}
+
 /// Returns the error for a refused request about a topic.
 pub(crate) fn refused(
     verb: &'static str,

@@ -45,26 +45,15 @@ pub(crate) async fn run(
 /// together.
 async fn callee(worker: &Worker, shared: &RunContext, procedure: String) -> Result<(), BenchError> {
     let mut socket = session::open(worker, shared, Role::Answered).await?;
-    socket.send(|protocol, out| protocol.register(out, 1, &procedure))?;
+    session::register(&mut socket, worker, shared, &procedure).await?;
+    shared.send_event(WorkerEvent::Ready);
     let mut invocations: Vec<(u64, Vec<u8>)> = Vec::new();
     loop {
-        let mut handle = |_: &mut Tally, _, message: ServerMessage<'_>| match message {
-            ServerMessage::Done { .. } => {
-                shared.send_event(WorkerEvent::Ready);
-                Ok(())
-            }
-            ServerMessage::Invocation { request, text } => {
+        let mut handle = |_: &mut Tally, _, message: ServerMessage<'_>| {
+            if let ServerMessage::Invocation { request, text } = message {
                 invocations.push((request, text.to_vec()));
-                Ok(())
             }
-            ServerMessage::Refused(refusal) => Err(BenchError::Registration {
-                procedure: procedure.clone(),
-                message: refusal.text,
-            }),
-            ServerMessage::Event(_)
-            | ServerMessage::Welcome
-            | ServerMessage::Ended(_)
-            | ServerMessage::Nothing => Ok(()),
+            Ok(())
         };
         socket.drive(worker, shared, &mut handle).await?;
         if !invocations.is_empty() {
